@@ -11,24 +11,26 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 import functools
 import os
 import time
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
 from chalicelib.api.application import Application
+from chalicelib.api.login import LoginView
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body
 from chalicelib.aws import create_clients
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
+from chalicelib.certificates.views import ListView
 from chalicelib.commit import read_commit
 from chalicelib.components import Components, build_components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import InvalidRequestError
-from chalicelib.merchants import MERCHANT_MAX_AGE, build_stores_view
+from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
 from chalicelib.sessions import verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.renewal import renew_expiring_tokens
@@ -51,31 +53,38 @@ def components() -> Components:
     return build_components(settings, create_clients(app.telemetry.warn), transport)
 
 
+class HealthView(msgspec.Struct, omit_defaults=True):
+    """The version, and the git commit of the bundle, if it is known."""
+
+    status: str
+    version: str
+    commit: str | None = None
+
+
 @app.route("/v1/health", methods=["GET"])
-def health(_request: Request, context: RequestContext) -> str:
+def health(_request: Request, context: RequestContext) -> HealthView:
     """Return version and commit. Calls no other service."""
     context.record.is_probe = True
-    commit = read_commit()
-    return _to_json({"status": "ok", "version": __version__} | ({"commit": commit} if commit else {}))
+    return HealthView("ok", __version__, read_commit() or None)
 
 
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
-def create_user_session(request: Request, context: RequestContext) -> str:
+def create_user_session(request: Request, context: RequestContext) -> LoginView:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
-    return _to_json(components().login.log_in(parse_login_body(_read_body(request)), context))
+    return components().login.log_in(parse_login_body(_read_body(request)), context)
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
-def list_stores(_request: Request, context: RequestContext, account_id: str) -> str:
+def list_stores(_request: Request, context: RequestContext, account_id: str) -> StoresView:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
     view, unnamed = build_stores_view(components().merchants.get(account_id, context))
     if unnamed:
         context.record.warnings.append(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")
-    return _to_json(view)
+    return view
 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
-def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
+def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> ListView:
     """List what the session's user can redeem in this store."""
     query = request.query_params
     parameters = {name: query.getlist(name) for name in query} if query else {}
@@ -84,7 +93,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     session, credentials = verify_session(session_token, components().credentials_cache, time.time(), context)
     lister = components().lister
     view, context.record.list_report = lister.list_certificates(session, selection, credentials, context, cursor)
-    return _to_json(view)
+    return view
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))
@@ -106,10 +115,6 @@ def _read_body(request: Request) -> bytes:
         return cast("bytes", request.raw_body)
     except ValueError:
         raise InvalidRequestError("body", "must be valid base64") from None
-
-
-def _to_json(view: Any) -> str:
-    return msgspec.json.encode(view).decode()
 
 
 def start() -> None:

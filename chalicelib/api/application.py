@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem, problem_for_error, problem_for_type
@@ -15,7 +16,7 @@ from chalicelib.context import RequestContext
 from chalicelib.errors import RedemptionError, format_error
 from chalicelib.record import RequestRecord
 
-RouteFunction = Callable[..., str]
+RouteFunction = Callable[..., msgspec.Struct]
 
 _CONTEXT = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
@@ -56,7 +57,7 @@ class Application(Chalice):
         """Register a function for a path, like Chalice's `route`, with error mapping.
 
         It is called as `function(request, context, **path_parameters)`: ids that are checked, and in the record. It
-        returns JSON text and may raise anything.
+        returns the view, a struct, and may raise anything.
         A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
         if unknown := set(re.findall(r"{(\w+)}", path)).difference(RequestRecord.__struct_fields__):
@@ -75,7 +76,7 @@ class Application(Chalice):
                     ids = parse_path_ids(path_parameters)
                     for name, value in ids.items():
                         setattr(context.record, name, value)
-                    body = function(request, context, **ids)
+                    body = msgspec.json.encode(function(request, context, **ids)).decode()
                 # Otherwise Chalice would turn the exception into its own response.
                 except Exception as error:
                     return _to_response(problem_for_error(error, context.record.request_id), context.record)
@@ -113,7 +114,7 @@ class Application(Chalice):
         except Exception as error:
             # Chalice failed, for example for an event without the path parameters of its route.
             response = _to_response(problem_for_error(error, record.request_id), record)
-        # Route functions return text; a dict is a response of the framework.
+        # Responses of routes have text; a dict is a response of the framework.
         if not isinstance(response.body, str):
             problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
             allow = {name: value for name, value in response.headers.items() if name == "Allow"}

@@ -6,19 +6,14 @@ from typing import Any
 
 import pytest
 
-from app import app
 from chalicelib import __version__
 from chalicelib import commit as commit_module
 from sandbox import gateway
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
-    CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     CUSTOMER_WITH_STORE_LIMITS,
-    CUSTOMER_WITHOUT_COUPONS,
-    ORDER_ID,
-    OTHER_APP_ID,
     OTHER_POI_ID,
     POI_ID,
 )
@@ -33,7 +28,6 @@ from tests.harness import (
     certificate_ids,
     restart,
 )
-from tests.unit.fakes import PUBLIC_ROUTES
 
 STORES_URL = gateway.stores_url()
 
@@ -88,29 +82,6 @@ class TestPages:
         first, second = self.read_list(api)
         assert len([*first, *second]) == len({*first, *second}) == 340
         assert sorted(entry["page"] for entry in platform.calls("query_user_certificates")) == list(range(1, 9))
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [(method, path) for path in sorted(app.routes.keys() - PUBLIC_ROUTES) for method in app.routes[path]],
-)
-def test_a_route_that_is_not_public_checks_the_session_and_its_app(
-    api: Api, platform: Platform, method: str, path: str
-) -> None:
-    url = path.format(account_id=ACCOUNT_ID, poi_id=POI_ID, order_id=ORDER_ID)
-    for headers in ({}, {"Authorization": "Bearer a.b"}):
-        response = api.call(method, url, headers=headers)
-        assert_problem(response, 401, "unauthenticated")
-        assert response.headers["www-authenticate"] == "Bearer"
-    api.login(app_id=OTHER_APP_ID)
-    assert_problem(api.call(method, url), 403, "wrong_app")
-    assert platform.calls("query_user_certificates") == []
-    api.login(CUSTOMER)
-    assert api.call(method, url).status == 200
-    platform.server.calls.clear()
-    api.login(CUSTOMER_WITHOUT_COUPONS)
-    api.call(method, url)
-    assert {call["customer"] for call in platform.server.calls} <= {None, CUSTOMER_WITHOUT_COUPONS}
 
 
 # Method, URL, body, and the field that is named. "planted" is the wrong value, where it can be a text.

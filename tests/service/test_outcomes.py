@@ -1,4 +1,4 @@
-"""What each kind of platform error becomes at the front door: status, problem, headers, number of tries.
+"""What each kind of platform error becomes at the front door, for each call: status, problem, headers, number of tries.
 
 `tests/unit/douyin/test_codes.py` has the error of every code.
 """
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from chalicelib.douyin import codes
-from sandbox import mock_platform
 from sandbox.sample_data import APP_ID
+from tests.endpoints import SAMPLES, find_endpoints
 from tests.harness import (
     FAST_RETRIES,
+    LIST_URL,
     SESSION_KEY,
     TOKEN_ROW,
     Api,
@@ -32,9 +33,10 @@ MINT_MILLISECONDS = 6500
 
 @dataclass
 class Kind:
-    """A kind of platform error, and its problem in a list, a mint and a login: status, code, number of calls.
+    """A kind of platform error, and its problem: status, code, number of calls.
 
-    `provider`: in a login of a service provider's app, in which an error is that of `login` unless it is here.
+    `page`: of a call with an app's token that is repeated, as that of a page. `mint`, `login`: of these two calls.
+    `provider`: of a login of a service provider's app, in which an error is that of `login` unless it is here.
     """
 
     fault: dict[str, Any]
@@ -49,13 +51,10 @@ class Kind:
         self.provider = self.provider or self.login
 
 
-CALLS = {
-    "page": "query_user_certificates", "mint": "client_token", "login": "jscode2session", "provider": "code2session"
-}  # fmt: skip
+SENT_ONCE = {"client_token": "mint", "jscode2session": "login", "code2session": "provider"}
+"""The calls that are sent once, and the member of Kind with their problems."""
 
-
-def test_every_call_has_its_outcomes() -> None:
-    assert {"order_can_use", *CALLS.values()} == set(mock_platform.CALLS)
+CALLS = {name: SENT_ONCE.get(name, "page") for name in find_endpoints()}
 
 
 def code(number: int) -> dict[str, Any]:
@@ -121,13 +120,7 @@ KINDS = {
 
 
 def test_every_error_of_a_code_has_a_kind() -> None:
-    tables = (
-        codes.QUERY_ERRORS,
-        codes.LOGIN_ERRORS,
-        codes.PROVIDER_LOGIN_ERRORS,
-        codes.MINT_ERRORS,
-        codes.SUB_CODE_ERRORS,
-    )
+    tables = [codes.SUB_CODE_ERRORS, *(endpoint.errors for endpoint in find_endpoints().values())]
     tried = {kind.fault.get(part) for kind in KINDS.values() for part in ("code", "sub_code")}
     errors = [(number, error.__name__) for table in tables for number, error in table.items()]
     missing = {name for _, name in errors} - {name for number, name in errors if number in tried}
@@ -141,27 +134,29 @@ def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "call"), [(name, call) for name, kind in KINDS.items() for call in CALLS if getattr(kind, call)]
+    ("name", "call"),
+    [(name, call) for name, kind in KINDS.items() for call, member in CALLS.items() if getattr(kind, member)],
 )
 def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform, name: str, call: str) -> None:
-    kind = KINDS[name]
-    if call == "provider":
+    kind, member = KINDS[name], CALLS[call]
+    if member == "provider":
         aws.put_secret({APP_ID: ""}, [SESSION_KEY])
         token = platform.server.platform.issue_provider_token(APP_ID).value
         aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(7200))
-    status, problem, calls = getattr(kind, call)
-    platform.fail(call=CALLS[call], **kind.fault)
-    if call in ("login", "provider"):
+    status, problem, calls = getattr(kind, member)
+    platform.fail(call=call, **kind.fault)
+    if member in ("login", "provider"):
         response = api.login(milliseconds=kind.milliseconds)
     else:
         api.login()
-        if call == "page":
+        if member == "page":
             aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
-        is_short_mint = call == "mint" and kind.milliseconds == SHORT_MILLISECONDS
-        response = api.list(milliseconds=MINT_MILLISECONDS if is_short_mint else kind.milliseconds)
+        is_short_mint = member == "mint" and kind.milliseconds == SHORT_MILLISECONDS
+        milliseconds = MINT_MILLISECONDS if is_short_mint else kind.milliseconds
+        response = api.call("GET", SAMPLES[call].url or LIST_URL, milliseconds=milliseconds)
     assert_problem(response, status, problem)
-    assert len(platform.calls(CALLS[call])) == calls
-    if call == "page":
+    assert len(platform.calls(call)) == calls
+    if member == "page":
         assert kind.headers.items() <= response.headers.items()
         is_with_code = kind.fault["kind"] in ("code", "sub") or (kind.fault["kind"] == "http" and "body" in kind.fault)
         assert ("upstream" in response.json) == is_with_code

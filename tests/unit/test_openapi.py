@@ -1,16 +1,16 @@
 """`docs/openapi.yaml` has each route, problem, field and parameter of the code, and no others."""
 
 import re
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
+import pytest
 import yaml
 
 import app as application
 from chalicelib import __version__
 from chalicelib.api import validation
-from chalicelib.api.login import LoginView
-from chalicelib.merchants import StoresView
+from chalicelib.api.problems import ProblemView
 from docs.tools import api_tables
 from infra.bundle import ROOT
 from sandbox import gateway
@@ -23,10 +23,13 @@ DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 
 
+ROUTES = [(path, method) for path, methods in application.app.routes.items() for method in methods]
+
+
 def test_the_document_has_the_version_and_the_routes_of_the_code() -> None:
     assert DOCUMENT["info"]["version"] == __version__
     routes = {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item}
-    assert routes == {(path, method) for path, methods in application.app.routes.items() for method in methods}
+    assert routes == set(ROUTES)
 
 
 def test_a_route_that_is_not_public_documents_a_session_and_every_problem() -> None:
@@ -48,10 +51,15 @@ def test_the_document_has_the_problem_types_of_the_code() -> None:
     assert documented == {name: (t.status, t.retryable, t.retry_after, t.detail) for name, t in PROBLEM_TYPES.items()}
 
 
-def test_the_document_has_each_field_of_a_response() -> None:
-    # A login has a list or its problem: with them, these are all objects of the API but the stores.
-    assert schema_fields(SCHEMAS, SCHEMAS["Session"]) == struct_fields(LoginView)
-    assert schema_fields(SCHEMAS, SCHEMAS["Stores"]) == struct_fields(StoresView)
+@pytest.mark.parametrize(("path", "method"), ROUTES)
+def test_the_document_has_each_field_of_each_response(path: str, method: str) -> None:
+    """The struct that the route's function returns, and the problem in every other response."""
+    function = application.app.routes[path][method].view_function
+    struct = get_type_hints(function)["return"]
+    responses = DOCUMENT["paths"][path][method.lower()]["responses"]
+    assert schema_fields(SCHEMAS, read_schema(responses["200"])) == struct_fields(struct)
+    for status in responses.keys() - {"200"}:
+        assert schema_fields(SCHEMAS, read_schema(responses[status])) == struct_fields(ProblemView), status
 
 
 def test_the_document_has_each_field_and_parameter_of_a_request() -> None:
@@ -85,6 +93,14 @@ def test_the_chinese_guide_names_each_route_and_field_that_the_pages_use() -> No
     fields = {name for path in paths if not path.startswith("list_problem.") for name in path.split(".")}
     assert fields - set(re.findall(r"`([a-z_]+)`", section)) == set()
     assert [path for path in DOCUMENT["paths"].keys() - {"/v1/health"} if f" {path}`" not in section] == []
+
+
+def read_schema(response: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a response's body."""
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    [content] = response["content"].values()
+    return _resolve(SCHEMAS, content["schema"])
 
 
 def struct_fields(struct: type[msgspec.Struct]) -> Fields:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 from chalice.app import BadRequestError, Chalice, Request
 
@@ -24,32 +25,38 @@ def make_event(method: str = "GET", resource: str = "/plain", **fields: Any) -> 
     return event | fields
 
 
+class View(msgspec.Struct):
+    """A view with a text that is no ASCII."""
+
+    a: str = "券"
+
+
 class App:
     """A service with a few routes. `view` is what the route /plain does."""
 
     def __init__(self) -> None:
         self.telemetry = FakeTelemetry()
         self.service = Application("test", self.telemetry)
-        self.view: Callable[..., str] = lambda *_: '{"a":1}'
+        self.view: Callable[..., View] = lambda *_: View()
         self.seen: list[Any] = []
 
         @self.service.route("/plain", methods=["GET", "PUT"])
-        def plain(request: Request, context: RequestContext) -> str:
+        def plain(request: Request, context: RequestContext) -> View:
             return self.view(request, context)
 
         @self.service.route("/a/{account_id}/b/{poi_id}", methods=["GET"])
-        def nested(request: Request, context: RequestContext, account_id: str, poi_id: str) -> str:
+        def nested(request: Request, context: RequestContext, account_id: str, poi_id: str) -> View:
             self.seen.append((request, context, account_id, poi_id))
-            return "{}"
+            return View()
 
         @self.service.route("/cached", methods=["GET"], max_age=300)
-        def cached(request: Request, context: RequestContext) -> str:
+        def cached(request: Request, context: RequestContext) -> View:
             return self.view(request, context)
 
         @self.service.route("/body", methods=["POST"], content_types=["application/json"])
-        def body(request: Request, _context: RequestContext) -> str:
+        def body(request: Request, _context: RequestContext) -> View:
             self.seen.append(request)
-            return "{}"
+            return View()
 
     def call(self, event: Any = None, context: Any = None) -> dict[str, Any]:
         return self.service(make_event() if event is None else event, context or LambdaContext())
@@ -74,9 +81,9 @@ def assert_problem(response: dict[str, Any], status: int, code: str) -> dict[str
     return body
 
 
-def test_a_views_text_is_the_body_and_is_reported(app: App) -> None:
+def test_a_view_is_the_body_and_is_reported(app: App) -> None:
     response = app.call()
-    assert (response["statusCode"], response["body"]) == (200, '{"a":1}')
+    assert (response["statusCode"], response["body"]) == (200, '{"a":"券"}')
     assert response["headers"] == {
         "Content-Type": "application/json; charset=utf-8",
         "Cache-Control": "no-store",
@@ -278,7 +285,7 @@ def test_a_response_does_not_depend_on_its_report(
     monkeypatch.setattr(app.telemetry, "report", Mock(side_effect=ValueError("planted")))
     monkeypatch.setattr(app.telemetry, "warn", warn)
     response = app.call()
-    assert (response["statusCode"], response["body"]) == (200, '{"a":1}')
+    assert (response["statusCode"], response["body"]) == (200, '{"a":"券"}')
     assert response["headers"]["X-Request-Id"] == "gateway-id"
     [warning] = warn.call_args.args
     assert warning.startswith("the report of GET /plain gateway-id failed: ValueError at ")

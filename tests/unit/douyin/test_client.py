@@ -10,6 +10,7 @@ from chalicelib.douyin.endpoints import Kind
 from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
+from sandbox.mock_platform import CALLS, MockPlatform
 from tests.endpoints import SAMPLES, find_endpoints
 from tests.unit.fakes import Clock, FakeTransport, Sent, json_response, make_context
 
@@ -36,15 +37,6 @@ class Platform:
         return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
 
-PATHS = {
-    "query_user_certificates": f"{OPEN_API}/api/trade/v2/fulfillment/query_user_certificates/",
-    "client_token": f"{OPEN_API}/oauth/client_token/",
-    "jscode2session": f"{LOGIN_API}/api/apps/v2/jscode2session",
-    "code2session": f"{OPEN_API}/api/apps/v1/microapp/code2session/",
-}
-"""As the platform documents them."""
-
-
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str) -> None:
     platform, endpoint = Platform(json_response({"data": SAMPLES[name].data})), ENDPOINTS[name]
@@ -52,11 +44,18 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
     headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.kind is Kind.TRADE else {}
-    assert sent.base_url + sent.request.path == PATHS[name]
+    base_url = LOGIN_API if endpoint.kind is Kind.LOGIN else OPEN_API
+    assert (sent.base_url, sent.request.path) == (base_url, CALLS[name]), "CALLS of the mock platform has a row for it"
     assert sent.request == Request(endpoint.path, SAMPLES[name].sent, headers, "POST")
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]
+
+
+def test_the_mock_platform_answers_every_call() -> None:
+    special = {"client_token", "jscode2session", "code2session"}
+    assert ENDPOINTS.keys() <= CALLS.keys()
+    assert [name for name in CALLS.keys() - special if not hasattr(MockPlatform, name)] == []
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

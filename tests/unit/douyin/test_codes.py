@@ -1,4 +1,4 @@
-"""The error mapping: which of several codes decides. The tables of `chalicelib/douyin/codes.py` are the documents'."""
+"""The error mapping: what each code of the platform's documents becomes, and which of several codes decides."""
 
 import pytest
 
@@ -10,6 +10,49 @@ TRANSIENT = errors.UpstreamUnavailableError
 RATE_LIMITED = errors.RateLimitedError
 TOKEN_REFUSED = errors.TokenRefusedError
 NOT_AUTHORIZED = errors.MerchantNotAuthorizedError
+REJECTED = errors.UpstreamRejectedError
+NOT_PERMITTED = errors.AppNotPermittedError
+QUOTA = errors.QuotaExhaustedError
+MISCONFIGURED = errors.AppMisconfiguredError
+LOGIN_REFUSED = errors.LoginRefusedError
+
+GATEWAY: dict[int, ErrorType] = {
+    2190002: TOKEN_REFUSED, 2190004: NOT_PERMITTED, 2190008: TOKEN_REFUSED,
+    28001003: TOKEN_REFUSED, 28001005: TRANSIENT, 28001006: TRANSIENT, 28001007: REJECTED, 28001008: TOKEN_REFUSED,
+    28001014: NOT_PERMITTED, 28001016: NOT_PERMITTED, 28001018: NOT_PERMITTED, 28001019: NOT_PERMITTED,
+    28003017: QUOTA, 28003018: RATE_LIMITED,
+}  # fmt: skip
+QUERY: dict[int, ErrorType] = {
+    **GATEWAY,
+    2119001: REJECTED, 2119002: TRANSIENT, 2119003: RATE_LIMITED, 2119005: NOT_AUTHORIZED,
+    2100001: TRANSIENT, 2100004: TRANSIENT, 2100005: REJECTED, 3000001: REJECTED, 4000001: REJECTED,
+    4000002: REJECTED, 5000001: TRANSIENT, 10000: REJECTED, 13000: TRANSIENT,
+}  # fmt: skip
+REFUSED_CODES: dict[int, ErrorType] = dict.fromkeys((40014, 40018, 40019), LOGIN_REFUSED)
+CLIENT_KEY: dict[int, ErrorType] = dict.fromkeys((10003, 10013), MISCONFIGURED)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (codes.QUERY_ERRORS, QUERY),
+        (codes.MINT_ERRORS, {**QUERY, **CLIENT_KEY, 10002: REJECTED, 10020: RATE_LIMITED}),
+        (
+            codes.LOGIN_ERRORS,
+            {**REFUSED_CODES, **CLIENT_KEY, -1: TRANSIENT, 40015: MISCONFIGURED, 40017: MISCONFIGURED},
+        ),
+        (codes.PROVIDER_LOGIN_ERRORS, {**GATEWAY, **REFUSED_CODES}),
+        (codes.SUB_CODE_ERRORS, {11002: TOKEN_REFUSED, 11006: NOT_AUTHORIZED, 12001: RATE_LIMITED}),
+    ],
+    ids=["query", "mint", "login", "provider login", "sub codes"],
+)
+def test_each_code_of_a_document_has_its_error(table: codes.ErrorTable, expected: codes.ErrorTable) -> None:
+    assert table == expected
+
+
+def test_a_code_that_a_document_lists_twice_has_one_error() -> None:
+    rows = (*codes.QUERY_CODES, *codes.COMMON_CODES)
+    assert all(row.error is QUERY[row.code] for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +81,3 @@ def test_only_a_busy_platform_and_a_rate_limit_are_retried() -> None:
 def test_an_unknown_code_has_no_error() -> None:
     assert decide_error(codes.QUERY_ERRORS, [888, 777], 666) is None
     assert decide_error(codes.QUERY_ERRORS, [], 0) is None
-
-
-def test_a_code_means_what_the_document_of_its_endpoint_says() -> None:
-    assert decide_error(codes.LOGIN_ERRORS, [-1], 0) == (-1, TRANSIENT)
-    assert decide_error(codes.QUERY_ERRORS, [-1], 0) is None
