@@ -1,17 +1,22 @@
 """The calls that carry an app's access token: with the token, its replacement, and the app's rate limit."""
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import Endpoint
-from chalicelib.errors import RateLimitedError, TokenRefusedError, TokenUnavailableError
-from chalicelib.rate_limits import RateLimitCache
+from chalicelib.errors import NO_EVIDENCE, Evidence, RateLimitedError, TokenRefusedError, TokenUnavailableError
 
 T = TypeVar("T")
+
+DEFAULT_LIMIT_SECONDS = 1.0
+"""Duration of a rate limit when the platform does not send Retry-After."""
+
+NO_LIMIT = 0.0, NO_EVIDENCE
 
 
 class TokenSource(Protocol):
@@ -25,33 +30,30 @@ class TokenSource(Protocol):
 
 
 @dataclass(eq=False, repr=False)
-class FixedToken:
-    """A source of one token. It is empty where the platform adds the token itself."""
-
-    token: str = ""
-
-    def get(self, app_id: str, context: RequestContext) -> str:
-        """Return the token."""
-        del app_id, context
-        return self.token
-
-    def replace(self, app_id: str, refused: str, context: RequestContext) -> str:
-        """Raise TokenUnavailableError: there is no other token."""
-        del refused, context
-        raise TokenUnavailableError(f"the platform refuses the token of {app_id}, and there is no other")
-
-
-@dataclass(eq=False, repr=False)
 class AppClients:
     """Creates the clients of requests. All of this instance share token source and rate limits."""
 
     douyin: DouyinClient
     tokens: TokenSource
-    rate_limits: RateLimitCache = field(default_factory=RateLimitCache)
+    #: The wall clock, in epoch seconds.
+    clock: Callable[[], float] = time.time
+    #: By app_id: when a rate limit ends that the platform has reported (epoch seconds), and its evidence.
+    limits: dict[str, tuple[float, Evidence]] = field(default_factory=dict, init=False)
 
     def for_request(self, app_id: str, context: RequestContext, life_account_id: str | None = None) -> "AppClient":
         """Return the client of one request. `life_account_id` is the merchant's root account, if calls need it."""
         return AppClient(self, app_id, context, life_account_id)
+
+    def check_limit(self, app_id: str) -> None:
+        """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
+        ends_at, evidence = self.limits.get(app_id, NO_LIMIT)
+        if (seconds := ends_at - self.clock()) > 0:
+            raise RateLimitedError("cached", evidence, retry_after=seconds)
+
+    def put_limit(self, app_id: str, error: RateLimitedError) -> None:
+        """Store a limit that the platform reported and that retries did not overcome. It never shortens another one."""
+        limit = self.clock() + (error.retry_after or DEFAULT_LIMIT_SECONDS), error.evidence
+        self.limits[app_id] = max(limit, self.limits.get(app_id, NO_LIMIT), key=lambda known: known[0])
 
 
 class AppClient:
@@ -78,7 +80,7 @@ class AppClient:
         that was reported before lasts. The evidence of a TokenUnavailableError is that of the failed mint, otherwise
         that of the refusal.
         """
-        self._shared.rate_limits.check(self._app_id)
+        self._shared.check_limit(self._app_id)
         while True:
             token = self._get_token()
             try:
@@ -86,7 +88,7 @@ class AppClient:
             except TokenRefusedError as refusal:
                 self._replace_once(token, refusal)
             except RateLimitedError as error:
-                self._shared.rate_limits.put(self._app_id, error)
+                self._shared.put_limit(self._app_id, error)
                 raise
 
     def _get_token(self) -> str:

@@ -44,10 +44,6 @@ class RenewalReport(msgspec.Struct):
     renewed: list[str] = []
     #: The error of each app that failed.
     failed: dict[str, RedemptionError] = {}
-    #: The number of apps with nothing to renew now, in the log line as `left`.
-    unchanged: int = msgspec.field(default=0, name="left")
-    #: The apps without a valid token whose tokens another system makes: it has not written one.
-    expired: list[str] = []
     #: The shortest remaining lifetime after the run, of the rows that could be read: 0 for a row without a valid token.
     #: None without any row.
     seconds_left: int | None = None

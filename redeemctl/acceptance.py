@@ -17,7 +17,6 @@ import click
 import msgspec
 
 from chalicelib import errors
-from chalicelib.app_client import AppClients, FixedToken
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.douyin import lenient, protocol
 from chalicelib.douyin.endpoints import (
@@ -100,7 +99,7 @@ class Run:
             "list-store": lambda: self._list(store),
             "small-pages": lambda: self._compare_pages(store),
             "invalid-token": lambda: _refused(
-                errors.TokenUnavailableError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
+                errors.TokenRefusedError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
             ),
             "unauthorized-merchant": lambda: _refused(
                 errors.MerchantNotAuthorizedError, lambda: self._read_page(Selection(self.unauthorized_merchant), 1)
@@ -130,10 +129,12 @@ class Run:
 
     def _read_page(self, wanted: Selection, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
         root = self._root if wanted.account_id == self.account_id else None
+        headers = {"access-token": token or self._token()}
+        headers |= {} if root is None else {"Rpc-Transit-Life-Account": root}
         # No token is replaced, and no rate limit cached: each step shows what the platform answers.
-        clients = AppClients(self.stage.components.douyin, FixedToken(token or self._token()))
-        client = clients.for_request(self.app_id, self.stage.new_context(), root)
-        return client.send(QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size))
+        return self.stage.components.douyin.send(
+            QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size), self.stage.new_context(), headers
+        )
 
     def _read_pages(self, wanted: Selection, size: int = PAGE_SIZE) -> list[Page]:
         """Read the pages up to the last one that the total implies, and after each full page another."""

@@ -17,11 +17,15 @@ class ProblemType(msgspec.Struct, frozen=True):
 
     code: str
     status: int
-    title: str
     detail: str
     retryable: bool = False
     #: The seconds to wait before a retry; None: a retry needs no wait, or does not help.
     retry_after: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The code as English text."""
+        return self.code.replace("_", " ").capitalize()
 
     @property
     def is_callers_mistake(self) -> bool:
@@ -61,68 +65,41 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
     upstream: UpstreamView | None = None
 
 
-INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error", "查券服务出现问题")
-NOT_FOUND = ProblemType("not_found", 404, "No such resource", "未找到相关内容")
-METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "Method not allowed", "暂不支持该操作")
-UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported_media_type", 415, "Unsupported media type", "暂不支持该操作")
+INTERNAL_ERROR = ProblemType("internal_error", 500, "查券服务出现问题")
+NOT_FOUND = ProblemType("not_found", 404, "未找到相关内容")
+METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "暂不支持该操作")
+UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported_media_type", 415, "暂不支持该操作")
 
 FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 415: UNSUPPORTED_MEDIA_TYPE}
 """Problem types of the framework's own responses, by status."""
 
-_UNAUTHENTICATED = ProblemType("unauthenticated", 401, "No valid session", "登录已失效，请重新登录")
-_TOKEN_UNAVAILABLE = ProblemType(
-    "token_unavailable", 503, "No valid access token", "查券服务暂不可用，请稍后再试", retryable=True, retry_after=2
-)
-_TIMEOUT = ProblemType(
-    "upstream_timeout", 504, "The platform did not respond in time", "系统繁忙，请稍后再试", retryable=True
-)
+_BUSY = "系统繁忙，请稍后再试"
+_STORAGE_BUSY = "服务繁忙，请稍后再试"
+_CANNOT_LIST = "暂时无法查询您的券"
+
+_UNAUTHENTICATED = ProblemType("unauthenticated", 401, "登录已失效，请重新登录")
+_NO_TOKEN = ProblemType("token_unavailable", 503, "查券服务暂不可用，请稍后再试", retryable=True, retry_after=2)
+_TIMEOUT = ProblemType("upstream_timeout", 504, _BUSY, retryable=True)
 
 ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
-    errors.InvalidRequestError: ProblemType(
-        "invalid_request", 400, "Invalid request", "页面信息有误，请重新打开小程序"
-    ),
+    errors.InvalidRequestError: ProblemType("invalid_request", 400, "页面信息有误，请重新打开小程序"),
     errors.UnauthenticatedError: _UNAUTHENTICATED,
     errors.LoginRefusedError: _UNAUTHENTICATED,
-    errors.WrongAppError: ProblemType(
-        "wrong_app", 403, "The session belongs to another app", "当前小程序不能查询该商家的券"
-    ),
-    errors.MerchantNotAuthorizedError: ProblemType(
-        "merchant_not_authorized", 403, "The merchant has not authorized the app", "该商家暂未开通小程序查券"
-    ),
-    errors.MerchantNotFoundError: ProblemType("merchant_not_found", 404, "No such merchant", "未找到该商家"),
-    errors.StoreNotFoundError: ProblemType(
-        "store_not_found", 404, "No such store of this merchant", "未找到该门店，请重新选择门店"
-    ),
-    errors.RateLimitedError: ProblemType(
-        "rate_limited", 429, "Too many requests upstream", "系统繁忙，请稍后再试", retryable=True, retry_after=5
-    ),
+    errors.WrongAppError: ProblemType("wrong_app", 403, "当前小程序不能查询该商家的券"),
+    errors.MerchantNotAuthorizedError: ProblemType("merchant_not_authorized", 403, "该商家暂未开通小程序查券"),
+    errors.MerchantNotFoundError: ProblemType("merchant_not_found", 404, "未找到该商家"),
+    errors.StoreNotFoundError: ProblemType("store_not_found", 404, "未找到该门店，请重新选择门店"),
+    errors.RateLimitedError: ProblemType("rate_limited", 429, _BUSY, retryable=True, retry_after=5),
     errors.ConfigurationError: INTERNAL_ERROR,
-    errors.UpstreamRejectedError: ProblemType(
-        "upstream_rejected", 502, "The platform rejected the request", "暂时无法查询您的券"
-    ),
-    errors.UpstreamMalformedError: ProblemType(
-        "upstream_malformed", 502, "The platform's response cannot be parsed", "系统繁忙，请稍后再试", retryable=True
-    ),
-    errors.UpstreamUnavailableError: ProblemType(
-        "upstream_unavailable",
-        503,
-        "The platform is unavailable",
-        "系统繁忙，请稍后再试",
-        retryable=True,
-        retry_after=2,
-    ),
-    errors.TokenUnavailableError: _TOKEN_UNAVAILABLE,
-    errors.TokenRefusedError: _TOKEN_UNAVAILABLE,
-    errors.AppNotPermittedError: ProblemType(
-        "app_not_permitted", 503, "The app lacks a permission of the platform", "暂时无法查询您的券"
-    ),
-    errors.AppMisconfiguredError: ProblemType(
-        "app_misconfigured", 503, "The platform refuses the app's credentials", "小程序暂时无法登录"
-    ),
-    errors.QuotaExhaustedError: ProblemType("quota_exhausted", 503, "The app's quota is used up", "暂时无法查询您的券"),
-    errors.StorageUnavailableError: ProblemType(
-        "unavailable", 503, "Storage is unavailable", "服务繁忙，请稍后再试", retryable=True, retry_after=2
-    ),
+    errors.UpstreamRejectedError: ProblemType("upstream_rejected", 502, _CANNOT_LIST),
+    errors.UpstreamMalformedError: ProblemType("upstream_malformed", 502, _BUSY, retryable=True),
+    errors.UpstreamUnavailableError: ProblemType("upstream_unavailable", 503, _BUSY, retryable=True, retry_after=2),
+    errors.TokenUnavailableError: _NO_TOKEN,
+    errors.TokenRefusedError: _NO_TOKEN,
+    errors.AppNotPermittedError: ProblemType("app_not_permitted", 503, _CANNOT_LIST),
+    errors.AppMisconfiguredError: ProblemType("app_misconfigured", 503, "小程序暂时无法登录"),
+    errors.QuotaExhaustedError: ProblemType("quota_exhausted", 503, _CANNOT_LIST),
+    errors.StorageUnavailableError: ProblemType("unavailable", 503, _STORAGE_BUSY, retryable=True, retry_after=2),
     errors.UpstreamTimeoutError: _TIMEOUT,
     errors.DeadlineExceededError: _TIMEOUT,
 }

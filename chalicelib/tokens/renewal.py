@@ -43,11 +43,14 @@ def renew_expiring_tokens(
         try:
             row = tokens.read_row(app_id, app_context)
             if is_own[app_id] and is_expiring(row, tokens.clock()):
-                row = _renew(app_id, row, tokens, report, app_context)
-            elif is_own[app_id] or row.is_valid(tokens.clock()):
-                report.unchanged += 1
-            else:
-                report.expired.append(app_id)
+                if row.failure and row.is_claimed(tokens.clock()):
+                    raise TokenUnavailableError(f"minting failed: {row.failure}")
+                if not row.is_claimed(tokens.clock()):
+                    row = tokens.renew(app_id, row, app_context)
+                    report.renewed.append(app_id)
+        except ConditionFailedError as conflict:
+            # Another instance renews it.
+            row = TokenRow.from_item(conflict.item)
         except RedemptionError as error:
             # The old token works until its expiry.
             report.failed[app_id] = error
@@ -57,24 +60,6 @@ def renew_expiring_tokens(
             left = max(0, row.expires_at - int(now)) if row.is_valid(now) else 0
             report.seconds_left = left if report.seconds_left is None else min(left, report.seconds_left)
     return report
-
-
-def _renew(
-    app_id: str, row: TokenRow, tokens: TokenProvider, report: RenewalReport, context: RequestContext
-) -> TokenRow:
-    """Renew a token, unless another instance does; return its row after that, and report what was done."""
-    if row.is_claimed(tokens.clock()):
-        if row.failure:
-            raise TokenUnavailableError(f"minting failed: {row.failure}")
-        report.unchanged += 1
-        return row
-    try:
-        row = tokens.renew(app_id, row, context)
-    except ConditionFailedError as conflict:
-        report.unchanged += 1
-        return TokenRow.from_item(conflict.item)
-    report.renewed.append(app_id)
-    return row
 
 
 def is_expiring(row: TokenRow, now: float) -> bool:

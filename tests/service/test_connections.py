@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 import trustme
 
-from chalicelib.app_client import AppClients, FixedToken
+from chalicelib.app_client import AppClients
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
@@ -22,6 +22,7 @@ from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.fleet import wait_until
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
+from tests.unit.fakes import FixedToken
 
 CUSTOMERS = [f"customer-{number}" for number in range(6)]
 FOREIGN_PAGE = certificates_body("of-another-customer")
@@ -38,7 +39,7 @@ def create_client(url: str, authorities: str | None = None) -> DouyinClient:
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
-    app_client = AppClients(client, FixedToken("clt.token")).for_request("app", RequestContext(deadline or Deadline(5)))
+    app_client = AppClients(client, FixedToken()).for_request("app", RequestContext(deadline or Deadline(5)))
     page = app_client.send(QUERY_USER_CERTIFICATES, page_body(Selection("1", "2"), open_id, 1))
     return [str(certificate.certificate_id) for order in page.orders for certificate in order.certificates or ()]
 

@@ -19,7 +19,13 @@ from chalicelib.douyin.models import Certificate, Order
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import MintedToken, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
-from chalicelib.errors import Evidence, RedemptionError, StorageUnavailableError, TokenRefusedError
+from chalicelib.errors import (
+    Evidence,
+    RedemptionError,
+    StorageUnavailableError,
+    TokenRefusedError,
+    TokenUnavailableError,
+)
 from chalicelib.record import RequestRecord
 
 T = TypeVar("T")
@@ -247,6 +253,19 @@ class FakeDouyin(DouyinClient):
         self.connections += 1
         if self.connection_error is not None:
             raise self.connection_error
+
+
+class FixedToken:
+    """A source of one token, which has no other."""
+
+    def __init__(self, token: str = "clt.x") -> None:  # noqa: S107 - sample value
+        self.token = token
+
+    def get(self, *_: Any) -> str:
+        return self.token
+
+    def replace(self, *_: Any) -> str:
+        raise TokenUnavailableError("there is no other token")
 
 
 class Sent(NamedTuple):

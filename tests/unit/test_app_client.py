@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib import errors
-from chalicelib.app_client import AppClients, FixedToken
+from chalicelib.app_client import DEFAULT_LIMIT_SECONDS, AppClients
 from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
 from chalicelib.douyin.pages import Page
 from chalicelib.tokens.provider import TokenProvider
@@ -14,6 +14,7 @@ from tests.unit.fakes import (
     FakeDouyin,
     FakeSecret,
     FakeTable,
+    FixedToken,
     make_context,
     make_credentials,
     make_page,
@@ -93,7 +94,7 @@ def test_a_replacement_that_failed_is_raised_with_the_best_evidence_and_not_repe
 
 def test_a_rate_limited_app_is_not_asked_again_by_any_request() -> None:
     douyin = FakeDouyin()
-    clients = AppClients(douyin, FixedToken("clt.x"))
+    clients = AppClients(douyin, FixedToken())
     douyin.errors = {1: LIMIT}
     for app_id, reason in (("tta", "2119003"), ("tta", "cached"), ("ttb", "2119003")):
         with pytest.raises(errors.RateLimitedError) as raised:
@@ -105,7 +106,7 @@ def test_a_rate_limited_app_is_not_asked_again_by_any_request() -> None:
 @pytest.mark.parametrize("error", [errors.UpstreamTimeoutError("timeout"), errors.TokenRefusedError("2190008")])
 def test_another_error_limits_nothing(error: errors.RedemptionError) -> None:
     douyin = FakeDouyin()
-    clients = AppClients(douyin, FixedToken("clt.x"))
+    clients = AppClients(douyin, FixedToken())
     douyin.errors = {1: error}
     with pytest.raises(errors.RedemptionError):
         clients.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
@@ -116,7 +117,32 @@ def test_another_error_limits_nothing(error: errors.RedemptionError) -> None:
 @pytest.mark.parametrize("root", [None, "8"])
 def test_each_call_has_the_token_and_the_root_account(root: str | None) -> None:
     douyin = FakeDouyin()
-    client = AppClients(douyin, FixedToken("clt.x")).for_request("tta", make_context(), root)
+    client = AppClients(douyin, FixedToken()).for_request("tta", make_context(), root)
     client.send(QUERY_USER_CERTIFICATES, {"page": 1})
     expected = {"access-token": "clt.x"} | ({} if root is None else {"Rpc-Transit-Life-Account": root})
     assert douyin.queries == [({"page": 1}, expected)]
+
+
+class TestRateLimit:
+    EVIDENCE = errors.Evidence(2119003, 12001, "20260101L")
+
+    def put(self, clients: AppClients, retry_after: float) -> None:
+        clients.put_limit("tta", errors.RateLimitedError("2119003", self.EVIDENCE, retry_after=retry_after))
+
+    @pytest.mark.parametrize(
+        ("limits", "seconds"),
+        [((0.0,), DEFAULT_LIMIT_SECONDS), ((30.0,), 30.0), ((30.0, 2.0), 30.0), ((2.0, 30.0), 30.0)],
+    )
+    def test_an_app_is_limited_until_the_longest_limit_ends(self, limits: tuple[float, ...], seconds: float) -> None:
+        clock = Clock()
+        clients = AppClients(FakeDouyin(), FixedToken(), clock)
+        for retry_after in limits:
+            self.put(clients, retry_after)
+        clock.now += seconds - 0.25
+        with pytest.raises(errors.RateLimitedError) as raised:
+            clients.check_limit("tta")
+        assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
+        assert (raised.value.reason, raised.value.evidence) == ("cached", self.EVIDENCE)
+        clients.check_limit("ttb")
+        clock.now += 0.25
+        clients.check_limit("tta")

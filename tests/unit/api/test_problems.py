@@ -92,7 +92,7 @@ def test_a_refused_login_looks_like_that_of_an_unknown_app() -> None:
 def test_a_problem_byte_for_byte() -> None:
     problem = problem_for_error(errors.MerchantNotAuthorizedError("11006", evidence=EVIDENCE), "request-1")
     assert problem.body == (
-        '{"type":"about:blank","title":"The merchant has not authorized the app","status":403,'
+        '{"type":"about:blank","title":"Merchant not authorized","status":403,'
         '"code":"merchant_not_authorized","detail":"该商家暂未开通小程序查券","request_id":"request-1",'
         '"retryable":false,"upstream":{"error_code":2119005,"sub_error_code":11006,"logid":"20260101L"}}'
     )

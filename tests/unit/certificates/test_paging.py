@@ -12,7 +12,7 @@ from contextlib import nullcontext
 import msgspec
 import pytest
 
-from chalicelib.app_client import AppClients, FixedToken
+from chalicelib.app_client import AppClients
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import (
     MAX_PAGES,
@@ -24,7 +24,7 @@ from chalicelib.certificates.paging import (
 from chalicelib.douyin.endpoints import PAGE_SIZE, Selection
 from chalicelib.douyin.pages import Page
 from chalicelib.errors import UpstreamMalformedError, UpstreamRejectedError, UpstreamUnavailableError
-from tests.unit.fakes import OPEN_ID, FakeDouyin, InlineExecutor, make_context, make_page
+from tests.unit.fakes import OPEN_ID, FakeDouyin, FixedToken, InlineExecutor, make_context, make_page
 
 PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 
@@ -52,7 +52,7 @@ class Pages:
 def read(fetch: Callable[[int], Page], start: Cursor | None = None, executor: Executor | None = None) -> PagedResult:
     douyin = FakeDouyin()
     douyin.fetch = lambda number, _token: fetch(number)
-    client = AppClients(douyin, FixedToken("clt.x")).for_request("tta", make_context())
+    client = AppClients(douyin, FixedToken()).for_request("tta", make_context())
     return list_pages(start or Cursor(), Selection("7"), OPEN_ID, client, executor or InlineExecutor())
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.app_client import AppClients, FixedToken
+from chalicelib.app_client import AppClients
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
@@ -25,7 +25,7 @@ from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import Response
 from chalicelib.errors import UpstreamError
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
-from tests.unit.fakes import NOW, OPEN_ID, FakeDouyin, make_context, parse_page
+from tests.unit.fakes import NOW, OPEN_ID, FakeDouyin, FixedToken, make_context, parse_page
 
 # Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
@@ -227,7 +227,7 @@ def test_following_the_cursors_shows_every_certificate_once(
 
     douyin = FakeDouyin()
     douyin.fetch = lambda page, _token: fetch(page)
-    client = AppClients(douyin, FixedToken("clt.x")).for_request("tta", make_context())
+    client = AppClients(douyin, FixedToken()).for_request("tta", make_context())
     requested, found = list[int](), list[str]()
     repeats = 0
     cursor: Cursor | None = Cursor()

@@ -61,7 +61,7 @@ def texts(renewal: RenewalReport) -> dict[str, str]:
 def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None:
     run = Run(a=SOON, b=LATE, c=None)
     run.table.items["TOKEN#unknown"] = token_row("clt.unknown", 10)
-    assert run.start() == RenewalReport(["a"], {}, 2, [], LATE)
+    assert run.start() == RenewalReport(["a"], {}, LATE)
     assert run.stored() == {"a": "clt.1", "b": "old.b", "unknown": "clt.unknown"}
     assert "TOKEN#unknown" not in run.table.reads
 
@@ -74,30 +74,27 @@ def test_each_app_has_one_attempt_with_a_limit_of_its_own_in_random_order() -> N
     run.douyin.on_mint = lambda: run.clock.sleep(SECONDS_PER_APP - 1)
     renewal = run.start()
     assert [(mint.app_id, mint.seconds) for mint in run.douyin.mints] == [("d", 3.0), ("a", 3.0), ("b", 3.0)]
-    assert (renewal.renewed, renewal.unchanged) == (["b"], 1)
+    assert renewal.renewed == ["b"]
     assert texts(renewal) == {"d": f"minting failed: {BUSY}", "a": f"minting failed: {REFUSED}"}
     assert [error.evidence for error in renewal.failed.values()] == [BUSY.evidence, REFUSED.evidence]
     assert run.stored() == {"a": "old.a", "b": "clt.3", "c": "old.c", "d": "old.d"}
 
 
-@pytest.mark.parametrize(
-    ("outcome", "unchanged", "failed"),
-    [("", 1, {}), ("ok", 1, {}), ("10013", 0, {"a": "minting failed: 10013"})],
-)
+@pytest.mark.parametrize(("outcome", "failed"), [("", {}), ("ok", {}), ("10013", {"a": "minting failed: 10013"})])
 def test_what_a_claim_holds_back_is_left_and_has_failed_if_the_row_says_so(
-    outcome: str, unchanged: int, failed: dict[str, str]
+    outcome: str, failed: dict[str, str]
 ) -> None:
     run = Run(a=SOON)
     run.table.items["TOKEN#a"] = token_row("old.a", SOON, claimed=-1, outcome=outcome)
     renewal = run.start()
-    assert (renewal.unchanged, texts(renewal), renewal.seconds_left) == (unchanged, failed, SOON)
+    assert (texts(renewal), renewal.seconds_left) == (failed, SOON)
     assert (run.douyin.mints, run.clock.sleeps) == ([], [])
 
 
 def test_a_token_that_another_instance_renews_meanwhile_is_left() -> None:
     run = Run(a=SOON)
     run.table.before_write = [lambda: run.table.items.update({"TOKEN#a": token_row("clt.other", LATE, claimed=0)})]
-    assert run.start() == RenewalReport([], {}, 1, [], LATE)
+    assert run.start() == RenewalReport([], {}, LATE)
 
 
 def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that_of_the_row() -> None:
@@ -115,7 +112,7 @@ def test_an_unavailable_table_fails_every_app_and_not_the_run() -> None:
     run.table.fails_reads = True
     renewal = run.start()
     assert texts(renewal) == dict.fromkeys(("a", "b", "theirs"), "read failed")
-    assert (renewal.renewed, renewal.unchanged, renewal.expired, renewal.seconds_left) == ([], 0, [], None)
+    assert (renewal.renewed, renewal.seconds_left) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +137,7 @@ def test_the_tokens_of_other_systems_come_last_are_never_renewed_and_count() -> 
     run = Run(own=SOON, late=-50, missing=None, theirs=LATE)
     run.secret.put({"late": "", "theirs": "s", "missing": "", "own": "s"}, external_tokens=["theirs"])
     run.douyin.on_mint = lambda: run.table.reads.append("mint")
-    assert run.start() == RenewalReport(["own"], {}, 1, ["late", "missing"], 0)
+    assert run.start() == RenewalReport(["own"], {}, 0)
     assert run.table.reads == ["TOKEN#own", "mint", "TOKEN#late", "TOKEN#missing", "TOKEN#theirs"]
     del run.table.items["TOKEN#late"]
     assert run.start().seconds_left == LATE
