@@ -46,7 +46,7 @@ help:
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
 	@echo "make screenshots  picture the states of the sample page: build/screenshots"
-	@echo "make bench        measure speed against two reference implementations (two minutes)"
+	@echo "make bench        measure speed against a naive implementation (two minutes)"
 	@echo "make nightly      more examples for random tests, known vulnerabilities, upgrade, benchmarks (an hour)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
