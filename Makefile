@@ -214,7 +214,7 @@ lock: | python
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in || $(HINT)
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude pip; } > constraints.txt
-	@printf '%s\n' '-r ../requirements.txt' chalice boto3 pyyaml > build/deploy.in
+	@printf '%s\n' '-r ../requirements.txt' chalice boto3 > build/deploy.in
 	@build/lock/bin/python $(PIP_INSTALL) uv || $(HINT)
 	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
 	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \

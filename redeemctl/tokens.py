@@ -1,7 +1,6 @@
 """`redeemctl token`: access tokens, one per app."""
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -27,7 +26,7 @@ def show_tokens(options: GlobalOptions) -> None:
         others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
         ids = [*apps, *sorted(others - apps.keys())]
         tokens = [_describe(stage, token_id, bool(apps.get(token_id))) for token_id in ids]
-    options.show(("token_id", "fingerprint", "expires_utc", "expires_in", "renewed_by", "renewal"), tokens)
+    options.show(("token_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
 @token.command("renew")
@@ -56,13 +55,7 @@ def _describe(stage: Stage, token_id: str, is_own: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"token_id": token_id, "renewed_by": "this service" if is_own else "another system"}
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)
-        try:
-            end = datetime.fromtimestamp(row.expires_at, UTC)
-        except (OverflowError, ValueError):
-            state["expires_utc"] = "malformed"
-        else:
-            state |= {"expires_at": row.expires_at, "expires_utc": f"{end:%Y-%m-%d %H:%M:%S}"}
-            state["expires_in"] = row.expires_at - int(now)
+        state |= {"expires_at": row.expires_at, "expires_in": row.expires_at - int(now)}
     if row.failed_until > now:
         state["renewal"] = f"failed: {row.failure}"
     elif row.is_leased(now):

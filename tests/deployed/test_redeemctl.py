@@ -369,17 +369,6 @@ def test_tokens_are_renewed_and_shown_as_fingerprints(operator: Operator) -> Non
     assert row["access_token"]["S"] not in operator.succeed("token", "show")
 
 
-def test_a_token_that_ends_at_no_time_is_shown_as_malformed_beside_the_others(operator: Operator) -> None:
-    client = operator.account.client("dynamodb")
-    ends = {"micro": str(int(time.time() * 1_000_000)), "huge": "1E+125", "good": "1"}
-    for name, end in ends.items():
-        row = {"pk": {"S": f"TOKEN#{name}"}, "access_token": {"S": "t"}, "expires_at": {"N": end}}
-        client.put_item(TableName=TABLE, Item=row)
-        operator.succeed("merchant", "add", name, "--app", APP_ID, "--token-id", name)
-    shown = {token["token_id"]: token.get("expires_utc") for token in operator.read_json("token", "show")}
-    assert shown == {APP_ID: None, "micro": "malformed", "huge": "malformed", "good": "1970-01-01 00:00:01"}
-
-
 @pytest.mark.parametrize(
     ("keys", "age", "arguments", "asks"),
     [
