@@ -62,9 +62,9 @@ def secret_name(stage: str) -> str:
     return f"{APP_NAME}/{stage}"
 
 
-def names_of(kind: str, stage: str) -> list[str]:
-    """Return the names of the template's roles ("Role") or policies ("ManagedPolicy")."""
-    names = re.findall(rf"^ +{kind}Name: !Sub (\S+)$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
+def role_names(stage: str) -> list[str]:
+    """Return the names of the template's roles."""
+    names = re.findall(r"^ +RoleName: !Sub (\S+)$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
     return [name.replace("${Stage}", stage) for name in names]
 
 
@@ -97,7 +97,7 @@ def check_vital(client: Callable[[str], Any], stage: str) -> None:
         return
     table, secret = _find_data(client, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
-    for role in names_of("Role", stage):
+    for role in role_names(stage):
         found[f"role {role}"] = none_if_not_found(client("iam").get_role, RoleName=role)
     lost = [f"{resource} does not exist" for resource, description in found.items() if description is None]
     if lost:
@@ -210,6 +210,8 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
 def _describe_status(name: str, status: str) -> str:
     if status.endswith("_IN_PROGRESS"):
         advice = "another deployment is running; wait for it, then run the command again"
+    elif status == "DELETE_FAILED":
+        advice = f"remove the cause, then make destroy STAGE={name.removeprefix(f'{APP_NAME}-')}"
     elif status in _FAILED_CREATION:
         advice = (
             "its creation failed, and CloudFormation can only delete it (table and secret are retained): "

@@ -228,16 +228,3 @@ def test_chalice_deploy_alone_gives_a_complete_service_also_after_an_edit(cloud:
     login = requests.post(f"{cloud.url}/v1/sessions", json={"app_id": APP_ID, "code": code}, timeout=30)
     headers = {"Authorization": f"Bearer {login.json()['token']}"}
     assert len(requests.get(f"{cloud.url}{LIST_URL}", headers=headers, timeout=30).json()["certificates"]) == 7
-
-
-def test_an_attached_policy_stops_destroy_before_anything_is_deleted(cloud: Cloud) -> None:
-    """IAM does not delete it, and who deletes the stage may need it."""
-    iam, before = cloud.client("iam"), cloud.remaining()
-    policy = f"arn:aws:iam::000000000000:policy/{API_FUNCTION}-operator"
-    iam.create_role(RoleName="operators", AssumeRolePolicyDocument="{}")
-    iam.attach_role_policy(RoleName="operators", PolicyArn=policy)
-    with pytest.raises(StageError, match=f"{API_FUNCTION}-operator is attached to role operators"):
-        cloud.destroy(cloud.clone())
-    iam.detach_role_policy(RoleName="operators", PolicyArn=policy)
-    iam.delete_role(RoleName="operators")
-    assert cloud.remaining() == before

@@ -52,7 +52,7 @@ def test_a_stack_whose_creation_fails_is_deleted_and_retained_data_is_used() -> 
     ("status", "advice"),
     [
         ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name douyin-redemption-dev"),
-        ("DELETE_FAILED", "aws cloudformation delete-stack"),
+        ("DELETE_FAILED", "remove the cause, then make destroy STAGE=dev"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name douyin-redemption-dev"),
         ("UPDATE_IN_PROGRESS", "another deployment is running"),
     ],
