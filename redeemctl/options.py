@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
 
+from chalicelib.api import validation
 from infra.account import check_target
 from redeemctl.errors import NotConfirmedError
 from redeemctl.output import escape, print_json, print_line, print_note, print_rows
-from redeemctl.rows import Change, MerchantRow, Store, parse_value
+from redeemctl.rows import Change
 from redeemctl.stage import Stage, open_stage
 
 PROJECT = Path(__file__).parent.parent
@@ -92,42 +92,19 @@ def read_hidden(variable: str, what: str) -> tuple[str, str]:
     return sys.stdin.readline().rstrip("\r\n"), "stdin"
 
 
-class FieldType(click.ParamType[Any]):
-    """The type of an option whose values follow the rule of a model's field. An empty value removes an optional one."""
+class IdType(click.ParamType[str]):
+    """An id of the platform."""
 
-    def __init__(self, model: type[BaseModel], field: str) -> None:
-        self.name = field
-        self._model = model
+    name = "id"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Apply the rule to text."""
-        try:
-            parsed = parse_value(self._model, self.name, value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return "" if parsed is None else parsed
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id; raises BadParameter if it cannot be one."""
+        if not validation.ID.fullmatch(value):
+            self.fail(f"{value!r}: {validation.ID_RULE}", param, ctx)
+        return str(value)
 
 
-class StoreType(click.ParamType[Any]):
-    """poi_id and name of a store, written as POI_ID=NAME."""
-
-    name = "store"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the pair."""
-        poi_id, separator, name = value.partition("=")
-        if not separator:
-            self.fail(f"{value!r} is not POI_ID=NAME, for example 6601=人民广场店", param, ctx)
-        return ID.convert(poi_id, param, ctx), NAME.convert(name, param, ctx)
-
-
-ID = FieldType(MerchantRow, "account_id")
-NAME = FieldType(Store, "name")
-
-
-def field_option(model: type[BaseModel], name: str, text: str, flag: str = "") -> Callable[[Any], Any]:
-    """Return an option for a field of a model."""
-    return click.option(flag or f"--{name.replace('_', '-')}", name, type=FieldType(model, name), help=text)
+ID = IdType()
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
