@@ -107,12 +107,7 @@ class Run:
         return self.stage.components.tokens.get(self._token_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
-        secret, context = get_app_secret(self.stage, self.app_id), self.stage.new_context()
-        if secret:
-            return self.stage.components.douyin.login(self.app_id, secret, code, context)
-        return self.stage.components.douyin.login_with_token(
-            self.app_id, self.stage.components.tokens.get(self.app_id, context), code, context
-        )
+        return self.stage.log_in(self.app_id, get_app_secret(self.stage, self.app_id), code)
 
     def _log_in(self) -> str:
         if not self.code:

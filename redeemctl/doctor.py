@@ -214,13 +214,9 @@ class Doctor:
 
     def _check_login(self, app_id: str) -> Iterator[Finding]:
         """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""
-        douyin, tokens = self._stage.components.douyin, self._stage.components.tokens
-        app_secret, context = self._secret.apps[app_id], self._stage.new_context()
+        app_secret = self._secret.apps[app_id]
         try:
-            if app_secret:
-                douyin.login(app_id, app_secret, PROBE_CODE, context)
-            else:
-                douyin.login_with_token(app_id, tokens.get(app_id, context), PROBE_CODE, context)
+            self._stage.log_in(app_id, app_secret, PROBE_CODE)
         except errors.LoginRefusedError:
             text = f"the platform accepts app id and {'secret' if app_secret else 'token'}"
             yield Finding("login", app_id, OK, text)

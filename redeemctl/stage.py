@@ -27,18 +27,10 @@ CALL_SECONDS = 15.0
 """Time limit for one call to the table or the platform, retries included. A renewal may wait 10 s for a dead holder of
 the lease."""
 
-PARALLEL_WRITES = 16
-"""Threads of an import. DynamoDB serves 4,000 writes a second on a new on-demand table."""
-
-PARALLEL_QUERIES = 8
-"""Threads of `doctor`. With 0.1 s a call they stay below the rate that the platform publishes for a related call, 200
-per second."""
-
 AWS_CONFIG = Config(
     connect_timeout=3,
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=PARALLEL_WRITES,
 )
 """An unreachable AWS is reported within 15 s."""
 
@@ -70,6 +62,13 @@ class Stage:
         """The rows of merchants."""
         return MerchantTable(self.account.client("dynamodb"), self.settings.table_name)
 
+    def log_in(self, app_id: str, app_secret: str, code: str) -> str:
+        """Log in as the service does: with the app secret, or with the token of an app that has none."""
+        douyin, context = self.components.douyin, self.new_context()
+        if app_secret:
+            return douyin.login(app_id, app_secret, code, context)
+        return douyin.login_with_token(app_id, self.components.tokens.get(app_id, context), code, context)
+
     def new_context(self) -> RequestContext:
         """Return a context with the time limit of one call."""
         return RequestContext(Deadline(CALL_SECONDS))
@@ -100,7 +99,7 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     configured = config["stages"][name]["environment_variables"]
     overrides = merge_variables(name, configured, os.environ)
-    with closing(create_http_pool(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
+    with closing(create_http_pool(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
         yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, Transport(http), overrides)
 
