@@ -82,10 +82,9 @@ def deploy(
     report("API settings: limits, error responses")
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
-    tested = url if settings.domain is None or settings.domain.default_endpoint else None
     way_back = "" if is_first else f"to bring back what ran before: make rollback STAGE={stage}"
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
-    report(smoke.check(account, stage, build, tested, **options))
+    report(smoke.check(account, stage, build, url, **options))
     return url
 
 

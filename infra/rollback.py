@@ -66,8 +66,7 @@ def rollback(
     build = read_build(io.BytesIO(archive))
     # It is what ran before the next deployment.
     versions.publish(client, functions[API_HANDLER], build, target.code)
-    has_endpoint = settings.domain is None or settings.domain.default_endpoint
-    url = account.api_url(api_id, API_STAGE) if has_endpoint else None
+    url = account.api_url(api_id, API_STAGE)
     advice = (
         f"the former code runs, {target.description}. If the platform does not answer, no further rollback helps. If "
         f"the code does not fit routes or settings: git checkout {target.commit}, then make deploy STAGE={stage}"

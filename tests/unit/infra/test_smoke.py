@@ -87,9 +87,9 @@ class Run:
             raise self.answers[probe.method]
         return self.answers[probe.method]
 
-    def check(self, url: str | None = URL, **options: Any) -> str:
+    def check(self, **options: Any) -> str:
         account: Any = SimpleNamespace(client=lambda _: self.client)
-        return smoke.check(account, "dev", Build("1", "a"), url, way_back=WAY_BACK, **options)
+        return smoke.check(account, "dev", Build("1", "a"), URL, way_back=WAY_BACK, **options)
 
     @property
     def paths(self) -> list[str]:
@@ -234,40 +234,30 @@ def test_the_list_is_that_of_the_first_store(run: Callable[..., Run]) -> None:
     assert tested.paths[-1] == "/v1/merchants/2/stores/6601/certificates"
 
 
-NOT_REQUESTED = "passed, without a request (the default endpoint is off)"
 NOT_IN_DNS = f"{DOMAIN} is not in DNS yet, so it was not requested"
 
 
 @pytest.mark.parametrize(
-    ("url", "domain", "result", "urls"),
+    ("domain", "result", "is_passed"),
     [
-        (URL, None, PASSED, {URL, f"https://{DOMAIN}"}),
-        (URL, NOT_RESOLVED, f"{PASSED}; {NOT_IN_DNS}", {URL, f"https://{DOMAIN}"}),
-        # Without the default endpoint, everything is requested at the domain.
-        (None, None, PASSED, {f"https://{DOMAIN}"}),
-        (None, NOT_RESOLVED, f"smoke test: {NOT_REQUESTED}; {NOT_IN_DNS}", {f"https://{DOMAIN}"}),
-        (URL, requests.ConnectionError("refused"), "domain api.example.com: /v1/health: ConnectionError", None),
-        (URL, "b", 'domain api.example.com: GET /v1/health: HTTP 200', None),
+        (None, PASSED, True),
+        (NOT_RESOLVED, f"{PASSED}; {NOT_IN_DNS}", True),
+        (requests.ConnectionError("refused"), "domain api.example.com: /v1/health: ConnectionError", False),
+        ("b", "domain api.example.com: GET /v1/health: HTTP 200", False),
     ],
-)  # fmt: skip
+)
 def test_the_domain_is_requested_too_and_may_have_no_dns_record_yet(
-    run: Callable[..., Run], url: str | None, domain: Any, result: str, urls: set[str] | None
+    run: Callable[..., Run], domain: Any, result: str, *, is_passed: bool
 ) -> None:
     tested = run()
     tested.domain = domain
-    if urls is None:
+    if not is_passed:
         with pytest.raises(StageError, match=result):
-            tested.check(url, domain=SETTINGS)
+            tested.check(domain=SETTINGS)
         return
-    assert tested.check(url, domain=SETTINGS) == result
-    assert tested.urls == urls
-    assert len(tested.sent) == (0 if NOT_REQUESTED in result else 2)
-
-
-def test_without_an_endpoint_nothing_is_requested(run: Callable[..., Run]) -> None:
-    tested = run()
-    assert tested.check(None) == f"smoke test: {NOT_REQUESTED}"
-    assert tested.urls == set()
+    assert tested.check(domain=SETTINGS) == result
+    assert tested.urls == {URL, f"https://{DOMAIN}"}
+    assert len(tested.sent) == 2
 
 
 def test_a_list_is_accepted_by_instances_that_know_the_secret_before_a_rotation(run: Callable[..., Run]) -> None:
