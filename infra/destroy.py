@@ -43,17 +43,16 @@ def _find_log_groups(account: Account, stage: str) -> list[str]:
     """Return the names of the log groups of functions that the stage has had.
 
     Chalice creates one for each function, and one more, named after the handler. They stay when the functions are
-    deleted, so that a run that failed can be repeated. One of a function that Chalice has not created is somebody
-    else's.
+    deleted, so that a run that failed can be repeated. One whose name begins as another function's is somebody else's.
     """
     prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
     pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
     functions = account.client("lambda").get_paginator("list_functions").paginate()
     others = {function["FunctionArn"] for page in functions for function in page["Functions"]}
     others -= {*find_functions(account, stage).values()}
-    used = {f"/aws/lambda/{arn.rpartition(':')[2]}" for arn in others}
-    found = {group["logGroupName"] for page in pages for group in page["logGroups"]}
-    return sorted(name for name in found - used if f"{name}-".startswith(f"{prefix}-"))
+    used = tuple(f"/aws/lambda/{arn.rpartition(':')[2]}-" for arn in others)
+    found = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+    return sorted(name for name in found if f"{name}-".startswith(f"{prefix}-") and not f"{name}-".startswith(used))
 
 
 def _delete_role_policies(account: Account, stage: str, log_groups: list[str]) -> None:

@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 from infra import versions
 
 ACCOUNT = "arn:aws:lambda:us-east-1:123456789012:function:"
+TAG = "version=1.34.0:stage=dev:app=douyin-redemption"
+"""Chalice's tag, `aws-chalice`."""
 
 
 def build_archive(version: str, commit: str | None = None) -> bytes:
@@ -32,12 +34,12 @@ class FakeLambda:
         self.calls: list[str] = []
         self.fails = ""
 
-    def deploy(self, name: str, archive: bytes, variables: dict[str, str] | None = None, **values: Any) -> None:
+    def deploy(self, name: str, archive: bytes, tag: str = TAG, **values: Any) -> None:
         """Change a function as Chalice does, or create it."""
-        function = self.functions.setdefault(name, {"versions": {}})
+        function = self.functions.setdefault(name, {"versions": {}, "tag": tag})
         function["latest"] = {
             "Version": "$LATEST", "CodeSha256": versions.code_hash(archive), "Runtime": "python3.11",
-            "Architectures": ["x86_64"], "Environment": {"Variables": variables or {}}, "State": "Active",
+            "Architectures": ["x86_64"], "State": "Active",
             "LastUpdateStatus": "Successful", "LastModified": "2026-11-25T10:00:00", **values,
         }  # fmt: skip
         function["archive"] = archive
@@ -55,7 +57,8 @@ class FakeLambda:
             yield {"Functions": [{"FunctionName": name, "FunctionArn": f"{ACCOUNT}{name}"}]}
 
     def list_tags(self, Resource: str) -> Any:  # noqa: N803 - AWS's name
-        return {"Tags": {} if "by-hand" in Resource else {"aws-chalice": "version=1"}}
+        tag = self.functions[Resource.rpartition(":")[2]]["tag"]
+        return {"Tags": {"aws-chalice": tag} if tag else {}}
 
     def _list_versions(self, FunctionName: str) -> Iterator[Any]:  # noqa: N803 - AWS's name
         function = self.functions[FunctionName.rpartition(":")[2]]
