@@ -44,10 +44,6 @@ class FakeLambda:
         }  # fmt: skip
         function["archive"] = archive
 
-    def published(self, name: str) -> list[str]:
-        """Return the descriptions of a function's versions, the oldest first."""
-        return [configuration["Description"] for configuration, _ in self.functions[name]["versions"].values()]
-
     def get_paginator(self, operation: str) -> Any:
         calls = {"list_versions_by_function": self._list_versions, "list_functions": self._list_functions}
         return SimpleNamespace(paginate=calls[operation])
@@ -80,14 +76,15 @@ class FakeLambda:
         return self.get_function(FunctionName)["Configuration"]
 
     def publish_version(self, FunctionName: str, CodeSha256: str, Description: str) -> None:  # noqa: N803 - AWS's names
-        """Publish what a function serves, unless it is the newest version."""
+        """Publish what a function serves, unless its code and configuration are those of the newest version."""
         function = self.functions[FunctionName.rpartition(":")[2]]
         assert function["latest"]["CodeSha256"] == CodeSha256
-        versions = function["versions"]
-        if versions and [*versions.values()][-1][1] == function["archive"]:
+        versions, served = function["versions"], function["latest"]
+        newest = [configuration for configuration, _ in versions.values()][-1:]
+        if [{**served, "Version": v["Version"], "Description": v["Description"]} for v in newest] == newest != []:
             return
         number = str(len(versions) + 1)
-        versions[number] = {**function["latest"], "Version": number, "Description": Description}, function["archive"]
+        versions[number] = {**served, "Version": number, "Description": Description}, function["archive"]
 
     def update_function_code(self, FunctionName: str, ZipFile: bytes, Architectures: list[str]) -> None:  # noqa: N803 - AWS's names
         name = FunctionName.rpartition(":")[2]
