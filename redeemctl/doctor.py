@@ -402,7 +402,7 @@ def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
     `redeemctl --help` lists the exit codes.
     """
     findings: list[Finding] = []
-    with options.open_stage(describe=False) as stage:
+    with options.open_stage(describe=False, reads=True) as stage:
         print_note(f"stage {stage.name}, region {stage.account.region}")
         for _, found in groupby(Doctor(stage, options.project, merchant).run(), key=lambda finding: finding.id):
             same_check = list(found)

@@ -71,8 +71,8 @@ def import_merchants(options: GlobalOptions, file: Path) -> None:
     With any error in the file, nothing is written. Otherwise the changes are shown and confirmed. Nothing is removed:
     for what only the table has, the command is shown that removes it. A second run continues an interrupted one.
     """
-    columns, entries, errors = read_file(file)
     with options.open_stage() as stage:
+        columns, entries, errors = read_file(file)
         items = {account_id_of(item): item for item in stage.merchants.list_all()}
         apps, edits = read_secret_version(stage).apps, dict[str, Item]()
         for account_id, entry in entries.items():
@@ -109,7 +109,7 @@ def import_merchants(options: GlobalOptions, file: Path) -> None:
 @pass_options
 def export_merchants(options: GlobalOptions, file: Path, table: str | None) -> None:
     """Write all merchants to the CSV file FILE, in the form that import reads."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         rows = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
         text = write_csv(map(parse_row, rows.list_all()))
     if options.dry_run:

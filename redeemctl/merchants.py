@@ -70,7 +70,7 @@ def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[st
 @pass_options
 def show_merchant(options: GlobalOptions, account_id: str) -> None:
     """Show a merchant's row."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         item = require_merchant(stage, account_id)
         row = parse_row(item)
     if options.as_json:
@@ -84,7 +84,7 @@ def show_merchant(options: GlobalOptions, account_id: str) -> None:
 @pass_options
 def list_merchants(options: GlobalOptions) -> None:
     """List all merchants."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         rows = []
         all_stores = {} if options.as_json else {"stores": "all"}
         for item in stage.merchants.list_all():

@@ -12,7 +12,8 @@ import click
 
 from chalicelib.api import validation
 from infra.account import check_target
-from redeemctl.errors import NotConfirmedError
+from infra.stage_settings import list_stages
+from redeemctl.errors import InvalidInputError, NotConfirmedError
 from redeemctl.output import escape, print_json, print_line, print_note, print_rows
 from redeemctl.rows import Change
 from redeemctl.stage import Stage, open_stage
@@ -24,19 +25,23 @@ PROJECT = Path(__file__).parent.parent
 class GlobalOptions:
     """The options of all commands."""
 
-    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE") or "dev")
+    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
     project: Path = PROJECT
     yes: bool = False
     dry_run: bool = False
     as_json: bool = False
 
     @contextmanager
-    def open_stage(self, *, describe: bool = True) -> Iterator[Stage]:
+    def open_stage(self, *, describe: bool = True, reads: bool = False) -> Iterator[Stage]:
         """Open the stage, and show on stderr which stage, account and region this is, and what the environment changes.
 
-        With `describe=False` AWS is not called: only the environment's changes are shown.
+        With `describe=False` AWS is not called: only the environment's changes are shown. Only a command that `reads`
+        has a default: an app that is added to a second stage ends the tokens of the first.
         """
-        with open_stage(self.stage, self.project) as stage:
+        if not self.stage and not reads:
+            stages = ", ".join(list_stages(self.project))
+            raise InvalidInputError(f"no stage: set the variable REDEEM_STAGE, or --stage (stages: {stages})")
+        with open_stage(self.stage or "dev", self.project) as stage:
             if describe:
                 check_target(stage.account, self.project, stage.name, print_note)
             for name, value in stage.overrides.items():
@@ -118,7 +123,7 @@ def add_global_options(command: click.Command) -> None:
     """Let a command, and each command of a group, accept the global options."""
     shared: dict[str, Any] = {"callback": _store, "expose_value": False, "is_eager": True}
     path = click.Path(file_okay=False, path_type=Path)
-    stage_help = "The stage: dev, prod, cn. Default: dev, or the variable REDEEM_STAGE."
+    stage_help = "The stage: dev, prod, cn. Default: the variable REDEEM_STAGE; where nothing is changed, dev."
     command.params += [
         click.Option(["--stage"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),

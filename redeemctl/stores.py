@@ -47,7 +47,7 @@ def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **valu
 @pass_options
 def list_stores(options: GlobalOptions, account_id: str) -> None:
     """List a merchant's stores."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         row = parse_row(require_merchant(stage, account_id))
     if row.stores is None and not options.as_json:
         print_line(f"merchant {account_id} has no store list and is served in all its stores")

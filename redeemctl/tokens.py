@@ -21,7 +21,7 @@ def token() -> None:
 @pass_options
 def show_tokens(options: GlobalOptions) -> None:
     """Show all tokens: fingerprint, expiry, who renews it, and the state of the renewal."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         apps = read_secret_version(stage).apps
         others = {item["token_id"]["S"] for item in stage.merchants.list_all() if item.get("token_id", {}).get("S")}
         ids = [*apps, *sorted(others - apps.keys())]

@@ -86,6 +86,41 @@ def test_options_are_accepted_before_and_after_the_subcommand(operator: Operator
     assert "stage dev" in operator.run("app", "list", "--stage", "dev", REDEEM_STAGE="prod").stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("app", "add", "tt1"),
+        ("app", "remove", APP_ID),
+        ("merchant", "add", "1", "--app", APP_ID),
+        ("merchant", "suspend", ACCOUNT_ID),
+        ("merchant", "resume", ACCOUNT_ID),
+        ("merchant", "remove", ACCOUNT_ID),
+        ("merchant", "import", __file__),
+        ("store", "add", ACCOUNT_ID, "1", "x"),
+        ("store", "remove", ACCOUNT_ID, "1"),
+        ("token", "renew", APP_ID),
+        ("session-key", "rotate"),
+        ("acceptance", "--app", APP_ID, "--merchant", ACCOUNT_ID, "--store", "1"),
+    ],
+)
+def test_without_a_stage_a_command_that_changes_something_stops_and_names_the_stages(
+    operator: Operator, arguments: tuple[str, ...]
+) -> None:
+    result = operator.run("--yes", *arguments, stdin="a-secret\n", REDEEM_STAGE="")
+    assert result.exit_code == 2
+    assert "no stage: set the variable REDEEM_STAGE, or --stage (stages: cn, dev, prod)" in result.stderr
+    assert "stage dev, " in operator.run(*arguments, "--stage", "dev", stdin="n\n", REDEEM_STAGE="").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("app", "list"), ("merchant", "list"), ("merchant", "show", ACCOUNT_ID), ("store", "list", ACCOUNT_ID),
+     ("token", "show"), ("merchant", "export", os.devnull)],
+)  # fmt: skip
+def test_without_a_stage_a_command_that_reads_shows_dev(operator: Operator, arguments: tuple[str, ...]) -> None:
+    assert "stage dev, " in operator.run("--yes", *arguments, REDEEM_STAGE="").stderr
+
+
 @pytest.mark.parametrize("value", ["", "two planted\n", "密钥planted\n", "planted" * 40])
 def test_an_app_secret_that_cannot_be_one_is_refused_and_not_shown(operator: Operator, value: str) -> None:
     message = operator.fail(2, "app", "add", APP_ID, stdin=value)

@@ -29,6 +29,13 @@ def test_the_settings_that_the_guide_names_exist(page: str) -> None:
     assert {name for name in named if not re.search(rf"^# \[?{name}\b", settings, re.MULTILINE)} == set()
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_each_block_with_the_operators_command_names_the_stage(page: str) -> None:
+    blocks = [block for block in re.findall(r"```console\n(.*?)```", PAGES[page], re.DOTALL) if "redeemctl " in block]
+    assert len(blocks) > 5
+    assert [block for block in blocks if "REDEEM_STAGE=" not in block] == []
+
+
 def test_each_section_that_a_message_names_exists() -> None:
     alarms = [str(alarm["AlarmDescription"]) for alarm in read_alarms().values()]
     texts = [*alarms, *(text for folder in ("infra", "redeemctl") for _, text in read_messages(folder))]
