@@ -313,14 +313,11 @@ def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | N
 
 
 def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> list[Merchant]:
-    """Return the merchant with this id; without one, MAX_ASKED of them, of different apps first."""
+    """Return the merchant with this id; without one, MAX_ASKED of them, one of each app first."""
     if account_id is not None:
         return [merchant for merchant in merchants if merchant.account_id == account_id]
-    places, counts = dict[str, int](), Counter[str]()
-    for merchant in merchants:
-        places[merchant.account_id] = counts[merchant.app_id]
-        counts[merchant.app_id] += 1
-    return sorted(merchants, key=lambda merchant: places[merchant.account_id])[:MAX_ASKED]
+    firsts = [*{merchant.app_id: merchant for merchant in reversed(merchants)}.values()][::-1]
+    return [*firsts, *(merchant for merchant in merchants if merchant not in firsts)][:MAX_ASKED]
 
 
 def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:

@@ -5,9 +5,10 @@ poi_id. What the file does not give stays as it is, so an import can be repeated
 """
 
 import csv
+import functools
 import io
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,22 +86,17 @@ def import_merchants(options: GlobalOptions, file: Path) -> None:
                 errors.append(f"line {entry.line}, app_id: app {app_id} not found: redeemctl app add {app_id}")
         if errors:
             raise InvalidInputError("\n  ".join([f"{file}: nothing was changed", *errors]))
-        for what, command in find_missing(columns, entries, items):
-            print_note(f"{what} is not in the file, and stays. To remove it: {shlex.join(command)}")
-        changes = {account_id: list_changes(items.get(account_id), edited) for account_id, edited in edits.items()}
-        pending = [account_id for account_id, found in changes.items() if found]
-        options.change(
-            [
-                Change(f"{account_id} {c.field}", c.current, c.new)
-                for account_id in pending
-                for c in changes[account_id]
-            ],
-            lambda: write_rows(
-                stage.merchants, {account_id: (items.get(account_id), edits[account_id]) for account_id in pending}
-            ),
-            f"{len(pending)} merchants: saved; effective within five minutes",
-            warning=f"This changes {len(pending)} merchants.",
-        )
+        for command in find_missing(columns, entries, items):
+            print_note(f"not in the file, and stays; to remove it: {shlex.join(['redeemctl', *command])}")
+        rows = {account_id: (items.get(account_id), edited) for account_id, edited in edits.items()}
+        changes = [
+            Change(f"{account_id} {change.field}", change.current, change.new)
+            for account_id, (seen, edited) in rows.items()
+            for change in list_changes(seen, edited)
+        ]
+        done = f"changes: {len(changes)}, saved; effective within five minutes"
+        write = functools.partial(write_rows, stage.merchants, rows)
+        options.change(changes, write, done, warning=f"Changes: {len(changes)}.")
 
 
 @click.command("export")
@@ -174,50 +170,43 @@ def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> It
         yield "poi_id: missing"
 
 
-def find_missing(
-    columns: set[str], entries: Mapping[str, Entry], items: Mapping[str, Item]
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield what the table has and the file lacks, with the command that removes it.
-
-    About a column that the file does not have, it says nothing.
-    """
+def find_missing(columns: Set[str], entries: Mapping[str, Entry], items: Mapping[str, Item]) -> Iterator[list[str]]:
+    """Yield the commands that remove what the table has and the file lacks; nothing about columns that it lacks."""
     for account_id, item in items.items():
         entry = entries.get(account_id)
         if entry is None:
-            yield f"merchant {account_id}", ["redeemctl", "merchant", "remove", account_id]
+            yield ["merchant", "remove", account_id]
             continue
-        removable = columns - {"account_id", "app_id", "active"}
-        values = [name for name in MERCHANT_COLUMNS if name in item and name in removable and name not in entry.values]
-        yield from _name_values(f"merchant {account_id}", ["merchant", "add", account_id], values)
+        optional = columns - {"account_id", "app_id", "active"} - entry.values.keys()
+        yield from _remove_values(["merchant", "add", account_id], item.keys() & optional & {*MERCHANT_COLUMNS})
         for poi_id, store in (stores_of(item) or {}).items() if "poi_id" in columns else ():
-            what, place = f"store {poi_id} of merchant {account_id}", [account_id, poi_id]
             if poi_id not in entry.stores:
-                yield what, ["redeemctl", "store", "remove", *place]
+                yield ["store", "remove", account_id, poi_id]
             elif isinstance(store, dict):
-                known = {name for column, name in STORE_COLUMNS.items() if column in columns and name != "name"}
-                values = [name for name in store if name in known and name not in entry.stores[poi_id].values]
-                yield from _name_values(what, ["store", "add", *place], values)
+                optional = {STORE_COLUMNS.get(column, "") for column in columns} - {"name"}
+                missing = store.keys() & optional - entry.stores[poi_id].values.keys()
+                yield from _remove_values(["store", "add", account_id, poi_id], missing)
 
 
-def _name_values(what: str, command: list[str], names: list[str]) -> Iterator[tuple[str, list[str]]]:
+def _remove_values(command: list[str], names: Set[str]) -> Iterator[list[str]]:
     if names:
-        removed = [text for name in names for text in (f"--{name.replace('_', '-')}", "")]
-        yield f"{', '.join(names)} of {what}", ["redeemctl", *command, *removed]
+        yield [*command, *(text for name in sorted(names) for text in (f"--{name.replace('_', '-')}", ""))]
 
 
 def write_rows(table: MerchantTable, rows: Mapping[str, tuple[Item | None, Item]]) -> None:
-    """Write rows, each as it was read and as it is to be, until one fails; name those that were written before."""
+    """Write the rows that change, each as it was read and as it is to be.
+
+    Raises ConflictError at the first that has changed since, with those that were written before.
+    """
     written: list[str] = []
-    try:
-        for account_id, (seen, edited) in rows.items():
-            try:
+    for account_id, (seen, edited) in rows.items():
+        try:
+            if list_changes(seen, edited):
                 table.write(seen, edited)
-            except ConflictError as error:
-                raise ConflictError(f"merchant {account_id}: {error.message}") from None
-            written.append(account_id)
-    finally:
-        if len(written) < len(rows):
-            print_note(f"written: {', '.join(written) or 'nothing'}; of {len(rows)} merchants")
+                written.append(account_id)
+        except ConflictError as error:
+            before = ", ".join(written) or "nothing"
+            raise ConflictError(f"merchant {account_id}: {error.message}. Written before: {before}") from None
 
 
 def write_csv(merchants: Iterable[MerchantRow]) -> str:

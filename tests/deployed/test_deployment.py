@@ -120,7 +120,6 @@ burst = 9
     function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
     assert function["Configuration"]["MemorySize"] == 512
     assert function["Concurrency"]["ReservedConcurrentExecutions"] == 5
-    assert function["Configuration"]["TracingConfig"] == {"Mode": "PassThrough"}
     cloud.deploy(cloud.clone())
     assert "domains" not in cloud.remaining()
     assert "DeleteBasePathMapping" in {call.operation for call in cloud.proxy.calls}

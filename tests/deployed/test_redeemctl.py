@@ -439,9 +439,9 @@ def test_many_merchants_are_imported_completely_or_not_at_all(operator: Operator
     file = make_file(tmp_path / "merchants.csv", 40)
     preview = operator.run("merchant", "import", str(file), "--dry-run")
     assert "9000000000039 stores.1.name\t-\t一店" in preview.stdout
-    stays = f"merchant {ACCOUNT_ID} is not in the file, and stays. To remove it: redeemctl merchant remove {ACCOUNT_ID}"
+    stays = f"not in the file, and stays; to remove it: redeemctl merchant remove {ACCOUNT_ID}\n"
     assert stays in preview.stderr
-    assert "This changes 40 merchants. Continue?" in operator.fail(5, "merchant", "import", str(file), stdin="n\n")
+    assert "Changes: 320. Continue?" in operator.fail(5, "merchant", "import", str(file), stdin="n\n")
     text = file.read_text(encoding="utf-8")
     file.write_text(f"{text}\n8,tt-unknown\n9,tt unknown", encoding="utf-8")
     message = operator.fail(2, "--yes", "merchant", "import", str(file))
@@ -449,7 +449,7 @@ def test_many_merchants_are_imported_completely_or_not_at_all(operator: Operator
     assert "line 83, app_id: must be" in message
     assert operator.read_json("merchant", "list") == [SHOWN]
     file.write_text(text, encoding="utf-8")
-    assert "40 merchants: saved" in operator.succeed("--yes", "merchant", "import", str(file))
+    assert "changes: 320, saved" in operator.succeed("--yes", "merchant", "import", str(file))
     assert "nothing to change" in operator.succeed("merchant", "import", str(file)), "a second run"
     exported = tmp_path / "export.csv"
     assert "was not written" in operator.run("merchant", "export", str(exported), "--dry-run").stderr
@@ -474,7 +474,7 @@ def test_an_import_does_not_overwrite_what_somebody_else_changes_meanwhile(opera
     with mock.patch.object(MerchantTable, "list_all", list_all):
         message = operator.fail(4, "--yes", "merchant", "import", str(file))
     assert "merchant 9000000000001: somebody else has changed this" in message
-    assert "written: 9000000000000; of 3 merchants" in message
+    assert "Written before: 9000000000000\n" in message
     names = [operator.read_json("merchant", "show", f"900000000000{n}")["name"] for n in range(3)]
     assert names == ["新名0", "renamed by somebody else", "商家2"]
     operator.succeed("--yes", "merchant", "import", str(file))
@@ -496,7 +496,7 @@ def test_a_table_is_restored_to_a_time_before_a_mistake(operator: Operator, tmp_
     administrator = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     operator.succeed("merchant", "export", "--table", restored, str(file), **administrator)
     result = operator.run("--yes", "merchant", "import", str(file))
-    [command] = re.findall(r"To remove it: redeemctl (.*)", result.stderr)
+    [command] = re.findall(r"to remove it: redeemctl (.*)", result.stderr)
     operator.succeed("--yes", *command.split())
     assert operator.read_json("merchant", "list") == before
     dynamodb.delete_table(TableName=restored)
