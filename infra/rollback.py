@@ -45,9 +45,10 @@ def rollback(
     if API_HANDLER not in functions or api_id is None:
         raise StageError(f"stage {stage} has no function or no API; make deploy STAGE={stage} creates them")
     running, published = versions.read_versions(client, functions[API_HANDLER])
-    for version in published[:MAX_LISTED]:
+    # Each build once, with the time when it was first deployed; first the one that ran last.
+    for version in [*{version.code: version for version in published}.values()][:MAX_LISTED]:
         mark = " (runs now)" if version.code == running.code else ""
-        report(f"build {version.description}, {version.modified}{mark}")
+        report(f"build {version.build}, {version.modified}{mark}")
     codes = {client.get_function_configuration(FunctionName=arn)["CodeSha256"] for arn in functions.values()}
     target = choose_build(codes, running, published, commit)
     report(f"rollback to {target.build}")

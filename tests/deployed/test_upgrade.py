@@ -49,7 +49,8 @@ Headers = dict[str, str]
 Log = Callable[[str], None]
 
 LOAD_THREADS = 3
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.4
+"""With two pages in each list, the load stays below the throttling limit of a route."""
 
 RENEWALS = 5
 
