@@ -27,14 +27,8 @@ CALL_SECONDS = 15.0
 """Time limit for one call to the table or the platform, retries included. A renewal may wait 10 s for a dead holder of
 the lease."""
 
-AWS_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=3,
-    retries={"mode": "standard", "total_max_attempts": 3},
-)
+AWS_CONFIG = Config(connect_timeout=3, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
 """An unreachable AWS is reported within 15 s."""
-
-_FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
 
 
 @dataclass(frozen=True)
@@ -74,20 +68,6 @@ class Stage:
         return RequestContext(Deadline(CALL_SECONDS))
 
 
-def merge_variables(stage: str, configured: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which the environment overrides the stage's, for example to use a sandbox.
-
-    Raises InvalidInputError if the environment names another table or secret than the stage's.
-    """
-    for name in _FIXED_VARIABLES:
-        if environ.get(name) and environ[name] != configured.get(name):
-            raise InvalidInputError(
-                f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
-                f"unset {name}, or select the stage with --stage"
-            )
-    return {n: environ[n] for n in OPTIONAL_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
-
-
 @contextmanager
 def open_stage(name: str, project: Path) -> Iterator[Stage]:
     """Open a stage of `project`, configured by its .chalice/config.json.
@@ -98,7 +78,8 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     if name not in config["stages"]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     configured = config["stages"][name]["environment_variables"]
-    overrides = merge_variables(name, configured, os.environ)
+    variables = {variable: os.environ[variable] for variable in OPTIONAL_VARIABLES if os.environ.get(variable)}
+    overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
     with closing(create_http_pool(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
         yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, Transport(http), overrides)
