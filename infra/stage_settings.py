@@ -32,7 +32,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(_Table, frozen=True):
     """The throttling limit of each route, of all callers together: requests per second, and size of the token bucket.
 
-    Twelve shops make about 60,000 lists a month. Who repeats lists all day pays for at most `rate` of them per second.
+    Twelve shops make about 60,000 lists a month. Somebody who repeats lists all day causes the cost of `rate` a second.
     """
 
     rate: Annotated[float, msgspec.Meta(gt=0)] = 20

@@ -273,9 +273,9 @@ class Doctor:
             found = judge_list(merchant.account_id, response, self._stage.name)
             yield found._replace(text=found.text + scope) if found.outcome == OK else found
             if found.outcome == UNKNOWN or smoke.judge(response) in smoke.UNREACHED:
-                yield Finding(
-                    "merchant", "the others", UNKNOWN, "not tried after this answer", "run doctor again later"
-                )
+                if merchant is not chosen[-1]:
+                    text, advice = "not tried after this answer", "run doctor again later"
+                    yield Finding("merchant", "the others", UNKNOWN, text, advice)
                 return
             time.sleep(LIST_PAUSE_SECONDS)
 
