@@ -58,9 +58,7 @@ class Run:
         self.sent: list[smoke.Probe] = []
         self.urls: set[str] = set()
         self.client = Mock()
-        self.client.describe_secret.return_value = (
-            {} if secret is None else {"VersionIdsToStages": {"1": ["AWSCURRENT"]}}
-        )
+        self.client.describe_secret.return_value = {"VersionIdsToStages": {"1": ["AWSCURRENT"]}}
         self.client.get_secret_value.side_effect = [
             secret if isinstance(secret, Exception) else {"SecretString": secret}
         ]
@@ -147,22 +145,9 @@ def test_a_login_or_list_that_fails_ends_the_test_and_the_way_back_is_named(
     assert [probe.method for probe in tested.sent] == sent
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_without_an_answer_of_the_platform_it_fails_unless_this_is_known(run: Callable[..., Run], method: str) -> None:
-    tested = run()
-    tested.answers[method] = response(504, {"code": "upstream_timeout"})
-    with pytest.raises(StageError, match=r"no answer from the platform \(NO_PLATFORM=1 says that this is known\)"):
-        tested.check()
-    known = run()
-    known.answers[method] = tested.answers[method]
-    assert known.check(no_platform=True) == f"{PASSED}; no answer from the platform (NO_PLATFORM=1)"
-    assert [probe.method for probe in known.sent] == ["POST", "GET"]
-
-
 @pytest.mark.parametrize(
     ("secret", "rows", "reason", "sent"),
     [
-        (None, [], "there is no app yet", []),
         (ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetSecretValue"), [],
          "GetSecretValue reports AccessDeniedException", []),
         ("{", [row("1")], "the secret is malformed", []),
@@ -174,7 +159,7 @@ def test_without_an_answer_of_the_platform_it_fails_unless_this_is_known(run: Ca
         (PROVIDERS, [row("1"), token("tt1", -1)], "the tokens of all merchants have expired", []),
     ],
 )  # fmt: skip
-def test_without_rights_an_app_or_a_token_no_list_is_tried_and_it_says_so(
+def test_without_rights_or_a_token_no_list_is_tried_and_it_says_so(
     run: Callable[..., Run], secret: Any, rows: Any, reason: str, sent: list[str]
 ) -> None:
     tested = run(rows, secret)
