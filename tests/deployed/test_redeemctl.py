@@ -406,6 +406,14 @@ def test_a_rotation_keeps_two_former_keys_and_a_revocation_asks_and_keeps_none(
     assert len(new) == 64
     assert operator.get_secret() == {**content, "session_keys": [new, *kept]}
     assert new not in output
+    roles = [tuple(line.split("\t")[1:]) for line in output.splitlines()[1:5]]
+    former = "verifies" if kept else "-"
+    assert roles == [
+        ("signs and verifies", former),
+        ("verifies", former),
+        ("verifies", "-"),
+        ("-", "signs and verifies"),
+    ]
 
 
 def test_a_change_of_another_attribute_is_no_conflict(operator: Operator) -> None:
