@@ -46,7 +46,7 @@ help:
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
 	@echo "make screenshots  picture the states of the sample page: build/screenshots"
-	@echo "make bench        measure speed against two reference implementations (two minutes)"
+	@echo "make bench        measure speed against a naive implementation (two minutes)"
 	@echo "make nightly      more examples for random tests, known vulnerabilities, upgrade, benchmarks (an hour)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
@@ -214,7 +214,7 @@ lock: | python
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in || $(HINT)
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude pip; } > constraints.txt
-	@printf '%s\n' '-r ../requirements.txt' chalice boto3 pyyaml > build/deploy.in
+	@printf '%s\n' '-r ../requirements.txt' chalice boto3 > build/deploy.in
 	@build/lock/bin/python $(PIP_INSTALL) uv || $(HINT)
 	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
 	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \

@@ -1,1 +1,1 @@
-"""Measure the service against two reference implementations: `make bench`."""
+"""Measure the service against a naive implementation: `make bench`."""

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ class Account:
 def open_account(project: Path, stage: str, config: Config | None = None) -> Account:
     """Return the account and region of the environment; raises StageError if no region is set.
 
-    The stage's settings give the region if the environment does not. Threads may share the clients.
+    The stage's settings give the region if the environment does not.
     """
     endpoint_url = os.environ.get("AWS_ENDPOINT_URL") or None
     if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
@@ -58,15 +57,8 @@ def open_account(project: Path, stage: str, config: Config | None = None) -> Acc
     region = session.region_name or read_stage_settings(project, stage).region
     if region is None:
         raise StageError(f"no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/{stage}.toml")
-    create_client: Any = functools.partial(session.client, region_name=region, config=config)
-    create_once, lock = functools.cache(create_client), threading.Lock()
-
-    def client(service: str) -> Any:
-        # A session creates one client at a time.
-        with lock:
-            return create_once(service)
-
-    return Account(client, {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
+    client: Any = functools.partial(session.client, region_name=region, config=config)
+    return Account(functools.cache(client), {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
 
 
 def check_target(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> StageSettings:

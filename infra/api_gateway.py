@@ -1,17 +1,16 @@
 """API Gateway settings that Chalice cannot make; applied after each `chalice deploy`.
 
-- Throttling limits by route. API Gateway rejects requests above a limit before Lambda starts, so these requests cost
-  nothing and do not reach the platform.
+- The throttling limit of each route. API Gateway rejects requests above it before Lambda starts, so these requests
+  cost nothing and do not reach the platform.
 - Gateway responses: API Gateway's own errors (unknown route, throttled, integration failure) get the same problem
   format as the service's errors. `chalice deploy` imports the API definition again, which removes them.
-- The mapping of the custom domain, and the default endpoint's switch. The domain itself belongs to the stack: Chalice's
-  own support of domains fails without its record of the last deployment.
+- The mapping of the custom domain. The domain itself belongs to the stack: Chalice's own support of domains fails
+  without its record of the last deployment.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import problems
@@ -20,7 +19,7 @@ from chalicelib.api.validation import BODY_RULE
 from chalicelib.errors import InvalidRequestError, RateLimitedError, UpstreamTimeoutError
 from infra.chalice_config import API_STAGE
 from infra.cloudformation import none_if_not_found
-from infra.stage_settings import Limit, Limits, StageSettings
+from infra.stage_settings import Limits, StageSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
@@ -45,27 +44,21 @@ _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
     "DEFAULT_5XX": _INTERNAL_ERROR,
 }
 
-_ROUTES = {
-    "sessions": "/v1/sessions/POST",
-    "stores": "/v1/merchants/{account_id}/stores/GET",
-    "certificates": "/v1/merchants/{account_id}/stores/{poi_id}/certificates/GET",
-}
-"""Path and method of the routes with a limit of their own, by the names of their limits."""
-
 
 def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings) -> None:
     """Apply all settings of this module to an API that Chalice has deployed."""
-    # First the limits, which protect the platform. They take effect without a deployment.
+    # First the limit, which protects the platform. It takes effect without a deployment.
     set_throttling(client, api_id, settings.limits)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
     # Any other 4xx response keeps its own status, so its body has no `status`.
     _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, own_status=True)
-    disabled = settings.domain is not None and not settings.domain.default_endpoint
-    _patch(client.update_rest_api, {"/disableExecuteApiEndpoint": str(disabled).lower()}, restApiId=api_id)
+    # Former versions could switch off the default endpoint.
+    switch: Any = {"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "false"}
+    client.update_rest_api(restApiId=api_id, patchOperations=[switch])
     if settings.domain is not None:
         map_domain(client, settings.domain.name, api_id)
-    # Gateway responses and the default endpoint's switch take effect with the next deployment of the API.
+    # Gateway responses and the default endpoint take effect with the next deployment of the API.
     client.create_deployment(restApiId=api_id, stageName=API_STAGE)
 
 
@@ -78,22 +71,20 @@ def remove_access_log(client: APIGatewayClient, api_id: str) -> None:
 
 
 def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> None:
-    """Set the throttling limits of the API's routes.
+    """Set the throttling limit of each route, and remove all other settings of methods that there are.
 
     A limit of `/*/*` applies to each method separately, not to their sum:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
     """
-    values: dict[str, str] = {}
-    for path, limit in limits_by_path(limits).items():
-        route, _, method = path.rpartition("/")
-        throttling = f"/{route.replace('/', '~1')}/{method}/throttling"
-        values |= {f"{throttling}/rateLimit": f"{limit.rate:g}", f"{throttling}/burstLimit": str(limit.burst)}
-    _patch(client.update_stage, values, restApiId=api_id, stageName=API_STAGE)
-
-
-def limits_by_path(limits: Limits) -> dict[str, Limit]:
-    """Return the limits by path and method, such as `/v1/sessions/POST`; `*/*` is that of the other routes."""
-    return {"*/*": limits.other, **{route: getattr(limits, name) for name, route in _ROUTES.items()}}
+    values = {"rateLimit": f"{limits.rate:g}", "burstLimit": str(limits.burst)}
+    patch: Any = [
+        {"op": "replace", "path": f"/*/*/throttling/{name}", "value": value} for name, value in values.items()
+    ]
+    for key in client.get_stage(restApiId=api_id, stageName=API_STAGE).get("methodSettings", {}):
+        if key != "*/*":
+            route, _, method = key.rpartition("/")
+            patch.append({"op": "remove", "path": f"/{route.replace('/', '~1')}/{method}"})
+    client.update_stage(restApiId=api_id, stageName=API_STAGE, patchOperations=patch)
 
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
@@ -134,11 +125,6 @@ def _put_gateway_response(
         responseTemplates={"application/json": json.dumps(body, ensure_ascii=False, separators=(",", ":"))},
         **status,
     )
-
-
-def _patch(update: Callable[..., Any], values: dict[str, str], **arguments: str) -> None:
-    operations = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
-    update(**arguments, patchOperations=operations)
 
 
 def list_mappings(client: APIGatewayClient, domain: str) -> list[Any]:

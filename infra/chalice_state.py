@@ -2,8 +2,8 @@
 
 Chalice keeps this record in `.chalice/deployed/<stage>.json` on the machine that deployed, and writes it only after a
 successful deployment. Without it, Chalice would create a second REST API. So it is rebuilt before each run: functions
-have names and a tag with app and stage, rules have such names, and the API is the one whose methods invoke the stage's
-function. Chalice deletes what is in the record and not in the app.
+have a tag with app and stage, rules the names of these functions, and the API is the one whose methods invoke the
+stage's function. Chalice deletes what is in the record and not in the app.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from infra.account import Account
 from infra.cloudformation import stack_name
-from infra.stage_settings import StageError
+from infra.stage_settings import APP_NAME, StageError
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
@@ -28,24 +28,29 @@ API_HANDLER = "api_handler"
 def find_functions(account: Account, stage: str) -> dict[str, str]:
     """Return the ARNs of the stage's functions that exist, by their names in Chalice.
 
-    Chalice calls the HTTP function as the app and stage, and each other one the same with its own name at the end. One
-    with such a name but without Chalice's tag is somebody else's.
+    Chalice calls the HTTP function as the app and stage, and each other one the same with its own name at the end. Its
+    tag names app and stage: a function of another app may have a name that begins like the stage's.
     """
     client, found = account.client("lambda"), {}
     for page in client.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
             before, _, name = f"{function['FunctionName']}-".partition(f"{stack_name(stage)}-")
             arn = str(function["FunctionArn"])
-            if not before and "aws-chalice" in client.list_tags(Resource=arn).get("Tags", {}):
+            if not before and _has_tag(client.list_tags(Resource=arn).get("Tags", {}).get("aws-chalice", ""), stage):
                 found[name.rstrip("-") or API_HANDLER] = arn
     return found
 
 
+def _has_tag(tag: str, stage: str) -> bool:
+    """Return whether Chalice's tag is the stage's, such as "version=1.34.0:stage=dev:app=douyin-redemption"."""
+    return {f"stage={stage}", f"app={APP_NAME}"} <= {*tag.split(":")}
+
+
 def find_rules(account: Account, stage: str) -> list[str]:
-    """Return the names of the EventBridge rules that start the stage's functions."""
+    """Return the names of the EventBridge rules that start the stage's functions, as Chalice names them."""
+    names = {f"{arn.rpartition(':')[2]}-event" for arn in find_functions(account, stage).values()}
     pages = account.client("events").get_paginator("list_rules").paginate(NamePrefix=f"{stack_name(stage)}-")
-    # Chalice's names end so.
-    return [rule["Name"] for page in pages for rule in page["Rules"] if rule["Name"].endswith("-event")]
+    return [rule["Name"] for page in pages for rule in page["Rules"] if rule["Name"] in names]
 
 
 def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]:

@@ -9,6 +9,7 @@ table, secret and roles nothing works, so `check_vital` stops each deployment be
 from __future__ import annotations
 
 import contextlib
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from botocore.exceptions import ClientError, WaiterError
 
 from infra.stage_settings import APP_NAME, StageError
@@ -52,27 +52,6 @@ class ChangeSet:
     changes: list[str]
 
 
-def read_template() -> dict[str, Any]:
-    """Return the template as data. A short-form function becomes its long form, such as `{"Fn::Sub": …}`."""
-    template: dict[str, Any] = _TemplateLoader(TEMPLATE.read_text(encoding="utf-8")).get_single_data()
-    return template
-
-
-class _TemplateLoader(yaml.CSafeLoader):
-    """A YAML loader that accepts CloudFormation's short-form functions, such as `!Ref`."""
-
-
-def _construct_short_form(loader: _TemplateLoader, name: str, node: Any) -> dict[str, Any]:
-    long_name = name if name == "Ref" else f"Fn::{name}"
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-        return {long_name: str(value).split(".", 1) if name == "GetAtt" else value}
-    return {long_name: loader.construct_sequence(node, deep=True)}
-
-
-_TemplateLoader.add_multi_constructor("!", _construct_short_form)
-
-
 def stack_name(stage: str) -> str:
     """Return the name of a stage's stack, which is also the name of its table."""
     return f"{APP_NAME}-{stage}"
@@ -83,11 +62,10 @@ def secret_name(stage: str) -> str:
     return f"{APP_NAME}/{stage}"
 
 
-def names_of(kind: str, stage: str) -> list[str]:
-    """Return the names of the template's roles ("Role") or policies ("ManagedPolicy")."""
-    name = {"Role": "RoleName", "ManagedPolicy": "ManagedPolicyName"}[kind]
-    found = [r["Properties"] for r in read_template()["Resources"].values() if r["Type"] == f"AWS::IAM::{kind}"]
-    return [properties[name]["Fn::Sub"].replace("${Stage}", stage) for properties in found]
+def role_names(stage: str) -> list[str]:
+    """Return the names of the template's roles."""
+    names = re.findall(r"^ +RoleName: !Sub (\S+)$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
+    return [name.replace("${Stage}", stage) for name in names]
 
 
 def none_if_not_found(call: Callable[..., Any], **arguments: Any) -> Any:
@@ -119,7 +97,7 @@ def check_vital(client: Callable[[str], Any], stage: str) -> None:
         return
     table, secret = _find_data(client, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
-    for role in names_of("Role", stage):
+    for role in role_names(stage):
         found[f"role {role}"] = none_if_not_found(client("iam").get_role, RoleName=role)
     lost = [f"{resource} does not exist" for resource, description in found.items() if description is None]
     if lost:
@@ -232,6 +210,8 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
 def _describe_status(name: str, status: str) -> str:
     if status.endswith("_IN_PROGRESS"):
         advice = "another deployment is running; wait for it, then run the command again"
+    elif status == "DELETE_FAILED":
+        advice = f"remove the cause, then make destroy STAGE={name.removeprefix(f'{APP_NAME}-')}"
     elif status in _FAILED_CREATION:
         advice = (
             "its creation failed, and CloudFormation can only delete it (table and secret are retained): "

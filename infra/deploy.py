@@ -70,8 +70,6 @@ def deploy(
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
     for rule in find_rules(account, stage):
         account.client("events").enable_rule(Name=rule)
-    if not settings.tracing:
-        _switch_off_tracing(account, stage)
     client = account.client("lambda")
     for function in find_functions(account, stage).values():
         versions.check_code(client, function, code)
@@ -82,10 +80,9 @@ def deploy(
     report("API settings: limits, error responses")
     if settings.domain is not None:
         report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
-    tested = url if settings.domain is None or settings.domain.default_endpoint else None
     way_back = "" if is_first else f"to bring back what ran before: make rollback STAGE={stage}"
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
-    report(smoke.check(account, stage, build, tested, **options))
+    report(smoke.check(account, stage, build, url, **options))
     return url
 
 
@@ -217,16 +214,6 @@ def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) 
     former = _read_parameters(cloudformation.read_stack(account.client("cloudformation"), stage)).get("DomainName", "")
     if former and former != _parameters(settings)["DomainName"]:
         unmap_domain(account.client("apigateway"), former)
-
-
-def _switch_off_tracing(account: Account, stage: str) -> None:
-    """Switch off the tracing of the functions. Chalice only switches it on."""
-    client = account.client("lambda")
-    for name in find_functions(account, stage).values():
-        configuration = client.get_function_configuration(FunctionName=name)
-        if configuration.get("TracingConfig", {}).get("Mode") == "Active":
-            versions.wait_until_updated(client, name)
-            client.update_function_configuration(FunctionName=name, TracingConfig={"Mode": "PassThrough"})
 
 
 def _read_parameters(stack: Any) -> dict[str, str]:

@@ -10,13 +10,11 @@ from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_functions, find_rest_api, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
-from infra.stage_settings import StageError
 
 
 def destroy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
     """Delete a stage of `project`, without its table and secret."""
     settings = check_target(account, project, stage, report)
-    _check_policies(account, stage)
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
     api_id = find_rest_api(apigateway, stage)
@@ -41,36 +39,20 @@ def destroy(account: Account, project: Path, stage: str, report: Callable[[str],
     report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
 
 
-def _check_policies(account: Account, stage: str) -> None:
-    """Raise StageError if a policy of the stack is attached to a role or user: IAM would not delete it."""
-    iam, attached = account.client("iam"), []
-    for name in cloudformation.names_of("ManagedPolicy", stage):
-        arn = f"arn:{account.partition}:iam::{account.id}:policy/{name}"
-        entities = cloudformation.none_if_not_found(iam.list_entities_for_policy, PolicyArn=arn) or {}
-        for kind in ("Role", "User", "Group"):
-            attached += [
-                f"policy {name} is attached to {kind.lower()} {entity[f'{kind}Name']}"
-                for entity in entities.get(f"Policy{kind}s", ())
-            ]
-    if attached:
-        raise StageError("; ".join(attached) + ". Detach it, and run this command as an administrator")
-
-
 def _find_log_groups(account: Account, stage: str) -> list[str]:
     """Return the names of the log groups of functions that the stage has had.
 
     Chalice creates one for each function, and one more, named after the handler. They stay when the functions are
-    deleted, so that a run that failed can be repeated. One of a function that Chalice has not created is somebody
-    else's.
+    deleted, so that a run that failed can be repeated. One whose name begins as another function's is somebody else's.
     """
     prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
     pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
     functions = account.client("lambda").get_paginator("list_functions").paginate()
     others = {function["FunctionArn"] for page in functions for function in page["Functions"]}
     others -= {*find_functions(account, stage).values()}
-    used = {f"/aws/lambda/{arn.rpartition(':')[2]}" for arn in others}
-    found = {group["logGroupName"] for page in pages for group in page["logGroups"]}
-    return sorted(name for name in found - used if f"{name}-".startswith(f"{prefix}-"))
+    used = tuple(f"/aws/lambda/{arn.rpartition(':')[2]}-" for arn in others)
+    found = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+    return sorted(name for name in found if f"{name}-".startswith(f"{prefix}-") and not f"{name}-".startswith(used))
 
 
 def _delete_role_policies(account: Account, stage: str, log_groups: list[str]) -> None:
@@ -78,7 +60,7 @@ def _delete_role_policies(account: Account, stage: str, log_groups: list[str]) -
 
     CloudFormation cannot delete a role with policies.
     """
-    iam, in_stack = account.client("iam"), cloudformation.names_of("Role", stage)
+    iam, in_stack = account.client("iam"), cloudformation.role_names(stage)
     others = {name.removeprefix("/aws/lambda/") for name in log_groups} - {cloudformation.stack_name(stage)}
     for role in {*in_stack, *others}:
         found = cloudformation.none_if_not_found(iam.list_role_policies, RoleName=role)

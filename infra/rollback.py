@@ -6,7 +6,7 @@ they are, and the smoke test says whether the code fits them. Nothing is built, 
 
 import argparse
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ def rollback(
     if API_HANDLER not in functions or api_id is None:
         raise StageError(f"stage {stage} has no function or no API; make deploy STAGE={stage} creates them")
     running, published = versions.read_versions(client, functions[API_HANDLER])
-    for version in published[:MAX_LISTED]:
+    # Each build once, with the time when it was first deployed; first the one that ran last.
+    for version in [*{version.code: version for version in published}.values()][:MAX_LISTED]:
         mark = " (runs now)" if version.code == running.code else ""
-        report(f"build {version.description}, {version.modified}{mark}")
-    target = choose_build(running, published, commit)
-    report(f"rollback to {target.description}")
+        report(f"build {version.build}, {version.modified}{mark}")
+    codes = {client.get_function_configuration(FunctionName=arn)["CodeSha256"] for arn in functions.values()}
+    target = choose_build(codes, running, published, commit)
+    report(f"rollback to {target.build}")
     if target.runtime != running.runtime:
         raise StageError(
             f"that build has {target.runtime}, not {running.runtime}: git checkout {target.commit}, then make deploy "
@@ -58,40 +60,44 @@ def rollback(
     if dry_run:
         return
     archive = download(client, functions[API_HANDLER], target)
-    # The HTTP function is changed last: it counts as what runs, so a rollback that failed half-way can be repeated.
-    for name in sorted(functions, key=lambda name: name == API_HANDLER):
+    for name in functions:
         client.update_function_code(FunctionName=functions[name], ZipFile=archive, Architectures=[target.architecture])
         versions.wait_until_updated(client, functions[name])
-        report(f"function {name}: {target.description}")
+        report(f"function {name}: {target.build}")
     build = read_build(io.BytesIO(archive))
     # It is what ran before the next deployment.
-    versions.publish(client, functions[API_HANDLER], build, target.code)
-    has_endpoint = settings.domain is None or settings.domain.default_endpoint
-    url = account.api_url(api_id, API_STAGE) if has_endpoint else None
+    versions.publish(client, functions[API_HANDLER], build, target.code, versions.ROLLBACK)
+    url = account.api_url(api_id, API_STAGE)
     advice = (
-        f"the former code runs, {target.description}. If the platform does not answer, no further rollback helps. If "
+        f"the former code runs, {target.build}. If the platform does not answer, no further rollback helps. If "
         f"the code does not fit routes or settings: git checkout {target.commit}, then make deploy STAGE={stage}"
     )
     options: Any = {"domain": settings.domain, "way_back": advice, "no_platform": no_platform}
     report(smoke.check(account, stage, build, url, **options))
 
 
-def choose_build(running: Version, published: list[Version], commit: str | None) -> Version:
-    """Return the newest version of `commit`, or that before the code that runs; raises StageError if there is none.
+def choose_build(codes: Set[str], running: Version, published: list[Version], commit: str | None) -> Version:
+    """Return the newest version of `commit`, or what ran before; `codes` are the hashes of all functions' code.
 
-    A rollback that failed after the change of the HTTP function is repeated.
+    Raises StageError if there is none, or if it is not known what ran before: code that is published, but not as the
+    newest version, comes from a deployment or from a rollback that has ended half-way.
     """
     if commit is not None:
         # A build has the first 12 digits of its commit.
         found = [version for version in published if version.commit and version.commit.startswith(commit[:12])]
-    else:
-        same = [version for version in published if version.code == running.code]
-        # Once a rollback is complete, what it brought back is the newest version, too.
-        is_incomplete = bool(same) and same[0] != published[0]
-        found = same if is_incomplete else [version for version in published if not same or version < same[-1]]
-    if not found:
-        raise StageError(f"no build of commit {commit}" if commit else "no older build; TO=<commit> names another one")
-    return found[0]
+        if not found:
+            raise StageError(f"no build of commit {commit}")
+        return found[0]
+    is_known = running.code not in {version.code for version in published} or running.code == published[0].code
+    if len(codes) > 1 or not is_known:
+        raise StageError(
+            "a deployment or rollback has ended half-way, so it is not known what ran before. Nothing was changed. "
+            "TO=<commit> names a build"
+        )
+    former = [version for version in versions.list_history(published) if version.code != running.code]
+    if not former:
+        raise StageError("no older build; TO=<commit> names another one")
+    return former[-1]
 
 
 def download(client: Any, function: str, version: Version) -> bytes:

@@ -107,13 +107,13 @@ def check(
     account: Account,
     stage: str,
     build: Build,
-    url: str | None,
+    url: str,
     *,
     domain: Domain | None = None,
     way_back: str = "",
     no_platform: bool = False,
 ) -> str:
-    """Check the endpoint at its URL and its domain, if there are; return a line for the user.
+    """Check the endpoint at its URL, and at its domain, if there is one; return a line for the user.
 
     With `no_platform`, a platform that does not answer is no failure. Raises StageError that lists each failed check,
     and `way_back`: what brings the former build back.
@@ -127,27 +127,23 @@ def check(
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         else:
             failures += [f"domain {domain.name}: {failure}" for failure in found]
-            url = url or (None if found else at_domain)
-    if url is None:
-        notes[0] += ", without a request (the default endpoint is off)"
-    else:
-        probes = [health(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
-        # Before the first app is added, the secret has no value.
-        secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
-        if has_app := bool(secret.get("VersionIdsToStages")):
-            probes.append(FORGED_SESSION)
-        failures += repeat(functools.partial(_check_http, url, probes), lambda found: not found)
-        asked, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
-        notes += [f"no list was tried: {reason}"] if reason else []
-        accepted = UNREACHED if no_platform else ()
-        for probe in [] if failures else asked:
-            verdict = repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
-            if verdict in accepted:
-                notes.append(f"{verdict} (NO_PLATFORM=1)")
-            elif verdict:
-                known = " (NO_PLATFORM=1 says that this is known)" if verdict in UNREACHED else ""
-                failures.append(f"{probe.method} {probe.path}: {verdict}{known}")
-                break
+    probes = [health(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
+    # Before the first app is added, the secret has no value.
+    secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
+    if has_app := bool(secret.get("VersionIdsToStages")):
+        probes.append(FORGED_SESSION)
+    failures += repeat(functools.partial(_check_http, url, probes), lambda found: not found)
+    asked, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
+    notes += [f"no list was tried: {reason}"] if reason else []
+    accepted = UNREACHED if no_platform else ()
+    for probe in [] if failures else asked:
+        verdict = repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
+        if verdict in accepted:
+            notes.append(f"{verdict} (NO_PLATFORM=1)")
+        elif verdict:
+            known = " (NO_PLATFORM=1 says that this is known)" if verdict in UNREACHED else ""
+            failures.append(f"{probe.method} {probe.path}: {verdict}{known}")
+            break
     if failures:
         lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures), way_back]
         raise StageError("\n".join(filter(None, lines)))

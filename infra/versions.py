@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from infra.bundle import Build
 from infra.stage_settings import StageError
 
+ROLLBACK = " (rollback)"
+"""Ends the description of a version that a rollback has published."""
+
 
 class Version(NamedTuple):
     """A published version, or with `number` 0 what the function serves now. `code` is Lambda's hash of the code."""
@@ -21,6 +24,11 @@ class Version(NamedTuple):
     runtime: str
     architecture: str
     modified: str
+
+    @property
+    def build(self) -> str:
+        """The build, such as "version 0.14.0, commit 0123456789ab"."""
+        return self.description.removesuffix(ROLLBACK)
 
     @property
     def commit(self) -> str:
@@ -48,9 +56,24 @@ def read_versions(client: Any, function_name: str) -> tuple[Version, list[Versio
     return running, published[::-1]
 
 
-def publish(client: Any, function_name: str, build: Build, code: str) -> None:
+def list_history(published: list[Version]) -> list[Version]:
+    """Return the builds that ran one after the other, the newest last; `published` has the newest first.
+
+    What a rollback has gone back from does not count any more: the next one goes another build back.
+    """
+    history: list[Version] = []
+    for version in reversed(published):
+        if version.description.endswith(ROLLBACK) and version.code in {former.code for former in history}:
+            while history[-1].code != version.code:
+                history.pop()
+        elif not history or history[-1].code != version.code:
+            history.append(version)
+    return history
+
+
+def publish(client: Any, function_name: str, build: Build, code: str, mark: str = "") -> None:
     """Publish what a function serves; Lambda does nothing if this is its newest version already."""
-    client.publish_version(FunctionName=function_name, CodeSha256=code, Description=str(build))
+    client.publish_version(FunctionName=function_name, CodeSha256=code, Description=f"{build}{mark}")
 
 
 def check_code(client: Any, function_name: str, code: str) -> None:

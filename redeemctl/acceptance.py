@@ -1,11 +1,14 @@
 """`redeemctl acceptance`: what the platform really answers, read by the service's own parser.
 
 Each step makes a call as the service does. The report has what the parser could not read, how the form of the replies
-differs from the documented one, and for each call what the platform's support asks for. No value is in it.
+differs from the documented one, and for each call what the platform's support asks for. Of the values, it has only
+numbers below 100.
 """
 
+import re
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,16 +22,7 @@ import msgspec
 from chalicelib import errors
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.douyin import lenient, protocol
-from chalicelib.douyin.endpoints import (
-    CODE2SESSION,
-    JSCODE2SESSION,
-    PAGE_SIZE,
-    QUERY_USER_CERTIFICATES,
-    Selection,
-    login_body,
-    page_body,
-    provider_login_body,
-)
+from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
 from chalicelib.douyin.models import Certificate
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import Request, Response
@@ -39,7 +33,6 @@ from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_line, print_note
 from redeemctl.secret import get_app_secret
-from redeemctl.shapes import compare_shapes, find_shape
 from redeemctl.stage import Stage
 
 UNKNOWN_MERCHANT = "7000000000000000001"
@@ -77,7 +70,6 @@ class Run:
     app_id: str
     account_id: str
     poi_id: str
-    unauthorized_merchant: str
     code: str
 
     def __post_init__(self) -> None:
@@ -102,7 +94,7 @@ class Run:
                 errors.TokenRefusedError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
             ),
             "unauthorized-merchant": lambda: _refused(
-                errors.MerchantNotAuthorizedError, lambda: self._read_page(Selection(self.unauthorized_merchant), 1)
+                errors.MerchantNotAuthorizedError, lambda: self._read_page(Selection(UNKNOWN_MERCHANT), 1)
             ),
         }
         for name, step in steps.items():
@@ -115,11 +107,7 @@ class Run:
         return self.stage.components.tokens.get(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
-        secret, context = get_app_secret(self.stage, self.app_id), self.stage.new_context()
-        if secret:
-            return self.stage.components.douyin.send(JSCODE2SESSION, login_body(self.app_id, secret, code), context)
-        client = self.stage.components.app_clients.for_request(self.app_id, context)
-        return client.send(CODE2SESSION, provider_login_body(self.app_id, code))
+        return self.stage.log_in(self.app_id, get_app_secret(self.stage, self.app_id), code)
 
     def _log_in(self) -> str:
         if not self.code:
@@ -186,7 +174,6 @@ def _certificates(pages: list[Page]) -> list[Certificate]:
 @click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
 @click.option("--store", "poi_id", type=ID, metavar="POI_ID", required=True, help="A store of the merchant.")
 @click.option("--login", "has_code", is_flag=True, help="Log in with a code of tt.login. It is used up.")
-@click.option("--unauthorized-merchant", type=ID, default=UNKNOWN_MERCHANT, help="One that has not authorized it.")
 @pass_options
 def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None:
     """Find out what the platform really answers, and print a report without personal data.
@@ -216,26 +203,65 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
 
 def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
     """Return each call with the form of its reply, and what differs in the lists from the documented form."""
-    documented = msgspec.json.decode(TRIAL_FILE.read_bytes())["replies"][QUERY_USER_CERTIFICATES.path]
-    lists = [
-        reply
-        for url, _, _, reply in replies
-        if url.endswith(QUERY_USER_CERTIFICATES.path) and _look_up(reply, "data", "orders")
-    ]
-    calls = [
-        {
-            "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
-            "url": url,
-            "HTTP": status,
-            "logid": protocol.read_logid(_look_up(reply, "extra", "logid"), _look_up(reply, "log_id")),
-            "reply": find_shape(reply),
-        }
-        for url, at, status, reply in replies
-    ]
-    return {"differences": compare_shapes(documented, lists), "calls": calls}
+    calls, lists = [], []
+    for url, at, status, reply in replies:
+        if url.endswith(QUERY_USER_CERTIFICATES.path) and _look_up(reply, "data", "orders"):
+            lists.append(reply)
+        time_of_call = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+        logid = protocol.read_logid(_look_up(reply, "extra", "logid"), _look_up(reply, "log_id"))
+        calls.append({"time": time_of_call, "url": url, "HTTP": status, "logid": logid, "reply": find_forms(reply)})
+    return {"differences": compare_forms(lists), "calls": calls}
 
 
 def _look_up(reply: Any, *names: str) -> Any:
     for name in names:
         reply = reply.get(name) if isinstance(reply, dict) else None
     return reply
+
+
+_FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
+"""Another name may be the key of a map, for example an id. Only its length is shown."""
+
+
+def find_forms(*replies: Any) -> dict[str, dict[str, int]]:
+    """Return how often each form occurs at each path; `[]` stands for each element."""
+    forms: dict[str, Counter[str]] = defaultdict(Counter)
+    parts = [("", reply) for reply in replies]
+    while parts:
+        path, value = parts.pop()
+        forms[path][_describe(value)] += 1
+        if isinstance(value, dict):
+            names = {name: name if _FIELD_NAME.fullmatch(name) else f"({len(name)} characters)" for name in value}
+            parts += [(f"{path}.{names[name]}".removeprefix("."), part) for name, part in value.items()]
+        elif isinstance(value, list):
+            parts += [(f"{path}[]", part) for part in value]
+    return {path: dict(found) for path, found in sorted(forms.items())}
+
+
+def compare_forms(lists: list[Any]) -> dict[str, str]:
+    """Return by path how lists differ from the documented one: in their types, and of times also in the digits."""
+    documented = find_forms(msgspec.json.decode(TRIAL_FILE.read_bytes())["replies"][QUERY_USER_CERTIFICATES.path])
+    seen, differences = find_forms(*lists), {}
+    for path in sorted({*documented, *seen}):
+        digits = slice(None) if path.endswith("_time") else slice(1)
+        expected, found = (
+            {" ".join(form.split()[digits]) for form in shape.get(path, ())} for shape in (documented, seen)
+        )
+        if not found:
+            differences[path] = "not seen"
+        elif others := found - expected - {"NoneType"}:
+            differences[path] = f"{', '.join(sorted(others))}; documented: {', '.join(sorted(expected)) or 'nothing'}"
+    return differences
+
+
+def _describe(value: Any) -> str:
+    """Return the type of a value, and how many digits or characters it has.
+
+    A number below 100 is shown: most meanings of the platform's enumerations are not published.
+    """
+    kind, text = type(value).__name__, str(value)
+    if isinstance(value, bool | dict | list | None):
+        return kind
+    if re.fullmatch(r"-?[0-9]{1,2}", text, re.ASCII):
+        return f"{kind} {text}"
+    return f"{kind} with {len(text)} {'digits' if text.isascii() and text.isdigit() else 'characters'}"

@@ -68,7 +68,7 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool,
 @pass_options
 def list_apps(options: GlobalOptions) -> None:
     """List the apps: whose they are, the fingerprints of their secrets, and how many merchants each has."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         secret = read_secret_version(stage)
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
     rows = [

@@ -1,5 +1,7 @@
 """Explain why AWS cannot be used."""
 
+import re
+
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
@@ -12,14 +14,10 @@ AWS_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserEr
 CHECK_NETWORK = "check the network, the region and AWS_ENDPOINT_URL of this machine"
 CHECK_CREDENTIALS = "log in to AWS again, or set AWS_PROFILE to a profile of ~/.aws/config"
 
-_DENIED = frozenset(
-    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
-     "UnauthorizedOperation", "UnauthorizedException"}
-)  # fmt: skip
-_INVALID_CREDENTIALS = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidSignatureException",
-     "IncompleteSignature", "RequestExpired", "SignatureDoesNotMatch", "UnrecognizedClientException"}
-)  # fmt: skip
+_DENIED = re.compile("AccessDenied|Authorization|Unauthorized")
+_INVALID_CREDENTIALS = re.compile("Token|AccessKey|Signature|RequestExpired|UnrecognizedClient")
+"""Parts of AWS's codes for a denied call, and for credentials that have expired or are none."""
+
 _NO_CREDENTIALS = (
     exceptions.CredentialRetrievalError,
     exceptions.NoCredentialsError,
@@ -44,10 +42,10 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     code, operation = _code_and_operation(error)
     if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
-    if code in _DENIED:
+    if _DENIED.search(code):
         policy = f"attach policy {stack_name(stage)}-operator to your role (docs/run.md, Who may do what)"
         return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"
-    if code in _INVALID_CREDENTIALS:
+    if _INVALID_CREDENTIALS.search(code):
         return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS
     advice = "run it again later; if it stays, this region may not have it"
     if code in _MISSING:

@@ -10,7 +10,7 @@ import click
 from chalicelib import __version__
 from redeemctl.acceptance import acceptance
 from redeemctl.apps import app
-from redeemctl.doctor.command import doctor
+from redeemctl.doctor import doctor
 from redeemctl.imports import export_merchants, import_merchants
 from redeemctl.merchants import merchant
 from redeemctl.options import add_global_options

@@ -1,222 +1,225 @@
-"""`redeemctl merchant import|export`: many merchants at once, in a CSV file.
+"""`redeemctl merchant import|export`: merchants in a CSV file, with one row per store.
 
-An import compares the file with the table and writes only what differs, so it can be repeated.
+A merchant's own columns may be empty in all of its rows but one. A merchant without a store list has one row without
+poi_id. What the file does not give stays as it is, so an import can be repeated.
 """
 
-import sys
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import csv
+import functools
+import io
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import Item
-from redeemctl.errors import CommandError, ConflictError, InvalidInputError, NotConfirmedError
-from redeemctl.files import Entry, read_merchants, write_csv
-from redeemctl.merchants import read_row
+from redeemctl.errors import ConflictError, InvalidInputError
 from redeemctl.options import GlobalOptions, pass_options
-from redeemctl.output import escape, print_json, print_line, print_note, print_rows
+from redeemctl.output import print_note
 from redeemctl.rows import (
-    LENIENT,
     Change,
-    InvalidRowError,
+    InvalidEditError,
+    MerchantRow,
     Patch,
+    Store,
     account_id_of,
-    dump,
     edit_item,
     list_changes,
+    parse_row,
     stores_of,
 )
 from redeemctl.secret import read_secret_version
-from redeemctl.stage import PARALLEL_WRITES
 from redeemctl.table import MerchantTable
 
-ADDED, CHANGED, UNCHANGED, NOT_IN_FILE, REMOVED = KINDS = ("added", "changed", "unchanged", "not in file", "removed")
+MERCHANT_COLUMNS = tuple(name for name in MerchantRow.model_fields if name != "stores")
+STORE_COLUMNS = {"store_name" if name == "name" else name: name for name in Store.model_fields}
+"""Column to member of a store: a store's name and its merchant's have different columns."""
+COLUMNS = (*MERCHANT_COLUMNS, "poi_id", *STORE_COLUMNS)
+
+ENCODINGS = ("utf-8-sig", "gb18030")
+"""Excel in China saves CSV in GBK, unless "CSV UTF-8" is selected."""
 
 
-@dataclass(frozen=True)
-class RowPlan:
-    """What an import does with one merchant. `item` is the present row, `edited` the one to write."""
+@dataclass
+class Entry:
+    """A merchant in a file, or one of its stores: the line where it begins, and the values that the file gives."""
 
-    account_id: str
-    kind: str
-    changes: list[Change] = field(default_factory=list)
-    item: Item | None = None
-    edited: Item | None = None
+    line: int
+    values: dict[str, str] = field(default_factory=dict)
+    stores: dict[str, "Entry"] = field(default_factory=dict)
+
+    def to_patch(self) -> Patch:
+        """Return the edit that the file asks for."""
+        stores = {poi_id: store.values for poi_id, store in self.stores.items()}
+        return self.values | ({"stores": stores} if stores else {})
+
+    def line_of(self, path: str) -> int:
+        """Return the line of an attribute of the merchant's row: `app_id`, or `stores.6601.name`."""
+        lines = [store.line for poi_id, store in self.stores.items() if f"{path}.".startswith(f"stores.{poi_id}.")]
+        return [*lines, self.line][0]
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--prune",
-    is_flag=True,
-    help="Also remove merchants, stores and values that the file lacks, except for active, notice and redeeming.",
-)
-@click.option("--remove", type=int, metavar="NUMBER", help="How many --prune removes, as the preview says.")
 @pass_options
-def import_merchants(options: GlobalOptions, file: Path, *, prune: bool, remove: int | None) -> None:
-    """Add and update the merchants in the CSV file FILE.
+def import_merchants(options: GlobalOptions, file: Path) -> None:
+    """Add and update the merchants and stores in the CSV file FILE.
 
-    The whole file is validated first; with any error nothing is written. Then a preview is shown and confirmed. A
-    second run continues an interrupted one. What --prune removes is confirmed at a terminal, or with --remove.
+    With any error in the file, nothing is written. Otherwise the changes are shown and confirmed. Nothing is removed:
+    for what only the table has, the command is shown that removes it. A second run continues an interrupted one.
     """
-    entries, errors = read_merchants(file)
     with options.open_stage() as stage:
+        columns, entries, errors = read_file(file)
         items = {account_id_of(item): item for item in stage.merchants.list_all()}
-        plans = plan_import(entries, items, read_secret_version(stage).apps, errors, prune=prune)
+        apps, edits = read_secret_version(stage).apps, dict[str, Item]()
+        for account_id, entry in entries.items():
+            try:
+                edits[account_id] = edit_item(account_id, items.get(account_id), entry.to_patch())
+            except InvalidEditError as error:
+                errors += [f"line {entry.line_of(path)}, {path}: {text}" for path, text in error.errors.items()]
+            app_id = entry.values.get("app_id")
+            if app_id and app_id not in apps:
+                errors.append(f"line {entry.line}, app_id: app {app_id} not found: redeemctl app add {app_id}")
         if errors:
-            raise InvalidInputError(f"{file}: nothing was changed\n" + "\n".join(f"  {error}" for error in errors))
-        _show_preview(plans)
-        to_write = [plan for plan in plans if plan.kind in (ADDED, CHANGED, REMOVED)]
-        ends = count_ends(to_write)
-        if ends.total():
-            print_note(f"--prune removes {_list(ends)}; --remove {ends.total()} confirms this")
-        failures: dict[str, Exception] = {}
-        if is_written := bool(to_write) and not options.dry_run:
-            is_asked = remove is None and not options.yes and sys.stdin.isatty()
-            if ends.total() and remove != ends.total() and not is_asked:
-                raise NotConfirmedError("nothing was changed: what --prune removes is not confirmed")
-            if remove is None or not ends.total():
-                options.confirm(f"Merchants to write or remove: {_list(_count(to_write))}.")
-            failures = write_rows(stage.merchants, to_write)
-    wanted = Counter(plan.kind == REMOVED for plan in to_write)
-    done = Counter(plan.kind == REMOVED for plan in to_write if is_written and plan.account_id not in failures)
-    if options.dry_run:
-        print_line("dry run: no changes were made")
-    else:
-        text = f"{done[False]} of {wanted[False]} merchants written, {done[True]} of {wanted[True]} removed"
-        print_line(text if to_write else "nothing to change")
-    for account_id, failure in failures.items():
-        print_note(f"merchant {account_id}: {failure}")
-    if failures:
-        message = f"merchants neither written nor removed: {len(failures)}; run the same import again"
-        is_conflict = all(isinstance(failure, ConflictError) for failure in failures.values())
-        raise ConflictError(message) if is_conflict else CommandError(message)
+            raise InvalidInputError("\n  ".join([f"{file}: nothing was changed", *errors]))
+        for command in find_missing(columns, entries, items):
+            print_note(f"not in the file, and stays; to remove it: {shlex.join(['redeemctl', *command])}")
+        rows = {account_id: (items.get(account_id), edited) for account_id, edited in edits.items()}
+        changes = [
+            Change(f"{account_id} {change.field}", change.current, change.new)
+            for account_id, (seen, edited) in rows.items()
+            for change in list_changes(seen, edited)
+        ]
+        done = f"changes: {len(changes)}, saved; effective within five minutes"
+        write = functools.partial(write_rows, stage.merchants, rows)
+        options.change(changes, write, done, warning=f"Changes: {len(changes)}.")
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
 @pass_options
-def export_merchants(options: GlobalOptions, file: Path | None, table: str | None) -> None:
-    """Write all merchants to the CSV file FILE, in the form that import reads.
-
-    Without FILE to stdout: as CSV, or with --json as JSON.
-    """
-    with options.open_stage() as stage:
+def export_merchants(options: GlobalOptions, file: Path, table: str | None) -> None:
+    """Write all merchants to the CSV file FILE, in the form that import reads."""
+    with options.open_stage(reads=True) as stage:
         rows = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
-        merchants = [read_row(item) for item in rows.list_all()]
-    if file is None:
-        if options.as_json:
-            print_json([dump(merchant) for merchant in merchants])
-        else:
-            text = write_csv(merchants)
-            click.echo(escape(text) if sys.stdout.isatty() else text, nl=False)
-        return
+        text = write_csv(map(parse_row, rows.list_all()))
     if options.dry_run:
-        print_note(f"dry run: {len(merchants)} merchants would be written to {file}")
+        print_note(f"dry run: {file} was not written")
         return
     if file.exists():
-        options.confirm(f"{file} exists and is replaced.")
+        options.confirm(f"{file} is replaced.")
     # With a byte order mark, Excel reads Chinese text correctly.
-    file.write_text(write_csv(merchants), encoding="utf-8-sig", newline="")
-    print_note(f"{len(merchants)} merchants written to {file}")
+    file.write_text(text, encoding="utf-8-sig", newline="")
 
 
-def plan_import(
-    entries: Mapping[str, Entry], items: Mapping[str, Item], apps: Collection[str], errors: list[str], *, prune: bool
-) -> list[RowPlan]:
-    """Compare a file with the table. What the file cannot make of a row is added to `errors`."""
-    plans: list[RowPlan] = []
-    for account_id, entry in entries.items():
-        item = items.get(account_id)
-        try:
-            edited = edit_item(account_id, item, make_patch(entry, item, prune=prune))
-        except InvalidRowError as error:
-            errors += [f"line {entry.line_of(path)}, {path}: {text}" for path, text in error.errors.items()]
-            continue
-        app_id = edited["app_id"].get("S")
-        if app_id not in apps:
-            errors.append(f"line {entry.line}, app_id: app {app_id} not found; to add it: redeemctl app add {app_id}")
-        changes = list_changes(item, edited)
-        kind = ADDED if item is None else CHANGED if changes else UNCHANGED
-        plans.append(RowPlan(account_id, kind, changes, item, edited))
-    for account_id, item in items.items():
-        if account_id not in entries:
-            removal = RowPlan(account_id, REMOVED, list_changes(item, None), item)
-            plans.append(removal if prune else RowPlan(account_id, NOT_IN_FILE))
-    return plans
+def read_file(path: Path) -> tuple[set[str], dict[str, Entry], list[str]]:
+    """Return the columns of a file, its merchants by account_id, and every error in its form, with the line.
 
-
-def make_patch(entry: Entry, item: Item | None, *, prune: bool) -> Patch:
-    """Return the edit that makes a row as the file says.
-
-    Empty values and missing stores change nothing, or with `prune` remove values and stores, except for `LENIENT`: a
-    file that knows nothing of them must not switch anything. A store list never becomes empty: a merchant without
-    stores in the file keeps those in the table.
+    Raises InvalidInputError if it cannot be read as such a file.
     """
-
-    def given(values: dict[str, Any], kept: tuple[str, ...]) -> Patch:
-        return {name: v for name, v in values.items() if v is not None or (prune and name not in kept)}
-
-    stores: Patch = {poi_id: given(store.values, ("name",)) for poi_id, store in (entry.stores or {}).items()}
-    if prune and stores and item is not None:
-        stores |= dict.fromkeys((stores_of(item) or {}).keys() - stores.keys())
-    return given(entry.values, ("app_id", "active", *LENIENT)) | ({"stores": stores} if stores else {})
-
-
-def count_ends(plans: Iterable[RowPlan]) -> Counter[str]:
-    """Return how many merchants, stores and values end. What ends with a merchant or a store is part of it."""
-    count = Counter(merchants=0, stores=0, values=0)
-    for plan in plans:
-        ended = [change.field.rpartition(".") for change in plan.changes if not change.new]
-        # A store ends with its name.
-        stores = {store for store, _, name in ended if store and name == "name"}
-        if plan.kind == REMOVED:
-            count["merchants"] += 1
-        else:
-            count["stores"] += len(stores)
-            count["values"] += sum(store not in stores for store, _, _ in ended)
-    return count
+    reader = csv.DictReader(io.StringIO(_decode(path), newline=""))
+    columns = [name.strip() for name in reader.fieldnames or []]
+    if "account_id" not in columns or len(set(columns) & {*COLUMNS}) < len(columns):
+        expected = ", ".join(COLUMNS)
+        raise InvalidInputError(f"{path}: line 1 must have account_id, and others of these columns, once: {expected}")
+    reader.fieldnames = columns
+    entries, errors = dict[str, Entry](), list[str]()
+    try:
+        for row in reader:
+            if None in row:
+                errors.append(f"line {reader.line_num}: more values than columns")
+                continue
+            given = {column: value.strip() for column, value in row.items() if value and value.strip()}
+            errors += [f"line {reader.line_num}, {error}" for error in _read_row(reader.line_num, given, entries)]
+    except csv.Error as error:
+        errors.append(f"after line {reader.line_num}: {error}")
+    return {*columns}, entries, errors if entries or errors else ["no merchants"]
 
 
-def write_rows(table: MerchantTable, plans: list[RowPlan]) -> dict[str, Exception]:
-    """Write rows in parallel; return the error of each that failed."""
+def _decode(path: Path) -> str:
+    content = path.read_bytes()
+    for encoding in ENCODINGS:
+        with suppress(UnicodeDecodeError):
+            return content.decode(encoding)
+    raise InvalidInputError(f"{path}: not a CSV file in UTF-8 or GB18030 (in Excel: save as CSV UTF-8)")
 
-    def write(plan: RowPlan) -> Exception | None:
+
+def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> Iterator[str]:
+    """Add the values of a row to its merchant; yield what is wrong."""
+    if not given:
+        return
+    account_id, poi_id = given.pop("account_id", ""), given.pop("poi_id", "")
+    store = Entry(line, {name: given.pop(column) for column, name in STORE_COLUMNS.items() if column in given})
+    if not account_id:
+        yield "account_id: missing"
+        return
+    entry = entries.setdefault(account_id, Entry(line))
+    for name, value in given.items():
+        if entry.values.setdefault(name, value) != value:
+            yield f"{name}: another row of merchant {account_id} has another value"
+    if poi_id in entry.stores:
+        yield f"poi_id: store {poi_id} is in line {entry.stores[poi_id].line}, too"
+    elif poi_id:
+        entry.stores[poi_id] = store
+    elif store.values:
+        yield "poi_id: missing"
+
+
+def find_missing(columns: Set[str], entries: Mapping[str, Entry], items: Mapping[str, Item]) -> Iterator[list[str]]:
+    """Yield the commands that remove what the table has and the file lacks; nothing about columns that it lacks."""
+    for account_id, item in items.items():
+        entry = entries.get(account_id)
+        if entry is None:
+            yield ["merchant", "remove", account_id]
+            continue
+        optional = columns - {"account_id", "app_id", "active"} - entry.values.keys()
+        yield from _remove_values(["merchant", "add", account_id], item.keys() & optional & {*MERCHANT_COLUMNS})
+        for poi_id, store in (stores_of(item) or {}).items() if "poi_id" in columns else ():
+            if poi_id not in entry.stores:
+                yield ["store", "remove", account_id, poi_id]
+            elif isinstance(store, dict):
+                optional = {STORE_COLUMNS.get(column, "") for column in columns} - {"name"}
+                missing = store.keys() & optional - entry.stores[poi_id].values.keys()
+                yield from _remove_values(["store", "add", account_id, poi_id], missing)
+
+
+def _remove_values(command: list[str], names: Set[str]) -> Iterator[list[str]]:
+    if names:
+        yield [*command, *(text for name in sorted(names) for text in (f"--{name.replace('_', '-')}", ""))]
+
+
+def write_rows(table: MerchantTable, rows: Mapping[str, tuple[Item | None, Item]]) -> None:
+    """Write the rows that change, each as it was read and as it is to be.
+
+    Raises ConflictError at the first that has changed since, with those that were written before.
+    """
+    written: list[str] = []
+    for account_id, (seen, edited) in rows.items():
         try:
-            table.write(plan.item, plan.edited)
-        except (CommandError, ClientError, BotoCoreError) as error:
-            return error
-        return None
-
-    with ThreadPoolExecutor(PARALLEL_WRITES) as executor:
-        results = zip(plans, executor.map(write, plans), strict=True)
-        return {plan.account_id: error for plan, error in results if error is not None}
+            if list_changes(seen, edited):
+                table.write(seen, edited)
+                written.append(account_id)
+        except ConflictError as error:
+            before = ", ".join(written) or "nothing"
+            raise ConflictError(f"merchant {account_id}: {error.message}. Written before: {before}") from None
 
 
-def _show_preview(plans: list[RowPlan]) -> None:
-    rows = [(plan.kind, plan.account_id, _summarize(plan.changes)) for plan in plans if plan.kind != UNCHANGED]
-    if rows:
-        print_rows(("", "account_id", "changes"), rows)
-    counts = _count(plans)
-    print_note(", ".join(f"{kind}: {count}" for kind, count in counts.items()))
-    if counts[NOT_IN_FILE]:
-        print_note("merchants that are not in the file stay; --prune removes them")
-
-
-def _summarize(changes: list[Change]) -> str:
-    return "; ".join(f"{change.field}: {change.current or '-'} → {change.new or '-'}" for change in changes)
-
-
-def _list(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{kind}: {count}" for kind, count in counts.items() if count)
-
-
-def _count(plans: list[RowPlan]) -> dict[str, int]:
-    counts = Counter(plan.kind for plan in plans)
-    return {kind: counts[kind] for kind in KINDS}
+def write_csv(merchants: Iterable[MerchantRow]) -> str:
+    """Return merchants as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for merchant in merchants:
+        row: dict[str, Any] = merchant.model_dump(exclude_none=True, exclude={"stores"})
+        for poi_id, store in sorted((merchant.stores or {}).items()):
+            values = store.model_dump(exclude_none=True)
+            writer.writerow({**row, "poi_id": poi_id, **{c: values.get(name) for c, name in STORE_COLUMNS.items()}})
+            row = {"account_id": merchant.account_id}
+        if not merchant.stores:
+            writer.writerow(row)
+    return out.getvalue()

@@ -6,14 +6,11 @@ import click
 
 from chalicelib.aws import Item
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, GlobalOptions, StoreType, field_option, pass_options
+from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.rows import (
     InvalidRowError,
-    MerchantRow,
     Patch,
-    account_id_of,
-    describe_switch,
     dump,
     edit_item,
     list_changes,
@@ -30,22 +27,28 @@ def merchant() -> None:
 
 @merchant.command("add")
 @click.argument("account_id", type=ID)
-@field_option(MerchantRow, "app_id", "The merchant's mini-program. Required for a new merchant.", flag="--app")
-@field_option(MerchantRow, "name", "The display name.")
-@field_option(MerchantRow, "life_account_id", "The root account, sent as header Rpc-Transit-Life-Account.")
-@field_option(MerchantRow, "notice", "A sentence that the pages show above list and coupon.")
-@field_option(MerchantRow, "redeeming", "on or off: whether the pages offer to redeem. Default: on.")
-@click.option("--store", "stores", type=StoreType(), multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
+@click.option("--app", "app_id", help="The merchant's mini-program. Required for a new merchant.")
+@click.option("--name", help="The display name.")
+@click.option("--life-account-id", help="The root account, sent as header Rpc-Transit-Life-Account.")
+@click.option("--notice", help="A sentence that the pages show above list and coupon.")
+@click.option(
+    "--redeeming",
+    type=click.Choice(["on", "off", ""]),
+    metavar="on|off",
+    help="Whether the pages offer to redeem. Default: on.",
+)
+@click.option("--store", "stores", multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
 @pass_options
-def add_merchant(
-    options: GlobalOptions, /, *, account_id: str, stores: tuple[tuple[str, str], ...], **values: Any
-) -> None:
+def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[str, ...], **values: Any) -> None:
     """Add a merchant, or update the given attributes of its row.
 
     Stores that are not given stay. An empty value removes an optional attribute. Without any store, the merchant is
     served in all its stores.
     """
-    patch = to_patch(values) | ({"stores": {poi_id: {"name": name} for poi_id, name in stores}} if stores else {})
+    patch, pairs = to_patch(values), [text.partition("=") for text in stores]
+    if not all(separator for _, separator, _ in pairs):
+        raise InvalidInputError("--store: write POI_ID=NAME, for example 6601=人民广场店")
+    patch |= {"stores": {poi_id: {"name": name} for poi_id, _, name in pairs}} if pairs else {}
     with options.open_stage() as stage:
         item = stage.merchants.get(account_id)
         app_id = values["app_id"]
@@ -56,7 +59,8 @@ def add_merchant(
         warning = ""
         if item is not None and "stores" not in item and stores:
             warning = "The merchant has no store list and is served in all its stores; then only in the given ones."
-        warning = f"{warning} The pages then offer no redemption.".lstrip() if values["redeeming"] is False else warning
+        if values["redeeming"] == "off":
+            warning = f"{warning} The pages then offer no redemption.".lstrip()
         change_row(options, stage, account_id, item, patch, warning=warning)
 
 
@@ -65,9 +69,9 @@ def add_merchant(
 @pass_options
 def show_merchant(options: GlobalOptions, account_id: str) -> None:
     """Show a merchant's row."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         item = require_merchant(stage, account_id)
-        row = read_row(item)
+        row = parse_row(item)
     if options.as_json:
         print_json(dump(row))
         return
@@ -79,12 +83,12 @@ def show_merchant(options: GlobalOptions, account_id: str) -> None:
 @pass_options
 def list_merchants(options: GlobalOptions) -> None:
     """List all merchants."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         rows = []
         all_stores = {} if options.as_json else {"stores": "all"}
         for item in stage.merchants.list_all():
             try:
-                rows.append(all_stores | dump(read_row(item)))
+                rows.append(all_stores | dump(parse_row(item)))
             except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
     options.show(("account_id", "name", "app_id", "stores", "active", "redeeming"), rows)
@@ -123,13 +127,6 @@ def remove_merchant(options: GlobalOptions, account_id: str) -> None:
 def to_patch(values: dict[str, Any]) -> Patch:
     """Return the given values as a patch; an empty one removes what it names."""
     return {name: None if value == "" else value for name, value in values.items() if value is not None}
-
-
-def read_row(item: Item) -> MerchantRow:
-    """Parse a row as `parse_row` does, and name a switch of another type on stderr."""
-    if switch := describe_switch(item):
-        print_note(f"merchant {account_id_of(item)}: redeeming is {switch}")
-    return parse_row(item)
 
 
 def require_merchant(stage: Stage, account_id: str) -> Item:

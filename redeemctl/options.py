@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
 
+from chalicelib.api import validation
 from infra.account import check_target
-from redeemctl.errors import NotConfirmedError
+from infra.stage_settings import list_stages
+from redeemctl.errors import InvalidInputError, NotConfirmedError
 from redeemctl.output import escape, print_json, print_line, print_note, print_rows
-from redeemctl.rows import Change, MerchantRow, Store, parse_value
+from redeemctl.rows import Change
 from redeemctl.stage import Stage, open_stage
 
 PROJECT = Path(__file__).parent.parent
@@ -24,19 +25,23 @@ PROJECT = Path(__file__).parent.parent
 class GlobalOptions:
     """The options of all commands."""
 
-    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE") or "dev")
+    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
     project: Path = PROJECT
     yes: bool = False
     dry_run: bool = False
     as_json: bool = False
 
     @contextmanager
-    def open_stage(self, *, describe: bool = True) -> Iterator[Stage]:
+    def open_stage(self, *, describe: bool = True, reads: bool = False) -> Iterator[Stage]:
         """Open the stage, and show on stderr which stage, account and region this is, and what the environment changes.
 
-        With `describe=False` AWS is not called: only the environment's changes are shown.
+        With `describe=False` AWS is not called: only the environment's changes are shown. Only a command that `reads`
+        has a default: an app that is added to a second stage ends the tokens of the first.
         """
-        with open_stage(self.stage, self.project) as stage:
+        if not self.stage and not reads:
+            stages = ", ".join(list_stages(self.project))
+            raise InvalidInputError(f"no stage: set the variable REDEEM_STAGE, or --stage (stages: {stages})")
+        with open_stage(self.stage or "dev", self.project) as stage:
             if describe:
                 check_target(stage.account, self.project, stage.name, print_note)
             for name, value in stage.overrides.items():
@@ -92,42 +97,19 @@ def read_hidden(variable: str, what: str) -> tuple[str, str]:
     return sys.stdin.readline().rstrip("\r\n"), "stdin"
 
 
-class FieldType(click.ParamType[Any]):
-    """The type of an option whose values follow the rule of a model's field. An empty value removes an optional one."""
+class IdType(click.ParamType[str]):
+    """An id of the platform."""
 
-    def __init__(self, model: type[BaseModel], field: str) -> None:
-        self.name = field
-        self._model = model
+    name = "id"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Apply the rule to text."""
-        try:
-            parsed = parse_value(self._model, self.name, value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return "" if parsed is None else parsed
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id; raises BadParameter if it cannot be one."""
+        if not validation.ID.fullmatch(value):
+            self.fail(f"{value!r}: {validation.ID_RULE}", param, ctx)
+        return str(value)
 
 
-class StoreType(click.ParamType[Any]):
-    """poi_id and name of a store, written as POI_ID=NAME."""
-
-    name = "store"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the pair."""
-        poi_id, separator, name = value.partition("=")
-        if not separator:
-            self.fail(f"{value!r} is not POI_ID=NAME, for example 6601=人民广场店", param, ctx)
-        return ID.convert(poi_id, param, ctx), NAME.convert(name, param, ctx)
-
-
-ID = FieldType(MerchantRow, "account_id")
-NAME = FieldType(Store, "name")
-
-
-def field_option(model: type[BaseModel], name: str, text: str, flag: str = "") -> Callable[[Any], Any]:
-    """Return an option for a field of a model."""
-    return click.option(flag or f"--{name.replace('_', '-')}", name, type=FieldType(model, name), help=text)
+ID = IdType()
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -141,7 +123,7 @@ def add_global_options(command: click.Command) -> None:
     """Let a command, and each command of a group, accept the global options."""
     shared: dict[str, Any] = {"callback": _store, "expose_value": False, "is_eager": True}
     path = click.Path(file_okay=False, path_type=Path)
-    stage_help = "The stage: dev, prod, cn. Default: dev, or the variable REDEEM_STAGE."
+    stage_help = "The stage: dev, prod, cn. Default: the variable REDEEM_STAGE; where nothing is changed, dev."
     command.params += [
         click.Option(["--stage"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),

@@ -10,9 +10,7 @@ as they are.
 
 from __future__ import annotations
 
-import functools
 import re
-import typing
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
@@ -24,7 +22,6 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
-    TypeAdapter,
     ValidationError,
     field_serializer,
     model_validator,
@@ -70,7 +67,7 @@ Latitude = Annotated[Decimal, _degrees("latitude"), _AS_NUMBER]
 Longitude = Annotated[Decimal, _degrees("longitude"), _AS_NUMBER]
 
 
-class Store(BaseModel):
+class Store(BaseModel, extra="allow"):
     """A store. The position is GCJ-02, in degrees."""
 
     name: Name
@@ -108,17 +105,23 @@ class MerchantRow(BaseModel):
 LENIENT = {"notice": merchants.parse_notice, "redeeming": merchants.parse_redeeming}
 """Attributes that the service reads whatever they are, and its rule for a row."""
 
-STORE_MEMBERS = tuple(Store.model_fields)
-MERCHANT_MEMBERS = tuple(name for name in MerchantRow.model_fields if name != "stores")
-
 
 class InvalidRowError(CommandError):
     """A row is malformed or incomplete. `errors` are the messages by the dotted path of the attribute."""
 
-    def __init__(self, account_id: str, errors: dict[str, str]) -> None:
-        described = "; ".join(f"{path}: {message}" for path, message in errors.items())
+    def __init__(self, account_id: str, error: ValidationError) -> None:
+        self.errors = {
+            ".".join(map(str, details["loc"])): str(details["msg"]).removeprefix("Value error, ")
+            for details in error.errors()
+        }
+        described = "; ".join(f"{path}: {message}" for path, message in self.errors.items())
         super().__init__(f"merchant {account_id}: {described}")
-        self.errors = errors
+
+
+class InvalidEditError(InvalidRowError):
+    """An edit gives a malformed value, or makes an incomplete row."""
+
+    exit_code = 2
 
 
 class Change(NamedTuple):
@@ -134,35 +137,18 @@ def dump(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_none=True)
 
 
-def parse_value(model: type[BaseModel], name: str, text: str) -> Any:
-    """Return the value of a field that an operator has written; None for an empty text, if the field is optional.
-
-    Raises ValueError that says what is expected.
-    """
-    try:
-        return _adapter(model, name).validate_python(text)
-    except ValidationError as error:
-        raise ValueError(f"{text!r}: {_message(error.errors()[0])}") from None
-
-
 def parse_row(item: Item) -> MerchantRow:
     """Parse a row; raises InvalidRowError that names every malformed attribute, except for those in `LENIENT`."""
     row = _to_row(item) | {name: read(item) for name, read in LENIENT.items() if name in item}
-    if errors := _find_errors(row):
-        raise InvalidRowError(row["account_id"], errors)
-    return MerchantRow.model_validate(row, strict=True)
+    try:
+        return MerchantRow.model_validate(row, strict=True)
+    except ValidationError as error:
+        raise InvalidRowError(row["account_id"], error) from None
 
 
 def account_id_of(item: Item) -> str:
     """Return the account_id of a row."""
     return str(item["pk"]["S"]).removeprefix(merchants.MERCHANT_PREFIX)
-
-
-def describe_switch(item: Item) -> str:
-    """Return how the switch `redeeming` counts if it is of another type than BOOL, or ""."""
-    if "BOOL" in item.get("redeeming", {"BOOL": True}):
-        return ""
-    return f"of another type than BOOL, counts as {'on' if merchants.parse_redeeming(item) else 'off'}"
 
 
 def stores_of(item: Item) -> dict[str, Any] | None:
@@ -174,19 +160,25 @@ def stores_of(item: Item) -> dict[str, Any] | None:
 def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     """Return a row after an edit; `item` is the present row, or None for a new one.
 
-    Raises InvalidRowError if the edit makes anything malformed or incomplete. What was malformed before is no obstacle.
+    The patch may give values as text, as an option or a file does. Raises InvalidEditError if what it gives is
+    malformed, or the row lacks an attribute. What else is malformed in the row is no obstacle, and stays as it is.
     """
-    before = {"account_id": account_id} if item is None else _to_row(item)
-    after = _merge(before if item is not None else {**before, "active": True}, patch)
-    known = {} if item is None else _find_errors(before)
-    if errors := {path: text for path, text in _find_errors(after).items() if known.get(path) != text}:
-        raise InvalidRowError(account_id, errors)
-    edited: Item = {"pk": {"S": merchants.merchant_key(account_id)}}
-    for name, value in after.items():
-        if name not in ("pk", "account_id"):
-            # What does not change stays in the form in which it was written. In Python, the number 1 equals True.
-            is_same = item is not None and name in item and (before[name], type(before[name])) == (value, type(value))
-            edited[name] = item[name] if is_same else _serialize(name, value)  # type: ignore[index]
+    if item is None:
+        item, patch = {"pk": {"S": merchants.merchant_key(account_id)}}, {"active": True, **patch}
+    after = _merge(_to_row(item), patch)
+    given = {name: after[name] for name in ("account_id", "app_id", *patch) if name in after}
+    stores = patch.get("stores", {})
+    if stores:
+        given["stores"] = {poi_id: store for poi_id, store in after["stores"].items() if poi_id in stores}
+    try:
+        valid = MerchantRow.model_validate(given).model_dump(exclude_none=True)
+    except ValidationError as error:
+        raise InvalidEditError(account_id, error) from None
+    edited = {name: value for name, value in item.items() if name not in patch}
+    edited |= {name: TypeSerializer().serialize(valid[name]) for name in patch if name in valid}
+    if stores:
+        others = {poi_id: s for poi_id, s in item.get("stores", {}).get("M", {}).items() if poi_id not in stores}
+        edited["stores"] = {"M": others | {poi_id: _serialize_store(s) for poi_id, s in valid["stores"].items()}}
     return edited
 
 
@@ -203,11 +195,6 @@ def changed_attributes(before: Item | None, after: Item | None) -> dict[str, Any
     return {n: new.get(n) for n in {**old, **new} if n != "pk" and old.get(n) != new.get(n)}
 
 
-@functools.cache
-def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(typing.get_type_hints(model, include_extras=True)[name])
-
-
 def _to_row(item: Item) -> dict[str, Any]:
     """Return a row as plain data, with its account_id; each store is a dictionary, unless it is malformed."""
     row = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
@@ -216,10 +203,8 @@ def _to_row(item: Item) -> dict[str, Any]:
     return {"account_id": account_id_of(item), **row}
 
 
-def _serialize(name: str, value: Any) -> Any:
-    if name == "stores" and isinstance(value, dict):
-        value = {p: s["name"] if isinstance(s, dict) and s.keys() == {"name"} else s for p, s in value.items()}
-    return TypeSerializer().serialize(value)
+def _serialize_store(store: dict[str, Any]) -> Any:
+    return TypeSerializer().serialize(store["name"] if store.keys() == {"name"} else store)
 
 
 def _merge(target: Any, patch: Any) -> Any:
@@ -234,27 +219,14 @@ def _merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def _find_errors(row: dict[str, Any]) -> dict[str, str]:
-    """Return the messages about a row, by the dotted path of the attribute."""
-    try:
-        MerchantRow.model_validate(row, strict=True)
-    except ValidationError as error:
-        return {".".join(map(str, details["loc"])): _message(details) for details in error.errors()}
-    return {}
-
-
-def _message(details: Any) -> str:
-    return str(details["msg"]).removeprefix("Value error, ")
-
-
 def _shown_values(item: Item | None) -> dict[str, str]:
     if item is None:
         return {}
     row = {"app_id": "", "active": True, **_to_row(item)}
     if "notice" in row:
         row["notice"] = merchants.parse_notice(item) or "malformed, counts as none"
-    if switch := describe_switch(item):
-        row["redeeming"] = switch
+    if "redeeming" in row:
+        row["redeeming"] = merchants.parse_redeeming(item)
     return {path: text for path, text in _flatten(row).items() if path not in ("pk", "account_id")}
 
 
@@ -263,4 +235,6 @@ def _flatten(value: Any, path: str = "") -> dict[str, str]:
     if isinstance(value, dict):
         inside = ((f"{path}.{name}" if path else str(name), part) for name, part in value.items())
         return {name: text for inner, part in inside for name, text in _flatten(part, inner).items()}
+    if isinstance(value, Decimal):
+        return {path: f"{value.normalize():f}"}
     return {path: ("yes" if value else "no") if isinstance(value, bool) else str(value)}

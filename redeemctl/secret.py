@@ -9,19 +9,16 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretV
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import SECRET_MAX_AGE, parse_credentials
+from chalicelib.credentials import parse_credentials
 from redeemctl.errors import CHANGED_MEANWHILE, CommandError, ConflictError
 from redeemctl.options import GlobalOptions, pass_options
-from redeemctl.output import print_json, print_line
 from redeemctl.rows import Change
 from redeemctl.stage import Stage
 
@@ -35,9 +32,9 @@ MAX_BYTES = 65_536
 _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 """What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
 
-PROPAGATION_SECONDS = int(SECRET_MAX_AGE) + 300
-"""After this time, every instance uses the changed secret. This machine's clock and AWS's differ by five minutes at
-most: with a larger difference, AWS refuses requests."""
+KEPT_KEYS = 2
+"""Former session keys that still verify after a rotation: a second one within two hours, which a session lasts by
+default, ends none."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +42,19 @@ class SecretVersion:
     """A version of the secret.
 
     `apps` are the app secrets by app_id; the first of `session_keys` signs; another system makes the tokens of the apps
-    `external_tokens`. `created_at` is in epoch seconds of AWS's
-    clock. `content` is the whole JSON object, with the members that the service does not know. A secret without a value
-    has an empty version.
+    `external_tokens`. `content` is the whole JSON object, with the members that the service does not know. A secret
+    without a value has an empty version.
     """
 
     version_id: str = ""
-    created_at: float = 0.0
     apps: Mapping[str, str] = field(default_factory=dict, repr=False)
     session_keys: Sequence[str] = field(default=(), repr=False)
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
     external_tokens: Sequence[str] = field(default_factory=list)
+
+    def has_own_tokens(self, app_id: str) -> bool:
+        """Return whether the service makes the tokens of an app."""
+        return bool(self.apps.get(app_id)) and app_id not in self.external_tokens
 
 
 def read_secret_version(stage: Stage) -> SecretVersion:
@@ -69,11 +68,10 @@ def read_secret_version(stage: Stage) -> SecretVersion:
         # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
         client.describe_secret(SecretId=name)
         return SecretVersion()
-    created_at = response["CreatedDate"].timestamp()
     text = response.get("SecretString", "")
     found = parse_credentials(text)
-    keys, content = found.session_keys, json.loads(text)
-    return SecretVersion(response["VersionId"], created_at, found.apps, keys, content, found.external_tokens)
+    content = json.loads(text)
+    return SecretVersion(response["VersionId"], found.apps, found.session_keys, content, found.external_tokens)
 
 
 def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -> None:
@@ -125,23 +123,7 @@ def fingerprint(secret: str | None) -> str:
 
 @click.group("session-key")
 def session_key() -> None:
-    """Show and rotate the keys that sign sessions."""
-
-
-@session_key.command("status")
-@pass_options
-def show_status(options: GlobalOptions) -> None:
-    """Show the keys, and when the secret was last changed."""
-    with options.open_stage() as stage:
-        version = _read_version(stage)
-    age = _age(version)
-    keys = [{"fingerprint": fingerprint(key), "role": _role(key, version.session_keys)} for key in version.session_keys]
-    if options.as_json:
-        print_json({"keys": keys, "changed_at": int(version.created_at), "age": age})
-        return
-    options.show(("fingerprint", "role"), keys)
-    changed = datetime.fromtimestamp(version.created_at, UTC)
-    print_line(f"the secret was last changed at {changed:%Y-%m-%d %H:%M:%S} UTC, {timedelta(seconds=age)} ago")
+    """Rotate the keys that sign sessions."""
 
 
 @session_key.command("rotate")
@@ -150,37 +132,22 @@ def show_status(options: GlobalOptions) -> None:
 def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
     """Sign sessions with a new key from now on.
 
-    The former key verifies until the next rotation, so no session ends. A rotation that follows too soon ends sessions,
-    and asks first.
+    The two former keys still verify, so no session ends.
     """
     with options.open_stage() as stage:
-        version = _read_version(stage)
+        version = read_secret_version(stage)
         before = version.session_keys
-        after = [new_key(), *([] if revoke else before[:1])]
+        if not before:
+            raise CommandError("there is no session key yet; the first app creates it: redeemctl app add APP_ID")
+        after = [new_key(), *([] if revoke else before[:KEPT_KEYS])]
         keys = dict.fromkeys([*before, *after])
         changes = [Change(f"session key {fingerprint(key)}", _role(key, before), _role(key, after)) for key in keys]
-        warning = ""
-        if revoke:
-            warning = "All sessions end within five minutes."
-        elif len(before) > 1 and _age(version) < stage.settings.session_ttl + PROPAGATION_SECONDS:
-            warning = (
-                f"The secret was changed {timedelta(seconds=_age(version))} ago: sessions of a removed key may not "
-                "have expired yet, and would end."
-            )
         options.change(
             changes,
             lambda: replace_secret(stage, version, {"session_keys": after}),
             "session-key rotate: done; instances use the new key within five minutes",
-            warning=warning,
+            warning="All sessions end within five minutes." if revoke else "",
         )
-
-
-def _read_version(stage: Stage) -> SecretVersion:
-    """Return the secret's current version; raises CommandError if it has no session key yet."""
-    version = read_secret_version(stage)
-    if not version.session_keys:
-        raise CommandError("there is no session key yet; the first app creates it: redeemctl app add APP_ID")
-    return version
 
 
 def _role(key: str, keys: Sequence[str]) -> str:
@@ -188,8 +155,3 @@ def _role(key: str, keys: Sequence[str]) -> str:
     if key not in keys:
         return ""
     return "signs and verifies" if key == keys[0] else "verifies"
-
-
-def _age(version: SecretVersion) -> int:
-    """Return the seconds since the last change of the secret."""
-    return max(0, int(time.time() - version.created_at))

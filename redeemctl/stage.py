@@ -14,6 +14,7 @@ from botocore.config import Config
 from chalicelib import __version__
 from chalicelib.components import Components, build_components
 from chalicelib.context import Deadline, RequestContext
+from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
 from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
@@ -26,22 +27,8 @@ from redeemctl.table import MerchantTable
 CALL_SECONDS = 15.0
 """Time limit for one call to the table or the platform, retries included."""
 
-PARALLEL_WRITES = 16
-"""Threads of an import. DynamoDB serves 4,000 writes a second on a new on-demand table."""
-
-PARALLEL_QUERIES = 8
-"""Threads of `doctor`. With 0.1 s a call they stay below the rate that the platform publishes for a related call, 200
-per second."""
-
-AWS_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=3,
-    retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=PARALLEL_WRITES,
-)
+AWS_CONFIG = Config(connect_timeout=3, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
 """An unreachable AWS is reported within 15 s."""
-
-_FIXED_VARIABLES = ("TABLE_NAME", "SECRET_NAME")
 
 
 @dataclass(frozen=True)
@@ -69,23 +56,17 @@ class Stage:
         """The rows of merchants."""
         return MerchantTable(self.account.client("dynamodb"), self.settings.table_name)
 
+    def log_in(self, app_id: str, app_secret: str, code: str) -> str:
+        """Log in as the service does: with the app secret, or with the token of an app that has none."""
+        douyin, context = self.components.douyin, self.new_context()
+        if app_secret:
+            return douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context)
+        headers = {"access-token": self.components.tokens.get(app_id, context)}
+        return douyin.send(CODE2SESSION, provider_login_body(app_id, code), context, headers)
+
     def new_context(self) -> RequestContext:
         """Return a context with the time limit of one call."""
         return RequestContext(Deadline(CALL_SECONDS))
-
-
-def merge_variables(stage: str, configured: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which the environment overrides the stage's, for example to use a sandbox.
-
-    Raises InvalidInputError if the environment names another table or secret than the stage's.
-    """
-    for name in _FIXED_VARIABLES:
-        if environ.get(name) and environ[name] != configured.get(name):
-            raise InvalidInputError(
-                f"variable {name} is {environ[name]!r}, but stage {stage} uses {configured.get(name)!r}: "
-                f"unset {name}, or select the stage with --stage"
-            )
-    return {n: environ[n] for n in OPTIONAL_VARIABLES if environ.get(n) and environ[n] != configured.get(n)}
 
 
 @contextmanager
@@ -98,8 +79,9 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     if name not in config["stages"]:
         raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
     configured = config["stages"][name]["environment_variables"]
-    overrides = merge_variables(name, configured, os.environ)
-    with closing(create_http_pool(f"redeemctl/{__version__}", PARALLEL_QUERIES)) as http, _translate_errors(name):
+    variables = {variable: os.environ[variable] for variable in OPTIONAL_VARIABLES if os.environ.get(variable)}
+    overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
+    with closing(create_http_pool(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
         yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, Transport(http), overrides)
 

@@ -14,7 +14,7 @@ from redeemctl.rows import changed_attributes
 
 
 class MerchantTable:
-    """Reads and writes the rows of merchants. The client may be used by several threads."""
+    """Reads and writes the rows of merchants."""
 
     def __init__(self, client: Any, name: str) -> None:
         self._client = client

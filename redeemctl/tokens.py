@@ -2,7 +2,6 @@
 
 import math
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -25,11 +24,10 @@ def token() -> None:
 @pass_options
 def show_tokens(options: GlobalOptions) -> None:
     """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
-    with options.open_stage() as stage:
+    with options.open_stage(reads=True) as stage:
         secret = read_secret_version(stage)
-        own = {app_id for app_id, secret_text in secret.apps.items() if secret_text} - set(secret.external_tokens)
-        tokens = [_describe(stage, app_id, app_id in own) for app_id in secret.apps]
-    options.show(("app_id", "fingerprint", "expires_utc", "expires_in", "renewed_by", "renewal"), tokens)
+        tokens = [_describe(stage, app_id, secret.has_own_tokens(app_id)) for app_id in secret.apps]
+    options.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
 @token.command("renew")
@@ -63,13 +61,7 @@ def _describe(stage: Stage, app_id: str, is_own: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if is_own else "another system"}
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)
-        try:
-            end = datetime.fromtimestamp(row.expires_at, UTC)
-        except (OverflowError, ValueError):
-            state["expires_utc"] = "malformed"
-        else:
-            state |= {"expires_at": row.expires_at, "expires_utc": f"{end:%Y-%m-%d %H:%M:%S}"}
-            state["expires_in"] = row.expires_at - int(now)
+        state |= {"expires_at": row.expires_at, "expires_in": row.expires_at - int(now)}
     if row.is_being_minted(now):
         state["renewal"] = "in progress"
     elif row.failure:

@@ -145,7 +145,7 @@ curl -s -H "Authorization: Bearer $TOKEN" {api}{certificates_url()}
 
 # Use the operator's command with the sandbox, in a shell of its own
 export AWS_ENDPOINT_URL={stack.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={REGION}
-export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url}
+export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url} REDEEM_STAGE=dev
 .venv/bin/redeemctl doctor
 aws logs tail /aws/lambda/{API_FUNCTION}   # the log, with the AWS CLI 2
 

@@ -20,7 +20,6 @@ DOMAIN = "api.example.com"
 DOMAIN_SETTINGS = f"""[domain]
 name = "{DOMAIN}"
 certificate_arn = "arn:aws:acm:us-east-1:000000000000:certificate/sample"
-default_endpoint = false
 """
 PASSED = "smoke test: passed"
 READING = ("Get", "List", "Describe")

@@ -43,7 +43,7 @@ class Operator:
         """Return the environment of a process on this machine."""
         url = self.stack.platform.url
         aws = {**stack.aws_environment(self.stack.aws.url), **self.credentials}
-        return {**os.environ, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url}
+        return {**os.environ, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url, "REDEEM_STAGE": STAGE}
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Result:
         """Run redeemctl in this process with these environment variables."""

@@ -6,10 +6,33 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from infra.cloudformation import read_template
+import yaml
+
+from infra.cloudformation import TEMPLATE
 
 Metric = tuple[str, str, frozenset[str]]
 """Namespace, name and names of the dimensions."""
+
+
+def read_template() -> dict[str, Any]:
+    """Return the template as data. A short-form function becomes its long form, such as `{"Fn::Sub": …}`."""
+    template: dict[str, Any] = _TemplateLoader(TEMPLATE.read_text(encoding="utf-8")).get_single_data()
+    return template
+
+
+class _TemplateLoader(yaml.CSafeLoader):
+    """A YAML loader that accepts CloudFormation's short-form functions, such as `!Ref`."""
+
+
+def _construct_short_form(loader: _TemplateLoader, name: str, node: Any) -> dict[str, Any]:
+    long_name = name if name == "Ref" else f"Fn::{name}"
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        return {long_name: str(value).split(".", 1) if name == "GetAtt" else value}
+    return {long_name: loader.construct_sequence(node, deep=True)}
+
+
+_TemplateLoader.add_multi_constructor("!", _construct_short_form)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ import requests
 from infra import rollback, smoke
 from infra.bundle import ARCHIVES
 from infra.stage_settings import StageError, settings_path
-from redeemctl.doctor import resources
+from redeemctl import doctor
 from sandbox import sample_data, stack
 from sandbox.sample_data import (
     ACCOUNT_ID,
@@ -171,14 +171,14 @@ def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator)
     assert {check for check, seen in found.items() if seen == {"ok"}} == {"settings"}
     assert {check for check, seen in found.items() if seen != {"not_checked"}} == {"settings"}
     [api] = [finding for finding in findings if finding["id"] == "api"]
-    assert api["text"] == "not checked: no permission for GetRestApis"
+    assert api["text"] == "no permission for GetRestApis"
     assert f"{API_FUNCTION}-operator" in api["advice"]
 
 
 def test_few_lists_are_requested_and_none_after_a_rate_limit(
     operator: DoctorOperator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "LIST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(doctor, "LIST_PAUSE_SECONDS", 0.0)
     ids = [f"77{number:05d}" for number in range(30)]
     for account_id in ids:
         operator.put_row(f"MERCHANT#{account_id}", app_id={"S": APP_ID})
@@ -196,7 +196,7 @@ def test_few_lists_are_requested_and_none_after_a_rate_limit(
     empty = json.dumps({"data": data, "extra": {"error_code": 0, "sub_error_code": 0, "logid": "x"}})
     operator.set_fault(kind="body", call="query_user_certificates", body=empty)
     assert diagnose("--merchant", ids[-1]) == ({ids[-1]: "ok"}, {ids[-1]})
-    assert len(diagnose()[1]) == resources.MAX_ASKED_MERCHANTS
+    assert len(diagnose()[1]) == doctor.MAX_ASKED
     assert "a list; tried 20 of 33: --merchant ACCOUNT_ID tries one" in operator.succeed("doctor")
 
     stack.set_faults(platform, {"kind": "code", "code": 2119003, "call": "query_user_certificates"})

@@ -54,7 +54,7 @@ def test_after_a_failure_at_each_step_the_next_run_completes_the_deployment(empt
     for _ in range(50):
         try:
             # The account and the clone differ in nothing but what AWS has.
-            empty_cloud.deploy(empty_cloud.clone(DOMAIN_SETTINGS.replace("false", "true")))
+            empty_cloud.deploy(empty_cloud.clone(DOMAIN_SETTINGS))
             break
         except (ClientError, deploy.ChaliceError, StageError) as error:
             errors.append(str(error))
@@ -82,7 +82,15 @@ def test_destroy_keeps_the_data_and_the_next_deployment_uses_it(empty_cloud: Clo
     code = {"ZipFile": build_archive("1")}
     foreign = {name: foreign[name] for name in ("Runtime", "Role", "Handler")}
     functions.create_function(FunctionName=f"{API_FUNCTION}-by-hand", Code=code, **foreign)
-    cloud.client("logs").create_log_group(logGroupName=f"/aws/lambda/{API_FUNCTION}-by-hand")
+    # Of another Chalice app, whose name begins like the stage's.
+    tags = {"aws-chalice": f"version=1.34.0:stage=dev:app={API_FUNCTION}-reports"}
+    functions.create_function(FunctionName=f"{API_FUNCTION}-reports-dev", Code=code, Tags=tags, **foreign)
+    cloud.client("events").put_rule(Name=f"{API_FUNCTION}-reports-dev-nightly-event", ScheduleExpression="rate(1 day)")
+    cloud.client("iam").create_role(RoleName=f"{API_FUNCTION}-reports-dev-api_handler", AssumeRolePolicyDocument="{}")
+    groups = [f"/aws/lambda/{API_FUNCTION}-{end}" for end in ("by-hand", "reports-dev", "reports-dev-api_handler")]
+    for group in groups:
+        cloud.client("logs").create_log_group(logGroupName=group)
+    cloud.deploy(clone)
     cloud.proxy.refuse = lambda call: (
         Refusal(403, "AccessDenied", "x") if call.operation == "DeleteRolePolicy" else None
     )
@@ -91,8 +99,10 @@ def test_destroy_keeps_the_data_and_the_next_deployment_uses_it(empty_cloud: Clo
     cloud.proxy.refuse = lambda _: None
     assert "warning" not in "".join(cloud.destroy(cloud.clone(DOMAIN_SETTINGS)))
     assert cloud.remaining() == {
-        "functions": [f"{API_FUNCTION}-by-hand"],
-        "log groups": [f"/aws/lambda/{API_FUNCTION}-by-hand"],
+        "functions": [f"{API_FUNCTION}-by-hand", f"{API_FUNCTION}-reports-dev"],
+        "rules": [f"{API_FUNCTION}-reports-dev-nightly-event"],
+        "roles": [f"{API_FUNCTION}-reports-dev-api_handler"],
+        "log groups": groups,
         "tables": [API_FUNCTION],
         "secrets": [cloudformation.secret_name(STAGE)],
     }

@@ -55,7 +55,7 @@ def test_a_platform_as_documented_is_accepted(operator: Operator) -> None:
     assert outcome.exit_code == 0, outcome.output
     assert {p for p, text in outcome.report["differences"].items() if text != "not seen"} == {"extra.sub_description"}
     listed = next(call for call in outcome.report["calls"] if f"{CERTIFICATES}.expire_time" in call["reply"])
-    assert listed["reply"][f"{CERTIFICATES}.certificate_id"] == {"text, digits 19": 7}
+    assert listed["reply"][f"{CERTIFICATES}.certificate_id"] == {"str with 19 digits": 7}
     assert listed["logid"] in {entry["logid"] for entry in operator.platform.server.calls}
     assert listed["url"].endswith(f"/{LIST}/")
 
@@ -104,8 +104,8 @@ def test_a_field_with_another_name_or_type_is_named(operator: Operator) -> None:
     fields = {f"{CERTIFICATES}.renamed": "x", f"{CERTIFICATES}.expire_time": 1_846_000_000_000}
     operator.platform.fail("edit", set_fields=fields)
     differences = operator.run().report["differences"]
-    assert differences[f"{CERTIFICATES}.renamed"] == "text; documented: nothing"
-    assert differences[f"{CERTIFICATES}.expire_time"] == "integer, digits 13; documented: integer, digits 10"
+    assert differences[f"{CERTIFICATES}.renamed"] == "str; documented: nothing"
+    assert differences[f"{CERTIFICATES}.expire_time"] == "int with 13 digits; documented: int with 10 digits"
 
 
 def test_without_a_login_nothing_is_claimed(operator: Operator) -> None:
@@ -116,7 +116,7 @@ def test_without_a_login_nothing_is_claimed(operator: Operator) -> None:
 
 
 def test_a_dry_run_calls_nothing(operator: Operator) -> None:
-    assert "no calls were made" in operator.run("--unauthorized-merchant", "7", "--dry-run").output
+    assert "no calls were made" in operator.run("--dry-run").output
     assert operator.platform.server.calls == []
 
 

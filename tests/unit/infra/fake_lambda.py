@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 from infra import versions
 
 ACCOUNT = "arn:aws:lambda:us-east-1:123456789012:function:"
+TAG = "version=1.34.0:stage=dev:app=douyin-redemption"
+"""Chalice's tag, `aws-chalice`."""
 
 
 def build_archive(version: str, commit: str | None = None) -> bytes:
@@ -32,19 +34,15 @@ class FakeLambda:
         self.calls: list[str] = []
         self.fails = ""
 
-    def deploy(self, name: str, archive: bytes, variables: dict[str, str] | None = None, **values: Any) -> None:
+    def deploy(self, name: str, archive: bytes, tag: str = TAG, **values: Any) -> None:
         """Change a function as Chalice does, or create it."""
-        function = self.functions.setdefault(name, {"versions": {}})
+        function = self.functions.setdefault(name, {"versions": {}, "tag": tag})
         function["latest"] = {
             "Version": "$LATEST", "CodeSha256": versions.code_hash(archive), "Runtime": "python3.11",
-            "Architectures": ["x86_64"], "Environment": {"Variables": variables or {}}, "State": "Active",
+            "Architectures": ["x86_64"], "State": "Active",
             "LastUpdateStatus": "Successful", "LastModified": "2026-11-25T10:00:00", **values,
         }  # fmt: skip
         function["archive"] = archive
-
-    def published(self, name: str) -> list[str]:
-        """Return the descriptions of a function's versions, the oldest first."""
-        return [configuration["Description"] for configuration, _ in self.functions[name]["versions"].values()]
 
     def get_paginator(self, operation: str) -> Any:
         calls = {"list_versions_by_function": self._list_versions, "list_functions": self._list_functions}
@@ -55,7 +53,8 @@ class FakeLambda:
             yield {"Functions": [{"FunctionName": name, "FunctionArn": f"{ACCOUNT}{name}"}]}
 
     def list_tags(self, Resource: str) -> Any:  # noqa: N803 - AWS's name
-        return {"Tags": {} if "by-hand" in Resource else {"aws-chalice": "version=1"}}
+        tag = self.functions[Resource.rpartition(":")[2]]["tag"]
+        return {"Tags": {"aws-chalice": tag} if tag else {}}
 
     def _list_versions(self, FunctionName: str) -> Iterator[Any]:  # noqa: N803 - AWS's name
         function = self.functions[FunctionName.rpartition(":")[2]]
@@ -77,14 +76,15 @@ class FakeLambda:
         return self.get_function(FunctionName)["Configuration"]
 
     def publish_version(self, FunctionName: str, CodeSha256: str, Description: str) -> None:  # noqa: N803 - AWS's names
-        """Publish what a function serves, unless it is the newest version."""
+        """Publish what a function serves, unless its code and configuration are those of the newest version."""
         function = self.functions[FunctionName.rpartition(":")[2]]
         assert function["latest"]["CodeSha256"] == CodeSha256
-        versions = function["versions"]
-        if versions and [*versions.values()][-1][1] == function["archive"]:
+        versions, served = function["versions"], function["latest"]
+        newest = [configuration for configuration, _ in versions.values()][-1:]
+        if [{**served, "Version": v["Version"], "Description": v["Description"]} for v in newest] == newest != []:
             return
         number = str(len(versions) + 1)
-        versions[number] = {**function["latest"], "Version": number, "Description": Description}, function["archive"]
+        versions[number] = {**served, "Version": number, "Description": Description}, function["archive"]
 
     def update_function_code(self, FunctionName: str, ZipFile: bytes, Architectures: list[str]) -> None:  # noqa: N803 - AWS's names
         name = FunctionName.rpartition(":")[2]

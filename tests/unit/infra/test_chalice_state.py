@@ -12,7 +12,7 @@ import pytest
 from infra import chalice_state
 from infra.chalice_state import find_rest_apis, write_state
 from infra.stage_settings import StageError
-from tests.unit.infra.fake_lambda import FakeLambda
+from tests.unit.infra.fake_lambda import TAG, FakeLambda
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,15 +42,20 @@ def test_the_apis_that_invoke_the_stages_function_are_listed_by_age() -> None:
     assert [api["id"] for api in find_rest_apis(client, "dev")] == ["older", "newer"]
 
 
-def test_every_function_and_rule_of_the_stage_is_in_chalices_record(tmp_path: Path) -> None:
-    """Also one that the app has got since, and none of another stage, or that Chalice has not created."""
-    client = FakeLambda()
-    names = ("douyin-redemption-dev", "douyin-redemption-dev-refresh_tokens", "douyin-redemption-dev-new")
-    for name in (*names, "douyin-redemption-dev2", "douyin-redemption-dev-by-hand", "other"):
-        client.deploy(name, b"")
+def test_every_function_and_rule_of_the_stage_is_in_chalices_record_and_none_of_another_app(tmp_path: Path) -> None:
+    """Also one that the app has got since, or that another version of Chalice has deployed."""
+    client, own = FakeLambda(), [f"douyin-redemption-dev{end}" for end in ("", "-refresh_tokens", "-new")]
+    client.deploy(own[0], b"")
+    client.deploy(own[1], b"", "version=1.40.0:stage=dev:app=douyin-redemption")
+    client.deploy(own[2], b"")
+    client.deploy("douyin-redemption-dev2", b"", TAG.replace("dev", "dev2"))
+    client.deploy("douyin-redemption-dev-by-hand", b"", "")
+    client.deploy("douyin-redemption-dev-reports", b"", "version=1.34.0:stage=reports:app=douyin-redemption-dev")
+    client.deploy("douyin-redemption-dev-reports-dev", b"", TAG.replace("redemption", "redemption-dev-reports"))
     rules = Mock()
     rules.get_paginator.return_value.paginate.return_value = [
-        {"Rules": [{"Name": f"{names[2]}-event"}, {"Name": f"{names[2]}-by-hand"}]}
+        {"Rules": [{"Name": f"{own[2]}-event"}, {"Name": f"{own[2]}-by-hand"}]},
+        {"Rules": [{"Name": f"douyin-redemption-dev-{name}-event"} for name in ("reports", "reports-dev", "gone")]},
     ]
     account: Any = SimpleNamespace(client={"lambda": client, "events": rules}.get)
     write_state(account, tmp_path, "dev", "abc")

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from infra.chalice_config import render
-from infra.cloudformation import read_template
 from infra.stage_settings import Network, StageSettings
 from tests.policies import Permission, permits, read_managed_policy
+from tests.template import read_template
 
 MANAGED_POLICIES = [
     name for name, resource in read_template()["Resources"].items() if resource["Type"] == "AWS::IAM::ManagedPolicy"

@@ -115,39 +115,77 @@ def test_a_dry_run_lists_the_builds_and_changes_nothing(stage: Stage) -> None:
     assert stage.client.calls == []
 
 
-@pytest.mark.parametrize("failed", [OTHERS[0], API])
-def test_after_a_failure_at_each_step_the_next_run_completes_the_same_rollback(stage: Stage, failed: str) -> None:
+def test_after_a_build_was_deployed_again_a_rollback_goes_to_what_ran_between(stage: Stage) -> None:
+    stage.deploy_each("121")
+    for version in ("2", "1"):
+        stage.rollback()
+        assert stage.running() == {version}
+    with pytest.raises(StageError, match="no older build"):
+        stage.rollback()
+
+
+def test_a_deployment_of_the_same_code_with_other_settings_is_no_build_to_go_back_to(stage: Stage) -> None:
+    stage.deploy_each("12")
+    stage.deploy("2", MemorySize=2048)
+    stage.rollback()
+    assert stage.running() == {"1"}
+
+
+HALF_WAY = "half-way, so it is not known what ran before. Nothing was changed. TO=<commit> names a build"
+
+
+@pytest.mark.parametrize("failed", [OTHERS[0], OTHERS[1], "publish"])
+def test_after_a_rollback_that_ended_half_way_nothing_changes_until_a_build_is_named(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, failed: str
+) -> None:
     """The architecture comes back with the code."""
     stage.deploy("1", Architectures=["arm64"])
-    stage.deploy("2")
-    stage.client.fails = f"UpdateFunctionCode {failed}"
-    with pytest.raises(ClientError):
-        stage.rollback()
+    stage.deploy_each("23")
+    with monkeypatch.context() as failing:
+        stage.client.fails = f"UpdateFunctionCode {failed}"
+        if failed == "publish":
+            failing.setattr(stage.client, "publish_version", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises((ClientError, KeyboardInterrupt)):
+            stage.rollback(COMMITS["1"])
     stage.client.fails = ""
-    stage.rollback()
+    stage.client.calls.clear()
+    with pytest.raises(StageError, match=HALF_WAY):
+        stage.rollback()
+    assert stage.client.calls == []
+    assert len([line for line in stage.report if line.startswith("build ")]) == 3
+    stage.rollback(COMMITS["1"])
     assert stage.running() == {"1"}
     assert {function["latest"]["Architectures"][0] for function in stage.client.functions.values()} == {"arm64"}
 
 
-def test_a_rollback_that_failed_before_its_end_is_repeated_and_goes_no_further(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage.deploy_each("123")
-    with monkeypatch.context() as failing:
-        failing.setattr(stage.client, "publish_version", Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            stage.rollback()
-    assert stage.running() == {"2"}
+def test_after_a_build_that_was_rolled_back_has_failed_half_way_again_nothing_returns_to_it(stage: Stage) -> None:
+    stage.deploy_each("12")
     stage.rollback()
+    for name in (API, *OTHERS):
+        stage.client.deploy(name, build_archive("2", COMMITS["2"]))
+    with pytest.raises(StageError, match=HALF_WAY):
+        stage.rollback()
     assert stage.running() == {"2"}
-    stage.rollback()
+    stage.rollback(COMMITS["1"])
     assert stage.running() == {"1"}
+    with pytest.raises(StageError, match="no older build"):
+        stage.rollback()
+
+
+def test_after_a_deployment_that_ended_half_way_nothing_changes_until_a_build_is_named(stage: Stage) -> None:
+    stage.deploy_each("12")
+    stage.client.deploy(OTHERS[0], build_archive("3", COMMITS["3"]))
+    with pytest.raises(StageError, match=HALF_WAY):
+        stage.rollback()
+    stage.rollback(COMMITS["2"])
+    assert stage.running() == {"2"}
 
 
 def test_from_code_that_no_deployment_has_published_a_rollback_goes_to_the_newest_build(stage: Stage) -> None:
-    """For example after `chalice deploy` alone."""
+    """For example after `chalice deploy` alone, or a deployment of a new build that failed before its end."""
     stage.deploy("1")
-    stage.client.deploy(API, build_archive("2", COMMITS["2"]))
+    for name in (API, *OTHERS):
+        stage.client.deploy(name, build_archive("2", COMMITS["2"]))
     stage.rollback()
     assert stage.running() == {"1"}
 

@@ -11,7 +11,6 @@ from infra.bundle import ROOT
 from infra.stage_settings import (
     OPTIONAL_VARIABLES,
     Domain,
-    Limit,
     Limits,
     StageError,
     StageSettings,
@@ -31,11 +30,10 @@ CHINA = """
 region = "cn-north-1"
 memory_mb = 512
 [limits]
-certificates = { rate = 50 }
+rate = 50
 [domain]
 name = "api.example.com"
 certificate_arn = "arn:aws-cn:acm:cn-north-1:123456789012:certificate/x-1"
-default_endpoint = false
 [environment]
 POWERTOOLS_LOG_LEVEL = "DEBUG"
 """
@@ -47,8 +45,8 @@ def test_what_a_file_does_not_set_has_its_default(tmp_path: Path) -> None:
     assert read_stage_settings(tmp_path, "dev") == StageSettings(
         region="cn-north-1",
         memory_mb=512,
-        limits=Limits(certificates=Limit(50, 200)),
-        domain=Domain("api.example.com", certificate, default_endpoint=False),
+        limits=Limits(50, 40),
+        domain=Domain("api.example.com", certificate),
         environment={"POWERTOOLS_LOG_LEVEL": "DEBUG"},
     )
 
@@ -64,10 +62,11 @@ def test_what_a_file_does_not_set_has_its_default(tmp_path: Path) -> None:
         ("architecture = 'arm'", "$.architecture"),
         ("memory_mb = 64", "$.memory_mb"),
         ("reserved_concurrency = 0", "$.reserved_concurrency"),
-        ("[limits]\nlogin = { rate = 1 }", "login"),
-        ("[limits]\nsessions = { rate = 0 }", "$.limits.sessions.rate"),
-        ("[limits]\nsessions = { burst = 1.5 }", "$.limits.sessions.burst"),
+        ("[limits]\nsessions = { rate = 1 }", "sessions"),
+        ("[limits]\nrate = 0", "$.limits.rate"),
+        ("[limits]\nburst = 1.5", "$.limits.burst"),
         ("[domain]\nname = 'api.example.com'", "certificate_arn"),
+        ("[domain]\ndefault_endpoint = false", "default_endpoint"),
         ("[domain]\nname = 'https://api.example.com'\ncertificate_arn = 'x'", "$.domain.name"),
         ("[domain]\nname = 'api.example.com'\ncertificate_arn = 'x'", "$.domain.certificate_arn"),
         ("[network]\nsubnet_ids = ['subnet-1']", "security_group_ids"),

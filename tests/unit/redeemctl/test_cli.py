@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from infra.bundle import ROOT
-from infra.cloudformation import read_template
 from redeemctl.cli import redeemctl
+from tests.template import read_template
 from tests.unit.test_documents import DOCUMENTS
 
 WORD = r"[^\s`#|$\\]*[^\s`#|$\\,;:.()]"

@@ -1,6 +1,7 @@
 """The judgments of `redeemctl doctor`: tables of what was read and the outcome."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,70 +9,53 @@ import requests
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from chalicelib import errors
+from chalicelib.api.problems import problem_for_error
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import CodeRow
 from chalicelib.errors import Evidence
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.rows import TokenRow
 from infra import smoke
-from infra.bundle import Build
-from redeemctl.doctor import platform, resources
-from redeemctl.doctor.findings import Finding, Status, exit_code, failed, group, not_checked, ok, summarize, warning
+from infra.bundle import ROOT, Build
+from redeemctl import doctor
+from redeemctl.doctor import FAILED, OK, UNKNOWN, WARNING, Doctor, Finding
 from redeemctl.secret import SecretVersion
 from tests.unit.fakes import PROBLEM_TYPES
 
 NOW = 1_800_000_000.0
-OK, WARNING, FAILED, UNKNOWN = Status.OK, Status.WARNING, Status.FAILED, Status.NOT_CHECKED
-ONE_OK = ok("a", "x", "fine")
-ONE_WARNING = warning("b", "", "soon", "do")
-ONE_FAILED = failed("c", "1", "bad", "do", "LOG1")
-ONE_UNKNOWN = not_checked("d", "", "denied", "attach")
+
+
+def find(check_id: str, what: str, outcome: str, text: str = "x", logid: str = "") -> Finding:
+    return Finding(check_id, what, outcome, text, "" if outcome is OK else "do", logid)
 
 
 @pytest.mark.parametrize(
-    ("findings", "code", "text"),
+    ("outcomes", "text"),
     [
-        ([ONE_OK], 0, "all 1 checks passed"),
-        ([ONE_OK, ONE_WARNING], 0, "checked: 2, nothing failed, warnings: 1"),
-        ([ONE_OK, ONE_UNKNOWN], 6, "checked: 1, failed: 0, could not be checked: 1"),
-        ([ONE_FAILED, ONE_UNKNOWN], 1, "checked: 1, failed: 1, could not be checked: 1"),
+        ([OK], "all 1 checks passed"),
+        ([OK, WARNING], "passed: 1, warnings: 1"),
+        ([OK, UNKNOWN], "passed: 1, could not be checked: 1"),
+        ([FAILED, UNKNOWN], "failed: 1, could not be checked: 1"),
     ],
 )
-def test_only_a_complete_check_is_called_passed(findings: list[Finding], code: int, text: str) -> None:
-    assert exit_code(findings) == code
-    assert summarize(findings) == text
+def test_only_a_complete_check_is_called_passed(outcomes: list[str], text: str) -> None:
+    assert doctor.summarize(find("a", "", outcome) for outcome in outcomes) == text
 
 
-def test_findings_that_say_the_same_of_different_resources_are_one_group() -> None:
-    same = failed("c", "2", "bad", "do", "LOG2")
-    other = failed("c", "3", "worse", "do")
-    assert group([ONE_FAILED, other, same]) == [[ONE_FAILED, same], [other]]
+def test_findings_that_say_the_same_of_different_resources_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    many = [find("c", str(number), FAILED, "bad", "LOG") for number in range(12)]
+    doctor._print([find("c", "x", OK), many[0], find("c", "y", FAILED, "worse"), *many[1:]])
+    first, *_ = (line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ c (12)"))
+    assert first.startswith("✗ c (12) 0 (logid LOG), 1 (logid LOG), 2")
+    assert first.endswith("9 (logid LOG) and 2 more (--json lists all)")
 
 
-def test_a_finding_is_json_data_and_has_a_logid_only_from_the_platform() -> None:
-    assert ONE_OK.to_json() == {"id": "a", "what": "x", "outcome": "ok", "text": "fine", "advice": ""}
-    assert ONE_FAILED.to_json()["logid"] == "LOG1"
-
-
-def judged(finding: Finding, status: Status, text: str, advice: str = "") -> None:
+def judged(finding: Finding, outcome: str, text: str, advice: str = "") -> None:
     """Check a finding, and that it has advice exactly if something is to be done."""
-    assert finding.status is status
+    assert finding.outcome is outcome
     assert text in finding.text
     assert advice in finding.advice
-    assert bool(finding.advice) == (status is not OK)
-
-
-@pytest.mark.parametrize(
-    ("content", "status", "text"),
-    [
-        (({"tt1": "s"}, ["k" * 16]), OK, "apps: 1, session keys: 1"),
-        (({}, ["k" * 16]), FAILED, "no app"),
-        (({"tt1": "s"}, ["short"]), FAILED, "fewer than 16 characters"),
-    ],
-)
-def test_the_secret_has_an_app_and_long_keys(content: Any, status: Status, text: str) -> None:
-    version = SecretVersion("1", NOW, *content)
-    judged(resources.judge_secret("secret", version), status, text)
+    assert bool(finding.advice) == (outcome is not OK)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +67,10 @@ def test_the_secret_has_an_app_and_long_keys(content: Any, status: Status, text:
         (["Deleted"], None, WARNING),
     ],
 )
-def test_somebody_is_told_of_alarms(arns: list[str], email: str | None, status: Status) -> None:
+def test_somebody_is_told_of_alarms(arns: list[str], email: str | None, status: str) -> None:
     subscriptions = [{"Endpoint": "a@b.c", "SubscriptionArn": arn} for arn in arns]
-    [finding] = resources.judge_subscriptions("topic", subscriptions, email, "dev")
-    assert finding.status is status
+    [finding] = doctor.judge_subscriptions("topic", subscriptions, email, "dev")
+    assert finding.outcome is status
 
 
 def response(status: int, body: Any, content_type: str = "application/problem+json") -> requests.Response:
@@ -115,8 +99,22 @@ LOGIN = smoke.refused_login("tt1")
         (response(503, {"code": "token_unavailable", "request_id": "1"}), FAILED, "the check token"),
     ],
 )
-def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, status: Status, advice: str) -> None:
-    judged(resources.judge_response("api.login", "https://x", found, LOGIN, "dev"), status, "", advice)
+def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, status: str, advice: str) -> None:
+    judged(doctor.judge_response("api.login", "https://x", found, LOGIN, "dev"), status, "", advice)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"status": "ok", "version": "1", "commit": "a1"}, OK),
+        ({"status": "ok", "version": "2", "commit": "a1"}, WARNING),
+        ({"status": "ok", "version": "1", "commit": "a1+"}, WARNING),
+        ({"message": "Forbidden"}, FAILED),
+    ],
+)
+def test_another_version_or_commit_is_a_warning(body: Any, status: str) -> None:
+    probe = smoke.health(Build("1", "a1"))
+    assert doctor.judge_response("api.health", "https://x", response(200, body), probe, "dev").outcome is status
 
 
 def upstream(code: int) -> dict[str, Any]:
@@ -130,31 +128,16 @@ def upstream(code: int) -> dict[str, Any]:
         (response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
         (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), FAILED, "2119005", "authorize"),
         (response(503, {"code": "app_not_permitted", **upstream(2190004)}), FAILED, "2190004", "step D5"),
-        (response(429, {"code": "rate_limited", **upstream(2119003)}), UNKNOWN, "customers come first", "run doctor"),
-        (response(503, {"code": "upstream_unavailable"}), FAILED, "HTTP 503 upstream_unavailable", "NAT"),
-        (response(404, {"code": "store_not_found"}), FAILED, "HTTP 404 store_not_found", "docs/run.md"),
+        (response(429, {"code": "rate_limited", **upstream(2119003)}), UNKNOWN, "2119003", "fewer customers"),
+        (response(503, {"code": "upstream_unavailable"}), FAILED, "upstream_unavailable", "NAT"),
+        (response(404, {"code": "store_not_found"}), FAILED, "store_not_found", "docs/run.md, By code"),
         (HTML, FAILED, "HTTP 502", "make deploy STAGE=dev"),
     ],
 )
 def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
-    found: Any, status: Status, text: str, advice: str
+    found: Any, status: str, text: str, advice: str
 ) -> None:
-    judged(resources.judge_list("1", found, "dev"), status, text, advice)
-
-
-@pytest.mark.parametrize(
-    ("found", "reason"),
-    [
-        (response(200, {"certificates": []}), ""),
-        (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), ""),
-        (response(503, {"code": "upstream_unavailable", **upstream(2100004)}), ""),
-        (response(429, {"code": "rate_limited"}), resources.RATE_LIMITED),
-        (response(504, {"code": "upstream_timeout"}), resources.NO_ANSWER),
-        (response(503, {"code": "token_unavailable"}), resources.NO_ANSWER),
-    ],
-)
-def test_no_more_lists_are_requested_after_a_rate_limit_or_without_an_answer(found: Any, reason: str) -> None:
-    assert resources.why_stop(found) == reason
+    judged(doctor.judge_list("1", found, "dev"), status, text, advice)
 
 
 @pytest.mark.parametrize(
@@ -163,14 +146,15 @@ def test_no_more_lists_are_requested_after_a_rate_limit_or_without_an_answer(fou
         ({"app_id": {"S": "tt2"}}, FAILED, "its app tt2 is not in the secret", "app add tt2"),
         ({"app_id": {"N": "1"}}, FAILED, "malformed row: attribute app_id is not a string", "merchant remove"),
         ({"app_id": {"S": "tt1"}, "active": {"BOOL": False}}, OK, "suspended", ""),
-        ({"app_id": {"S": "tt1"}, "redeeming": {"S": "off"}}, WARNING, "counts as off", "--redeeming on, or off"),
-        ({"app_id": {"S": "tt1"}, "redeeming": {"N": "1"}}, WARNING, "counts as on", "--redeeming on, or off"),
     ],
 )
-def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: Status, text: str, advice: str) -> None:
-    healthy: Any = {"pk": {"S": "MERCHANT#1"}, "app_id": {"S": "tt1"}}
-    found, [finding] = resources.judge_rows([healthy, {"pk": {"S": "MERCHANT#2"}, **attributes}], {"tt1"})
-    assert list(found) == ["1", "2"]
+def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: str, text: str, advice: str) -> None:
+    items = [{"pk": {"S": "MERCHANT#1"}, "app_id": {"S": "tt1"}}, {"pk": {"S": "MERCHANT#2"}, **attributes}]
+    stage: Any = SimpleNamespace(merchants=SimpleNamespace(list_all=lambda: items))
+    tested = Doctor(stage, ROOT)
+    tested._secret = SecretVersion(apps={"tt1": "s"})
+    [finding] = tested._check_rows()
+    assert [merchant.account_id for merchant in tested._rows or ()] == ["1"]
     assert finding.what == "2"
     judged(finding, status, text, advice)
 
@@ -184,73 +168,51 @@ def merchants(app_id: str, count: int) -> list[Merchant]:
     [
         (merchants("a", 2), ["a0", "a1"]),
         (merchants("a", 500), [f"a{n}" for n in range(20)]),
-        (merchants("a", 500) + merchants("b", 2), ["a0", "b0", "a1", "b1", *(f"a{n}" for n in range(2, 18))]),
+        (merchants("a", 500) + merchants("b", 2), ["a0", "b0", *(f"a{n}" for n in range(1, 19))]),
     ],
 )
 def test_at_most_20_lists_are_requested_of_different_apps_first(rows: list[Merchant], chosen: list[str]) -> None:
-    assert [merchant.account_id for merchant in resources.choose_merchants(rows, None)] == chosen
+    assert [merchant.account_id for merchant in doctor.choose_merchants(rows, None)] == chosen
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("code", "evidence", "reason", "text", "advice"),
     [
-        ({"status": "ok", "version": "1", "commit": "a1"}, OK),
-        ({"status": "ok", "version": "2", "commit": "a1"}, WARNING),
-        ({"status": "ok", "version": "1", "commit": "a1+"}, WARNING),
-        ({"message": "Forbidden"}, FAILED),
+        ("token_unavailable", Evidence(10003, 0, "LOG"), "", "app_misconfigured (platform error 10003: ", "app add"),
+        ("rate_limited", Evidence(10020, 0), "", "10020", "another system"),
+        ("merchant_not_authorized", Evidence(2100004, 11006), "", "2100004/11006", "商家自研服务"),
+        ("upstream_unavailable", Evidence(424242, 0, "LOG"), "", "424242", "support"),
+        ("upstream_timeout", Evidence(), "timeout", "upstream_timeout (timeout)", "NAT"),
+        ("upstream_malformed", Evidence(), "malformed", "upstream_malformed (malformed)", "support"),
     ],
 )
-def test_another_version_or_commit_is_a_warning(body: Any, status: Status) -> None:
-    probe = smoke.health(Build("1", "a1"))
-    assert resources.judge_response("api.health", "https://x", response(200, body), probe, "dev").status is status
+def test_the_advice_fits_the_cause_and_quotes_the_platform(
+    code: str, evidence: Evidence, reason: str, text: str, advice: str
+) -> None:
+    found = doctor.judge_platform("login", "tt1", code, evidence, reason)
+    judged(found, FAILED, text, advice)
+    assert found.logid == evidence.logid
 
 
-def unavailable(code: int) -> errors.RedemptionError:
-    return errors.TokenUnavailableError("mint failed", Evidence(code, 0, "LOG"))
-
-
-@pytest.mark.parametrize(
-    ("error", "text", "advice"),
-    [
-        (unavailable(10003), "10003: the platform refuses app id or app secret", "app add APP_ID (检查"),
-        (unavailable(10013), "secret; a new secret is used within five minutes", "app add APP_ID"),
-        (unavailable(10020), "rate limited", "another system"),
-        (errors.TokenRefusedError("x", evidence=Evidence(2190002, 0)), "refuses the access token", "token renew"),
-        (errors.MerchantNotAuthorizedError("x", evidence=Evidence(2100004, 11006)), "2100004/11006: the merchant",
-         "商家自研服务"),
-        (errors.UpstreamRejectedError("x", evidence=Evidence(2119001, 0)), "invalid", "merchant show"),
-        (errors.UpstreamUnavailableError("x", evidence=Evidence(424242, 0)),
-         "unknown platform error 424242", "support"),
-        (errors.UpstreamTimeoutError("timeout"), "no valid response from https://host", "network"),
-        (errors.UpstreamUnavailableError("http_503"), "https://host answers HTTP 503", "wait for the platform"),
-        (errors.UpstreamMalformedError("malformed"), "cannot be parsed", "support"),
-        (errors.TokenUnavailableError("no new token in time"), "no token could be obtained", "in a minute"),
-    ],
-)  # fmt: skip
-def test_the_advice_fits_the_cause_and_quotes_the_platform(error: Any, text: str, advice: str) -> None:
-    found, hint, logid = platform.explain(error, "https://host")
-    assert text in found
-    assert advice in hint
-    assert logid == error.evidence.logid
-
-
-def test_every_code_of_the_platform_has_a_row_a_meaning_and_advice() -> None:
+def test_every_code_of_the_platform_has_a_row_and_advice() -> None:
     tables = [value for value in vars(codes).values() if isinstance(value, tuple) and isinstance(value[0], CodeRow)]
-    assert {row.code for table in tables for row in table} == platform.CODE_ROWS.keys()
+    assert {row.code for table in tables for row in table} == doctor.CODE_ROWS.keys()
     # A check logs in with an invalid code, so a refused one is what it expects.
-    raised = {row.error for row in platform.CODE_ROWS.values()} - {errors.LoginRefusedError}
-    assert raised == platform._MEANINGS.keys()
-
-
-def test_the_advice_on_problems_names_codes_of_the_service() -> None:
-    assert resources._ADVICE.keys() - PROBLEM_TYPES.keys() == set()
+    raised = {row.error for row in doctor.CODE_ROWS.values()} - {errors.LoginRefusedError}
+    assert {problem_for_error(error("")).type.code for error in raised} - doctor.ADVICE.keys() == set()
+    assert doctor.ADVICE.keys() - PROBLEM_TYPES.keys() == set()
 
 
 @pytest.mark.parametrize(
     ("row", "is_foreign", "status", "text"),
     [
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
-        (TokenRow("t", int(NOW) + 1201, outcome="10013"), False, FAILED, "has failed: platform error 10013: the"),
+        (
+            TokenRow("t", int(NOW) + 1201, outcome="10013"),
+            False,
+            FAILED,
+            "has failed: app_misconfigured (platform error 10013",
+        ),
         (TokenRow("t", int(NOW) + 1201, outcome="timeout"), False, WARNING, "the last renewal has failed (timeout)"),
         (TokenRow("t", int(NOW) + 1201, outcome="10013"), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
@@ -269,9 +231,9 @@ def test_the_advice_on_problems_names_codes_of_the_service() -> None:
     ],
 )
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
-    row: TokenRow, is_foreign: bool, status: Status, text: str
+    row: TokenRow, is_foreign: bool, status: str, text: str
 ) -> None:
-    judged(platform.judge_token("tt1", row, NOW, is_foreign=is_foreign), status, text)
+    judged(doctor.judge_token("tt1", row, NOW, is_foreign=is_foreign), status, text)
 
 
 def aws_error(code: str) -> ClientError:
@@ -287,7 +249,7 @@ def aws_error(code: str) -> ClientError:
     ],
 )
 def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, advice: str) -> None:
-    judged(resources.judge_error(check_id, "x", error, "dev"), FAILED, text, advice)
+    judged(doctor.judge_error(check_id, "x", error, "dev"), FAILED, text, advice)
 
 
 @pytest.mark.parametrize(
@@ -310,4 +272,4 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
 def test_another_error_of_aws_says_why_nothing_was_checked(
     check_id: str, error: Exception, text: str, advice: str
 ) -> None:
-    judged(resources.judge_error(check_id, "x", error, "dev"), UNKNOWN, text, advice)
+    judged(doctor.judge_error(check_id, "x", error, "dev"), UNKNOWN, text, advice)

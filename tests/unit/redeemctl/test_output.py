@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from infra.bundle import ROOT
-from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.errors import CommandError
 from redeemctl.output import print_json, print_line, print_note, print_rows
-from redeemctl.stage import merge_variables
 
 ACCOUNT_ID = "7100000000000000001"
 ROWS = [(ACCOUNT_ID, "四季小馆 [bold]", "tt0123456789abcdef")]
@@ -49,25 +48,5 @@ def test_what_a_terminal_may_obey_is_escaped(output: Callable[[str], None], caps
 
 
 def test_nothing_else_prints_what_was_read() -> None:
-    """Except for an export to a file, which is data."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "redeemctl").rglob("*.py")}
-    assert {name for name, text in texts.items() if "click.echo(" in text} == {"output.py", "imports.py"}
-    assert texts["imports.py"].count("click.echo(") == 1
-
-
-CONFIGURED = {"TABLE_NAME": "t-prod", "SECRET_NAME": "s/prod", "DOUYIN_OPEN_API": "https://a.example"}
-
-
-@pytest.mark.parametrize("name", ["TABLE_NAME", "SECRET_NAME"])
-def test_a_variable_cannot_select_another_table_or_secret_than_the_stages(name: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"{name} is 'other'"):
-        merge_variables("prod", CONFIGURED, {name: "other"})
-    assert merge_variables("prod", CONFIGURED, {name: CONFIGURED[name]}) == {}
-
-
-def test_other_variables_override_the_stages() -> None:
-    environ = {"DOUYIN_OPEN_API": "http://127.0.0.1:1", "SESSION_TTL_SECONDS": "60", "OTHER": "x"}
-    assert merge_variables("dev", CONFIGURED, environ) == {
-        "DOUYIN_OPEN_API": "http://127.0.0.1:1",
-        "SESSION_TTL_SECONDS": "60",
-    }
+    assert {name for name, text in texts.items() if "click.echo(" in text} == {"output.py"}

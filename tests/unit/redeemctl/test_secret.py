@@ -1,6 +1,5 @@
 """The secret's conditional writes, where AWS differs from the emulated one."""
 
-import datetime
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,6 @@ from botocore.exceptions import ClientError
 from chalicelib.errors import ConfigurationError
 from redeemctl.errors import CommandError, ConflictError
 from redeemctl.secret import CURRENT, LABEL, MAX_BYTES, SecretVersion, read_secret_version, replace_secret
-from tests.unit.fakes import NOW
 
 KEY = "k" * 32
 VALUE = f'{{"apps": {{"tt1": "s"}}, "session_keys": ["{KEY}"], "later": 1}}'
@@ -36,8 +34,7 @@ class FakeClient:
         if CURRENT not in self.labels:
             raise client_error("ResourceNotFoundException")
         version = self.labels[CURRENT]
-        created = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
-        return {"VersionId": version, "SecretString": self.versions[version], "CreatedDate": created}
+        return {"VersionId": version, "SecretString": self.versions[version]}
 
     def describe_secret(self, **_: Any) -> Any:
         return {}
@@ -66,9 +63,9 @@ def replace(client: FakeClient, content: Any) -> None:
     replace_secret(client.stage, read_secret_version(client.stage), content)
 
 
-def test_a_version_is_read_with_the_time_of_its_creation() -> None:
+def test_a_version_is_read() -> None:
     seen = read_secret_version(FakeClient(VALUE).stage)
-    assert seen == SecretVersion("v0", NOW, {"tt1": "s"}, [KEY], json.loads(VALUE))
+    assert seen == SecretVersion("v0", {"tt1": "s"}, [KEY], json.loads(VALUE))
 
 
 def test_the_first_version_of_a_secret_is_current_at_once() -> None:
@@ -115,4 +112,4 @@ def test_a_value_that_the_service_would_refuse_is_never_written() -> None:
 
 
 def test_a_version_does_not_show_its_content() -> None:
-    assert "planted" not in repr(SecretVersion("v1", NOW, {"a": "planted"}, ["planted"], {"session_keys": ["planted"]}))
+    assert "planted" not in repr(SecretVersion("v1", {"a": "planted"}, ["planted"], {"session_keys": ["planted"]}))

@@ -1,0 +1,442 @@
+"""`redeemctl doctor`: check a stage end to end, with the requests of the smoke test.
+
+Every problem of the service, and every error code of the platform, has its advice in `ADVICE`, by the problem's code.
+"""
+
+import functools
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+import requests
+
+from chalicelib import errors
+from chalicelib.api.problems import problem_for_error
+from chalicelib.douyin import codes
+from chalicelib.errors import Evidence
+from chalicelib.merchants import Merchant, parse_merchant
+from chalicelib.sessions import PROBE_CODE
+from chalicelib.tokens.rows import TokenRow
+from infra import bundle, smoke
+from infra.account import check_account
+from infra.chalice_config import API_STAGE
+from infra.chalice_state import find_rest_api
+from infra.cloudformation import stack_name
+from infra.stage_settings import StageError, StageSettings, read_stage_settings
+from redeemctl import aws_errors
+from redeemctl.aws_errors import AWS_ERRORS
+from redeemctl.options import ID, GlobalOptions, pass_options
+from redeemctl.output import print_json, print_line, print_note
+from redeemctl.rows import account_id_of
+from redeemctl.secret import SecretVersion, read_secret_version
+from redeemctl.stage import Stage
+
+OK, WARNING, FAILED, UNKNOWN = "ok", "warning", "failed", "not_checked"
+"""A warning needs attention, but nothing is wrong yet. UNKNOWN: the check could not be made."""
+
+MARKS = {OK: "✓", WARNING: "!", FAILED: "✗", UNKNOWN: "?"}
+
+MAX_SHOWN = 10
+"""Resources that are named where several have the same result."""
+
+MAX_ASKED = 20
+"""Merchants whose lists are requested, and apps of service providers to which a login is tried: enough to find what
+fails for all, and few calls of the platform."""
+
+LIST_PAUSE_SECONDS = 0.5
+"""Pause between two lists, which leaves the rate limits to customers."""
+
+SHORT_SECONDS = 20 * 60
+"""The schedule renews a token 30 minutes before its end, and runs every 10 minutes."""
+
+MAX_LIFETIME_SECONDS = 24 * 3600
+"""Tokens live for two hours. A later expiry is an error."""
+
+CODE_ROWS = {
+    row.code: row
+    for table in (codes.MINT_CODES, codes.LOGIN_CODES, codes.SUB_CODES, codes.COMMON_CODES, codes.QUERY_CODES)
+    # A code that is listed twice keeps the first row, which has the advice.
+    for row in reversed(table)
+}
+
+_SUPPORT = "send the logid to the platform's support"
+_WAIT = "wait for the platform; with `[network]` in the settings, check the NAT gateway, too"
+_WAIT_OR_NETWORK = "wait for the platform; if api.login is ✓, check network and DNS of this machine"
+_LOG_IN = "log in on a phone, or run redeemctl acceptance --login: this shows whether customers can log in"
+ADVICE = {
+    "app_misconfigured": "compare app id and app secret with the platform's console, then redeemctl app add APP_ID; "
+    "after a change of the secret, wait five minutes",
+    "app_not_permitted": "the capability: miniprogram/docs/go-live.zh-CN.md, step D5; banned: call the BD",
+    "internal_error": "right after a deployment: make rollback; else run the saved query `problems`",
+    "merchant_not_authorized": "the merchant authorizes the app (step D6), then its provider accepts; for an own app, "
+    "check the binding 商家自研服务",
+    "quota_exhausted": "ask the platform for a higher quota",
+    "rate_limited": "run doctor again when fewer customers are there; if it lasts, look for another system that calls "
+    "the platform for this app, or raise `[limits]`",
+    "token_unavailable": "see the check token; if it is ✓, redeemctl token renew APP_ID, and run doctor again. Refused "
+    "again later: another system mints its tokens",
+    "unavailable": "the function cannot use table or secret: see the checks secret and merchant, then deploy",
+    "upstream_malformed": _SUPPORT,
+    "upstream_rejected": "check account_id and life_account_id: redeemctl merchant show ACCOUNT_ID",
+    "upstream_timeout": _WAIT,
+    "upstream_unavailable": _WAIT,
+}
+"""What to do, by the code of a problem."""
+
+
+class Finding(NamedTuple):
+    """The result of one check of one resource. Text and advice do not name it, so that findings can be grouped."""
+
+    id: str
+    what: str
+    outcome: str
+    text: str
+    advice: str = ""
+    logid: str = ""
+
+
+class Doctor:
+    """The checks of one run. They change nothing. With `merchant`, only its list is requested."""
+
+    def __init__(self, stage: Stage, project: Path, merchant: str | None = None) -> None:
+        self._stage = stage
+        self._project = project
+        self._merchant = merchant
+        self._secret = SecretVersion()
+        self._urls: list[str] = []
+        self._rows: list[Merchant] | None = None
+
+    def run(self) -> Iterator[Finding]:
+        """Run all checks. Without valid settings, or the credentials that they require, no other check is made."""
+        stage, account = self._stage, self._stage.account
+        try:
+            settings = read_stage_settings(self._project, stage.name)
+            check_account(account, settings)
+        except (StageError, *AWS_ERRORS) as error:
+            reason, advice = aws_errors.explain(error, stage.name)
+            yield Finding("settings", stage.name, FAILED, f"nothing else was checked: {reason}", advice)
+            return
+        yield Finding("settings", f"account {account.id}, region {account.region}", OK, "valid")
+        topic = f"{stack_name(stage.name)}-alarms"
+        yield from self._attempt("secret", stage.settings.secret_name, self._check_secret)
+        yield from self._attempt("api", "API", functools.partial(self._check_api, settings))
+        alarms = functools.partial(self._check_alarms, topic, settings.alarm_email)
+        yield from self._attempt("alarms.subscription", topic, alarms)
+        for url in self._urls:
+            yield from self._check_endpoint(url)
+        if self._secret.apps:
+            yield from self.check_platform()
+        else:
+            yield Finding("merchant", "", UNKNOWN, "no app is known", "see the check secret")
+
+    def _attempt(self, check_id: str, what: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+        """Make a check; an error of AWS becomes its finding."""
+        try:
+            return list(check())
+        except AWS_ERRORS as error:
+            return [judge_error(check_id, what, error, self._stage.name)]
+
+    def _check_secret(self) -> Iterator[Finding]:
+        name = self._stage.settings.secret_name
+        try:
+            self._secret = read_secret_version(self._stage)
+        except errors.ConfigurationError:
+            # The content is not shown: it may hold secrets.
+            text = 'malformed; expected {"apps": {"APP_ID": "APP_SECRET"}, "session_keys": ["KEY"]}'
+            yield Finding("secret", name, FAILED, text, 'restore a former version: docs/run.md, "A former state"')
+            return
+        if self._secret.apps:
+            yield Finding("secret", name, OK, f"apps: {len(self._secret.apps)}")
+        else:
+            yield Finding("secret", name, FAILED, "it contains no app", "run redeemctl app add APP_ID")
+
+    def _check_api(self, settings: StageSettings) -> Iterator[Finding]:
+        """Find the base URLs, the default endpoint last."""
+        account, stage = self._stage.account, self._stage.name
+        self._urls = [f"https://{settings.domain.name}"] if settings.domain else []
+        try:
+            api_id = find_rest_api(account.client("apigateway"), stage)
+        except StageError as error:
+            text, _, advice = str(error).partition("\n")
+            yield Finding("api", "API", FAILED, text, advice)
+            return
+        if api_id is None:
+            yield Finding("api", "API", FAILED, "missing", _deploy(stage))
+            return
+        self._urls.append(account.api_url(api_id, API_STAGE))
+        yield Finding("api", api_id, OK, "found")
+
+    def _check_alarms(self, topic: str, email: str | None) -> Iterator[Finding]:
+        account = self._stage.account
+        arn = f"arn:{account.partition}:sns:{account.region}:{account.id}:{topic}"
+        pages = account.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
+        subscriptions = pages.build_full_result().get("Subscriptions", ())
+        return judge_subscriptions(topic, subscriptions, email, self._stage.name)
+
+    def _check_endpoint(self, url: str) -> Iterator[Finding]:
+        version = bundle.parse_version((self._project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
+        probes = {"api.health": smoke.health(bundle.Build(version, bundle.read_git_commit(self._project)))}
+        if apps := self._secret.apps:
+            # An own app before one of a service provider, whose token may have expired.
+            probes["api.login"] = smoke.refused_login(min(apps, key=lambda app_id: not apps[app_id]))
+        for check_id, probe in probes.items():
+            try:
+                response = smoke.send(url, probe)
+            except requests.RequestException as error:
+                advice = "check DNS and network of this machine, and the domain's DNS record and certificate"
+                yield Finding(check_id, url, FAILED, f"no response ({type(error).__name__})", advice)
+            else:
+                yield judge_response(check_id, url, response, probe, self._stage.name)
+
+    def check_platform(self) -> Iterator[Finding]:
+        """Check logins and merchants, request lists from the last of the endpoint's URLs, then check the tokens.
+
+        In this order: a list lets the service renew a token that has expired.
+        """
+        apps = self._secret.apps
+        not_asked = [app_id for app_id in apps if not apps[app_id]][MAX_ASKED:]
+        for app_id in [app_id for app_id in apps if app_id not in not_asked]:
+            yield from self._attempt("login", app_id, functools.partial(self._check_login, app_id))
+        yield from self._attempt("merchant", self._stage.settings.table_name, self._check_rows)
+        if self._rows is None:
+            return
+        if self._urls:
+            yield from self._check_lists(self._rows)
+        without_merchants = apps.keys() - {merchant.app_id for merchant in self._rows}
+        for app_id in sorted({merchant.app_id for merchant in self._rows} | without_merchants):
+            yield from self._attempt("token", app_id, functools.partial(self._check_token, app_id))
+
+    def _check_login(self, app_id: str) -> Iterator[Finding]:
+        """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""
+        app_secret = self._secret.apps[app_id]
+        try:
+            self._stage.log_in(app_id, app_secret, PROBE_CODE)
+        except errors.LoginRefusedError:
+            text = f"the platform accepts app id and {'secret' if app_secret else 'token'}"
+            yield Finding("login", app_id, OK, text)
+        except errors.TokenUnavailableError:
+            yield Finding("login", app_id, UNKNOWN, "its token is not available", "see the check token")
+        except errors.UpstreamRejectedError as error:
+            yield Finding("login", app_id, WARNING, f"the platform refuses code or app id ({error.reason})", _LOG_IN)
+        except errors.UpstreamError as error:
+            found = judge_platform("login", app_id, problem_for_error(error).type.code, error.evidence, error.reason)
+            yield found._replace(advice=_WAIT_OR_NETWORK) if found.advice == _WAIT else found
+        else:
+            yield Finding(
+                "login", app_id, FAILED, "an invalid code was accepted", "check [environment] in the settings"
+            )
+
+    def _check_rows(self) -> Iterator[Finding]:
+        apps, rows = self._secret.apps, list[Merchant]()
+        items = self._stage.merchants.list_all()
+        if not items:
+            yield Finding("merchant", "", FAILED, "there are no merchants", "run redeemctl merchant add")
+        for item in items:
+            account_id = account_id_of(item)
+            try:
+                merchant = parse_merchant(account_id, item)
+            except errors.ConfigurationError as error:
+                text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
+                advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
+                yield Finding("merchant", account_id, FAILED, text, advice)
+                continue
+            if not merchant.active:
+                yield Finding("merchant", account_id, OK, "suspended, not queried")
+            elif merchant.app_id not in apps:
+                text = f"its app {merchant.app_id} is not in the secret: customers cannot log in"
+                advice = f"redeemctl app add {merchant.app_id}, or redeemctl merchant add ACCOUNT_ID --app APP_ID"
+                yield Finding("merchant", account_id, FAILED, text, advice)
+            else:
+                rows.append(merchant)
+        if self._merchant not in {None, *map(account_id_of, items)}:
+            yield Finding("merchant", self._merchant or "", FAILED, "not in the table", "see redeemctl merchant list")
+        self._rows = rows
+
+    def _check_lists(self, merchants: list[Merchant]) -> Iterator[Finding]:
+        """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""
+        chosen = choose_merchants(merchants, self._merchant)
+        is_all = self._merchant is not None or len(chosen) == len(merchants)
+        scope = "" if is_all else f"; tried {len(chosen)} of {len(merchants)}: --merchant ACCOUNT_ID tries one"
+        for merchant in chosen:
+            try:
+                response = smoke.send(self._urls[-1], smoke.certificates(merchant, self._secret.session_keys))
+            except requests.RequestException as error:
+                text = f"no response ({type(error).__name__})"
+                yield Finding("merchant", merchant.account_id, FAILED, text, "see the check api.health")
+                return
+            found = judge_list(merchant.account_id, response, self._stage.name)
+            yield found._replace(text=found.text + scope) if found.outcome == OK else found
+            if found.outcome == UNKNOWN or smoke.judge(response) in smoke.UNREACHED:
+                if merchant is not chosen[-1]:
+                    text, advice = "not tried after this answer", "run doctor again later"
+                    yield Finding("merchant", "the others", UNKNOWN, text, advice)
+                return
+            time.sleep(LIST_PAUSE_SECONDS)
+
+    def _check_token(self, app_id: str) -> Iterator[Finding]:
+        row = self._stage.components.tokens.read_row(app_id, self._stage.new_context())
+        yield judge_token(app_id, row, time.time(), is_foreign=not self._secret.has_own_tokens(app_id))
+
+
+def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
+    """Return the finding that the resource is missing, or that the check could not be made and why."""
+    if not aws_errors.is_missing(error):
+        reason, advice = aws_errors.explain(error, stage)
+        return Finding(check_id, what, UNKNOWN, reason, advice)
+    if check_id in ("login", "token"):
+        return Finding(check_id, what, UNKNOWN, "the table does not exist", "see the check merchant")
+    advice = f'{_deploy(stage)}; if it was lost: docs/run.md, "Lost or changed by hand"'
+    return Finding(check_id, what, FAILED, "it does not exist, or is to be deleted", advice)
+
+
+def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | None, stage: str) -> Iterator[Finding]:
+    """Judge who receives the notifications of alarms; `email` is the setting `alarm_email`."""
+    states = {s["Endpoint"]: s["SubscriptionArn"] for s in subscriptions if s["SubscriptionArn"] != "Deleted"}
+    find = functools.partial(Finding, "alarms.subscription")
+    if email and email not in states:
+        yield find(topic, FAILED, "the address of `alarm_email` is not subscribed", _deploy(stage))
+    elif not states:
+        advice = f"set `alarm_email` in infra/stages/{stage}.toml and deploy, or subscribe your own system"
+        yield find(topic, WARNING, "nobody receives notifications of alarms", advice)
+    for endpoint, arn in states.items():
+        if arn == "PendingConfirmation":
+            advice = "click the link in AWS's message; if it is older than two days, subscribe again"
+            yield find(endpoint, FAILED, "not confirmed: no alarm arrives there", advice)
+        else:
+            yield find(endpoint, OK, "confirmed")
+
+
+def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> list[Merchant]:
+    """Return the merchant with this id; without one, MAX_ASKED of them, one of each app first."""
+    if account_id is not None:
+        return [merchant for merchant in merchants if merchant.account_id == account_id]
+    firsts = [*{merchant.app_id: merchant for merchant in reversed(merchants)}.values()][::-1]
+    return [*firsts, *(merchant for merchant in merchants if merchant not in firsts)][:MAX_ASKED]
+
+
+def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:
+    """Judge a response of the endpoint. Another version or commit than this clone's is only a warning."""
+    difference = smoke.compare_response(response, probe)
+    body = smoke.read_object(response)
+    if not difference:
+        return Finding(check_id, url, OK, probe.response)
+    if body.get("status") == "ok":
+        advice = "after a rollback: nothing to do; else use a clone of the deployed commit, or deploy this one"
+        return Finding(check_id, url, WARNING, difference, advice)
+    if body.get("code") == "upstream_rejected":
+        return Finding(check_id, url, WARNING, difference, _LOG_IN)
+    return Finding(check_id, url, FAILED, difference, ADVICE.get(str(body.get("code")), _deploy(stage)))
+
+
+def judge_list(account_id: str, response: requests.Response, stage: str) -> Finding:
+    """Judge the list of a merchant for a user that does not exist."""
+    problem = smoke.read_object(response)
+    code, evidence = str(problem.get("code", "")), msgspec.convert(problem.get("upstream", {}), Evidence)
+    if response.status_code == 200:
+        return Finding("merchant", account_id, OK, "the endpoint returns a list")
+    if not code:
+        return Finding("merchant", account_id, FAILED, f"HTTP {response.status_code}", _deploy(stage))
+    found = judge_platform("merchant", account_id, code, evidence)
+    if code == "upstream_rejected" and evidence.has_code:
+        return found._replace(outcome=OK, text=f"{found.text}; this may be because the user does not exist", advice="")
+    return found._replace(outcome=UNKNOWN) if code == "rate_limited" else found
+
+
+def judge_platform(check_id: str, what: str, code: str, evidence: Evidence, reason: str = "") -> Finding:
+    """Return the finding of a call that has failed: `code` is that of the problem, `reason` what else is known.
+
+    The platform's own description and advice (排查建议) are quoted.
+    """
+    row = next((CODE_ROWS[n] for n in (evidence.sub_error_code, evidence.error_code) if n in CODE_ROWS), None)
+    if row is not None:
+        # TokenUnavailableError carries the evidence of the mint: the platform's code says which error it was.
+        code = problem_for_error(row.error("")).type.code
+        reason = f"{row.description}; {row.advice}" if row.advice else row.description
+    number = f"{evidence.error_code}" + (f"/{evidence.sub_error_code}" if evidence.sub_error_code else "")
+    known = f"platform error {number}: {reason}" if evidence.has_code else reason
+    advice = ADVICE.get(code, f"look up {code} in docs/run.md, By code")
+    if evidence.has_code and row is None:
+        advice = f"unknown error: {_SUPPORT}"
+    return Finding(check_id, what, FAILED, f"{code} ({known.rstrip(': ')})" if known else code, advice, evidence.logid)
+
+
+def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
+    """Judge a token; `is_foreign`: another system makes it."""
+    find, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
+    if not is_foreign and row.failure.isdigit():
+        found = judge_platform("token", app_id, "token_unavailable", Evidence(int(row.failure)))
+        return found._replace(text=f"the last renewal has failed: {found.text}")
+    if not is_foreign and row.failure:
+        return find(WARNING, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
+    if not is_foreign and row.access_token and 0 < seconds <= SHORT_SECONDS:
+        advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
+        return find(WARNING, f"expires in {seconds} s, and the schedule has not renewed it", advice)
+    if seconds > MAX_LIFETIME_SECONDS:
+        advice = "write it again, with expires_at in epoch seconds; or redeemctl token renew APP_ID"
+        return find(FAILED, "expires in more than a day", advice)
+    if row.access_token and seconds > 0:
+        return find(OK, "of another system, valid" if is_foreign else f"expires in {seconds} s")
+    advice = "redeemctl token renew APP_ID shows the reason"
+    if is_foreign:
+        advice = "let that system write the row TOKEN#<app_id>. If the merchant has left: merchant remove, app remove"
+    return find(FAILED, f"the token {'has expired' if row.access_token else 'is missing or malformed'}", advice)
+
+
+@click.command()
+@click.option("--merchant", metavar="ACCOUNT_ID", type=ID, help="Ask for the list of this merchant, and of no other.")
+@pass_options
+def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
+    """Check a stage end to end.
+
+    Changes nothing. Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for
+    lists of at most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code.
+    `redeemctl --help` lists the exit codes.
+    """
+    findings: list[Finding] = []
+    with options.open_stage(describe=False, reads=True) as stage:
+        print_note(f"stage {stage.name}, region {stage.account.region}")
+        for _, found in groupby(Doctor(stage, options.project, merchant).run(), key=lambda finding: finding.id):
+            same_check = list(found)
+            findings += same_check
+            if not options.as_json:
+                _print(same_check)
+    if options.as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        print_line(summarize(findings))
+    outcomes = {finding.outcome for finding in findings}
+    sys.exit(1 if FAILED in outcomes else 6 if UNKNOWN in outcomes else 0)
+
+
+def _print(findings: list[Finding]) -> None:
+    """Print the findings of one check; those that say the same of different resources are one."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for found in findings:
+        name = f"{found.what} (logid {found.logid})" if found.logid else found.what
+        groups.setdefault((f"{MARKS[found.outcome]} {found.id}", found.text, found.advice), []).append(name)
+    for (head, text, advice), names in groups.items():
+        count = f" ({len(names)})" if len(names) > 1 else ""
+        more = f" and {len(names) - MAX_SHOWN} more (--json lists all)" if len(names) > MAX_SHOWN else ""
+        print_line(f"{head}{count} {', '.join(names[:MAX_SHOWN])}{more}".rstrip())
+        print_line(f"    {text}")
+        if advice:
+            print_line(f"    → {advice}")
+
+
+def summarize(findings: Iterable[Finding]) -> str:
+    """Return the last line of the output. It says that all is well only if everything was checked."""
+    counts = Counter(finding.outcome for finding in findings)
+    if counts.total() == counts[OK]:
+        return f"all {counts.total()} checks passed"
+    names = {OK: "passed", FAILED: "failed", UNKNOWN: "could not be checked", WARNING: "warnings"}
+    return ", ".join(f"{name}: {counts[outcome]}" for outcome, name in names.items() if counts[outcome])
+
+
+def _deploy(stage: str) -> str:
+    return f"run make deploy STAGE={stage}"
