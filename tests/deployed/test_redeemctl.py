@@ -145,7 +145,7 @@ def test_apps_are_added_replaced_listed_and_removed_and_no_secret_is_shown(opera
     assert content["apps"] == {APP_ID: APP_SECRET, OTHER_APP: OTHER_SECRET}
     assert [len(key) for key in content["session_keys"]] == [64]
     assert "nothing to change" in operator.succeed("app", "add", APP_ID, REDEEMCTL_APP_SECRET=APP_SECRET)
-    assert outputs[3].splitlines()[0] == "app_id\tkind\tsecret_fingerprint\tmerchants"
+    assert outputs[3].splitlines()[0] == "app_id\tkind\ttokens\tsecret_fingerprint\tmerchants"
     for secret in (APP_SECRET, OTHER_SECRET, "mistyped-planted", content["session_keys"][0]):
         assert all(secret not in output for output in outputs)
     assert [app["app_id"] for app in operator.read_json("app", "list")] == [APP_ID, OTHER_APP]
@@ -285,7 +285,7 @@ def test_a_wrong_argument_is_refused_and_named(
 
 
 def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) -> None:
-    operator.succeed("merchant", "add", "7", "--app", APP_ID, "--name", "巷口面馆", "--token-id", "shared")
+    operator.succeed("merchant", "add", "7", "--app", APP_ID, "--name", "巷口面馆")
     assert operator.succeed("merchant", "list").splitlines() == [
         "account_id\tname\tapp_id\tstores\tactive\tredeeming",
         f"7\t巷口面馆\t{APP_ID}\tall\tyes\t",
@@ -307,7 +307,7 @@ def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) 
     operator.succeed(*store, "--latitude", "", "--longitude", "", "--address", "", "--phone", "")
     item = operator.account.client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": "MERCHANT#7"}})["Item"]
     assert item["stores"]["M"][POI_ID] == {"S": "人民广场店"}, "the form that the released version reads"
-    operator.succeed("merchant", "add", "7", "--token-id", "", "--life-account-id", "8")
+    operator.succeed("merchant", "add", "7", "--life-account-id", "8")
     assert operator.read_json("merchant", "show", "7") == {
         "account_id": "7",
         "app_id": APP_ID,
