@@ -41,9 +41,8 @@ def test_a_row_is_parsed_and_a_malformed_attribute_counts_as_missing(item: Item,
     assert TokenRow.from_item(item) == msgspec.structs.replace(expected, item=item)
 
 
-@pytest.mark.parametrize(("outcome", "failure"), [("", ""), ("ok", ""), ("10013", "10013")])
-def test_a_failure_is_an_outcome_that_is_not_ok(outcome: str, failure: str) -> None:
-    assert TokenRow(outcome=outcome).failure == failure
+def test_a_failure_is_an_outcome_that_is_not_ok() -> None:
+    assert [TokenRow(outcome=outcome).failure for outcome in ("", "ok", "10013")] == ["", "", "10013"]
 
 
 def test_a_claim_has_its_time_and_is_different_from_all_others() -> None:
