@@ -35,7 +35,7 @@ botocore's own data covers four hundred services; searching it takes a third of 
 AWS_CONNECT_SECONDS = 0.5
 AWS_READ_SECONDS = 0.5
 AWS_ATTEMPT_SECONDS = AWS_CONNECT_SECONDS + AWS_READ_SECONDS
-"""The time of an attempt without a response. botocore enforces its two parts, for each address and each read."""
+"""The time that an attempt takes if there is no response. botocore limits connecting, and each read, by its part."""
 
 RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, min_seconds=AWS_ATTEMPT_SECONDS)
 

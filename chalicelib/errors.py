@@ -118,7 +118,7 @@ class UpstreamUnavailableError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform did not respond completely in the time that a response may take, before the deadline."""
+    """The platform did not respond completely within `douyin.connections.READ_SECONDS`, before the deadline."""
 
     is_transient = True
 

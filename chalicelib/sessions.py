@@ -22,8 +22,7 @@ PROBE_OPEN_ID = "redeemctl-doctor"
 PROBE_CODE = PROBE_OPEN_ID
 """The login code of this project's own checks, which the platform refuses.
 
-A login has no session that could prove who sends it, so anybody can send this code. That hides nothing: no customer has
-it, and nobody is logged in with it. Customers' logins have the codes of tt.login, so each of them counts.
+Logins with this code count in no metric. Anybody can send it, and is not logged in: no login of a customer is hidden.
 """
 
 

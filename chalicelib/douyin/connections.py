@@ -1,7 +1,7 @@
 """Pooled connections that are reused only after one complete and clean exchange.
 
 Otherwise one customer could receive another's response. urllib3 and http.client close a connection after an error, but
-they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. Every rule here names its section.
+they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. The comments name its sections.
 """
 
 import io
@@ -120,7 +120,7 @@ class _Connection(HTTPConnection):
         self._response = None
         if self.sock is None:
             return
-        if response is None or not response.is_clean() or self._has_pending_bytes():
+        if response is None or not response.is_clean() or self._is_unusable():
             self.close()
 
     def connect(self) -> None:
@@ -135,12 +135,13 @@ class _Connection(HTTPConnection):
         self._response = response._original_response  # noqa: SLF001 - only http.client's object knows
         return response
 
-    def is_fresh(self, max_idle: float) -> bool:
+    def was_used_within(self, max_idle: float) -> bool:
         """Return whether less than `max_idle` seconds have passed since the last exchange began."""
         # The wall clock goes on while Lambda has frozen the instance.
         return is_fresh(max_idle, self._last_begun_at, time.time())
 
-    def _has_pending_bytes(self) -> bool:
+    def _is_unusable(self) -> bool:
+        """Return whether bytes wait in the connection (also inside the TLS library), or it is closed."""
         pending = getattr(self.sock, "pending", None)
         return bool(pending and pending()) or not self.is_connected
 
@@ -160,7 +161,7 @@ class _Pool(HTTPConnectionPool):
         free: Any = self.pool
         with free.mutex:
             for conn in free.queue:
-                if conn is not None and not conn.is_fresh(max_idle):
+                if conn is not None and not conn.was_used_within(max_idle):
                     conn.close()
 
     def has_open_connection(self) -> bool:

@@ -27,8 +27,8 @@ The platform ends a token five minutes after it was replaced; another instance m
 MINT_SECONDS = 3.0
 """Limit for a mint."""
 
-STORE_SECONDS = 1.0
-"""The time kept for storing the new token. Without it, the token could be lost."""
+WRITE_SECONDS = 1.0
+"""The time kept for writing the new token into the row. Without it, the token could be lost."""
 
 MINT_SECRET_MAX_AGE = 10.0
 """How old the secret may be for a claim, in seconds: a mint ends the tokens of a system that makes them now."""
@@ -127,7 +127,7 @@ class TokenProvider:
         claim: Item = {"claim": {"S": new_claim(self.clock())}}
         claimed = self._write(app_id, row, claim, "REMOVE outcome", context)
         started = self.clock()
-        limit = min(MINT_SECONDS, context.deadline.remaining() - STORE_SECONDS)
+        limit = min(MINT_SECONDS, context.deadline.remaining() - WRITE_SECONDS)
         try:
             minted = self.douyin.send(CLIENT_TOKEN, mint_body(app_id, app_secret), context.with_timeout(limit))
         except (UpstreamError, DeadlineExceededError) as error:

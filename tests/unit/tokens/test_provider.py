@@ -8,7 +8,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, STORE_SECONDS, TokenProvider
+from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, WRITE_SECONDS, TokenProvider
 from chalicelib.tokens.rows import TokenRow
 from tests.unit.fakes import (
     NOW,
@@ -239,7 +239,7 @@ class TestFailure:
         tokens = Tokens(seconds=5.0)
         tokens.table.before_write = [lambda: tokens.clock.sleep(2.1)]
         tokens.get()
-        assert tokens.douyin.mints[0].seconds == pytest.approx(5.0 - 2.1 - STORE_SECONDS)
+        assert tokens.douyin.mints[0].seconds == pytest.approx(5.0 - 2.1 - WRITE_SECONDS)
 
 
 class TestOtherSystem:
