@@ -39,7 +39,7 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppCli
     Raises what `AppClient.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and 2, and
     `position` is at page 3: the next response reads pages 3 and 4.
     """
-    pages = [_read_page(selection, open_id, start.next_page, start.received, client)]
+    pages = [_read_page(selection, open_id, start.next_page, start, client)]
     error: RedemptionError | None = None
     while True:
         position = advance(start, pages)
@@ -49,7 +49,7 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppCli
             # The list may have ended before a lost page: some pages are read only to find the end.
             return PagedResult(pages, position, continues, error if continues else None)
         numbers = range(position.next_page, position.next_page + count)
-        futures = [executor.submit(_read_page, selection, open_id, n, position.received, client) for n in numbers]
+        futures = [executor.submit(_read_page, selection, open_id, n, position, client) for n in numbers]
         # Lambda freezes the instance after the response: no call may be left running.
         wait(futures)
         try:
@@ -59,14 +59,15 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppCli
             error = lost
 
 
-def _read_page(selection: Selection, open_id: str, number: int, received: int, client: AppClient) -> Page:
-    """Return page `number`, before which `received` certificates were received.
+def _read_page(selection: Selection, open_id: str, number: int, known: Cursor, client: AppClient) -> Page:
+    """Return page `number`. `known`: what was received before it.
 
-    An empty page with a total of 0 after them contradicts them: it is read again, and lost if it stays so.
+    An empty page with a total of 0 contradicts certificates that were received: it is read again, and lost if it stays
+    so. If the platform has reported nothing but a total of 0 beside them, the page is the end of the list.
     """
     body = page_body(selection, open_id, number)
     page = client.send(QUERY_USER_CERTIFICATES, body)
-    if received and page.is_void:
+    if known.received and known.total != 0 and page.is_void:
         page = client.send(QUERY_USER_CERTIFICATES, body)
         if page.is_void:
             raise UpstreamMalformedError("empty")
