@@ -124,7 +124,7 @@ def read_file(path: Path) -> tuple[set[str], dict[str, Entry], list[str]]:
     """
     reader = csv.DictReader(io.StringIO(_decode(path), newline=""))
     columns = [name.strip() for name in reader.fieldnames or []]
-    if "account_id" not in columns or len(set(columns) & {*COLUMNS}) < len(columns):
+    if "account_id" not in columns or len(set(columns)) < len(columns):
         expected = ", ".join(COLUMNS)
         raise InvalidInputError(f"{path}: line 1 must have account_id, and others of these columns, once: {expected}")
     reader.fieldnames = columns
@@ -160,6 +160,10 @@ def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> It
         return
     entry = entries.setdefault(account_id, Entry(line))
     for name, value in given.items():
+        # A column without values may be of another version.
+        if name not in MERCHANT_COLUMNS:
+            yield f"{name}: no such column; the columns are {', '.join(COLUMNS)}"
+            continue
         if entry.values.setdefault(name, value) != value:
             yield f"{name}: another row of merchant {account_id} has another value"
     if poi_id in entry.stores:

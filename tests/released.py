@@ -6,8 +6,8 @@ import pytest
 
 from infra.bundle import ROOT
 
-RELEASED = "78cd160b3153"
-"""The commit of version 0.13.0."""
+RELEASED = "47f43546d902"
+"""The commit of version 0.14.0."""
 
 
 def read_released(name: str) -> str:

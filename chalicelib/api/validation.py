@@ -18,7 +18,7 @@ MAX_CODE_LENGTH = 1024
 BODY_RULE = f"must be at most {MAX_BODY_BYTES} bytes"
 
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-"""An account_id, app_id or poi_id."""
+"""An id in a path or in the body of a login."""
 
 ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"
 _SECONDS_RULE = "must be epoch seconds, an integer from 0 to 9999999999"

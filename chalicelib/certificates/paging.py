@@ -27,9 +27,9 @@ class PagedResult(msgspec.Struct, frozen=True):
 
     pages: list[Page]
     position: Cursor
-    #: Whether the next response starts at this position; False at the end of the list.
+    #: Whether the list goes on at this position; False at its end.
     continues: bool
-    #: The error of the page at this position, if it could not be read.
+    #: The error of the page at this position, if it could not be read: reading on begins with it.
     lost_page_error: RedemptionError | None = None
 
 

@@ -45,7 +45,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     parse: Callable[[Response, ErrorTable], T]
     #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
     is_repeatable: bool
-    #: The largest response. All but a page are below 2 KiB.
+    #: The largest response in bytes. A certificate has up to 2 KiB; other replies are below 2 KiB.
     max_bytes: int = 64 * 1024
 
 

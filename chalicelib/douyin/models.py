@@ -120,7 +120,7 @@ class Certificate(RedactedStruct, frozen=True, gc=False):
 
 
 class Order(Part):
-    """An order and its certificates. `can_use`: whether it is usable in the requested store; null means false."""
+    """An order and its certificates. `can_use`: whether it is usable (in the store, if one was sent); null means no."""
 
     order_id: Id
     can_use: bool | None = None

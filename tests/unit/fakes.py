@@ -203,6 +203,9 @@ class FakeDouyin(DouyinClient):
         self.fetches: list[tuple[int, str]] = []
         self.queries: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.contexts: list[RequestContext] = []
+        #: Any other call, and the result of each, by its name.
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.results: dict[str, Any] = {}
         self.errors: dict[int, RedemptionError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections = 0
@@ -222,7 +225,9 @@ class FakeDouyin(DouyinClient):
             return self._log_in(body["appid"], body["secret"], body["code"])
         if endpoint is CODE2SESSION:
             return self._log_in(body["app_id"], token, body["code"])
-        assert endpoint is QUERY_USER_CERTIFICATES
+        if endpoint is not QUERY_USER_CERTIFICATES:
+            self.sent.append((endpoint.name, dict(body)))
+            return self.results[endpoint.name]
         self.contexts.append(context)
         self.queries.append((dict(body), dict(token_headers or {})))
         number = body["page"]

@@ -39,13 +39,14 @@ class Platform:
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str) -> None:
+    assert name in CALLS, "CALLS of sandbox/mock_platform.py has no row for this call"
     platform, endpoint = Platform(json_response({"data": SAMPLES[name].data})), ENDPOINTS[name]
     assert platform.send(name) == SAMPLES[name].result
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
     headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.kind is Kind.TRADE else {}
     base_url = LOGIN_API if endpoint.kind is Kind.LOGIN else OPEN_API
-    assert (sent.base_url, sent.request.path) == (base_url, CALLS[name]), "CALLS of the mock platform has a row for it"
+    assert (sent.base_url, sent.request.path) == (base_url, CALLS[name])
     assert sent.request == Request(endpoint.path, SAMPLES[name].sent, headers, "POST")
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
