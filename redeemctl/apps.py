@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -40,9 +40,7 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool,
     if len(app_ids) > 1 and not provider:
         raise InvalidInputError("APP_ID: more than one only with --provider")
     if provider and maker:
-        raise InvalidInputError(
-            "--provider: the system of the provider makes the tokens; leave the option for them out"
-        )
+        raise InvalidInputError("--tokens: not with --provider, whose system makes the tokens")
     names = " ".join(dict.fromkeys(app_ids))
     with options.open_stage() as stage:
         added = dict.fromkeys(app_ids, "" if provider else read_app_secret(names))
@@ -51,8 +49,8 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool,
         apps = {**seen.apps, **added}
         external = [app_id for app_id in seen.external_tokens if maker is None or app_id not in added]
         external += [app_id for app_id in added if maker == EXTERNAL]
-        before, after = _describe_all(added, seen.apps, seen.external_tokens), _describe_all(added, apps, external)
-        changes = [Change(name, before[name], new) for name, new in after.items() if before[name] != new]
+        described = {a: (_describe(a, seen.apps, seen.external_tokens), _describe(a, apps, external)) for a in added}
+        changes = [Change(f"app {a}", before, after) for a, (before, after) in described.items() if before != after]
         replaced = " ".join(a for a in added if seen.apps.get(a) is not None and seen.apps[a] != added[a])
         if not seen.session_keys:
             changes.append(Change("session key", "", fingerprint(keys[0])))
@@ -75,7 +73,7 @@ def list_apps(options: GlobalOptions) -> None:
         {
             "app_id": app_id,
             "kind": "own" if app_secret else "provider",
-            "tokens": _find_maker(app_id, secret.apps, secret.external_tokens),
+            "tokens": OWN if secret.has_own_tokens(app_id) else EXTERNAL,
             "secret_fingerprint": fingerprint(app_secret),
             "merchants": counts[app_id],
         }
@@ -100,7 +98,7 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
         apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
         external = [name for name in seen.external_tokens if name != app_id]
         options.change(
-            [Change(f"secret of {app_id}", _describe(seen.apps[app_id]), "")] if app_id in seen.apps else [],
+            [Change(f"app {app_id}", _describe(app_id, seen.apps, ()), "")] if app_id in seen.apps else [],
             lambda: replace_secret(stage, seen, {"apps": apps, "external_tokens": external}),
             f"app {app_id}: removed",
             warning=f"Customers of app {app_id} can no longer log in.",
@@ -116,19 +114,8 @@ def read_app_secret(app_id: str) -> str:
     return text
 
 
-def _describe_all(app_ids: Iterable[str], apps: Mapping[str, str], external: Sequence[str]) -> dict[str, str]:
-    """Describe secret and tokens of apps without revealing a secret; by empty texts if an app is unknown."""
-    described = {f"secret of {app_id}": _describe(apps.get(app_id)) for app_id in app_ids}
-    return described | {f"tokens of {app_id}": _find_maker(app_id, apps, external) for app_id in app_ids}
-
-
-def _describe(secret: str | None) -> str:
-    """Describe an app secret without revealing it; an empty text if the app is unknown."""
-    return "none (service provider)" if secret == "" else fingerprint(secret)
-
-
-def _find_maker(app_id: str, apps: Mapping[str, str], external: Sequence[str]) -> str:
-    """Return who makes the tokens of an app; an empty text if the app is unknown."""
-    if app_id not in apps:
-        return ""
-    return EXTERNAL if app_id in external or not apps[app_id] else OWN
+def _describe(app_id: str, apps: Mapping[str, str], external_tokens: Sequence[str]) -> str:
+    """Describe an app without revealing its secret; an empty text if it is unknown."""
+    if not apps.get(app_id):
+        return "of a service provider" if app_id in apps else ""
+    return f"secret {fingerprint(apps[app_id])}" + (", tokens by another system" if app_id in external_tokens else "")
