@@ -10,6 +10,7 @@ from infra.api_gateway import (
     _GATEWAY_RESPONSES,
     _INVALID_BODY,
     _put_gateway_response,
+    map_domain,
     remove_access_log,
     set_throttling,
 )
@@ -66,3 +67,28 @@ def test_the_access_log_of_a_former_version_is_removed(log: Any, removed: int) -
     operations = [{"op": "remove", "path": "/accessLogSettings"}]
     expected = [call(restApiId="abc", stageName="api", patchOperations=operations)] * removed
     assert client.update_stage.call_args_list == expected
+
+
+def mapping(api_id: str, path: str = "(none)", stage: str = "api") -> dict[str, str]:
+    return {"restApiId": api_id, "basePath": path, "stage": stage}
+
+
+@pytest.mark.parametrize(
+    ("mappings", "deleted", "created"),
+    [
+        ([], 0, 1),
+        ([mapping("abc")], 0, 0),
+        ([mapping("former")], 1, 1),
+        ([mapping("abc", stage="other")], 1, 1),
+        ([mapping("shop", "orders")], 0, 1),
+    ],
+)
+def test_the_domain_serves_this_api_and_keeps_other_paths(mappings: Any, deleted: int, created: int) -> None:
+    client = Mock()
+    client.get_base_path_mappings.return_value = {"items": mappings}
+    map_domain(client, "api.example.com", "abc")
+    assert (
+        client.delete_base_path_mapping.mock_calls == [call(domainName="api.example.com", basePath="(none)")] * deleted
+    )
+    expected = [call(domainName="api.example.com", restApiId="abc", stage="api")] * created
+    assert client.create_base_path_mapping.mock_calls == expected

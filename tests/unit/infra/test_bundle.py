@@ -131,3 +131,14 @@ def test_what_surrounds_the_build_does_not_change_what_is_compiled(
         monkeypatch.setenv(f"PYTHON{name}", value)
     bundle.compile_modules(bundled)
     assert compiled.read_bytes() == expected
+
+
+def test_a_package_that_cannot_be_installed_fails_the_build_with_what_pip_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lock.txt").write_text(f"nothing==1 --hash=sha256:{'0' * 64}\n")
+    (tmp_path / "pip.conf").write_text("[global]\nno-index = true\n")
+    monkeypatch.setattr(bundle, "LOCK", tmp_path / "lock.txt")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(BundleError, match=f"^pip cannot install the packages for {RUNTIME}: .*nothing"):
+        bundle._pip_install(tmp_path / "target")
