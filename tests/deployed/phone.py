@@ -149,6 +149,26 @@ class Phone:
         )
         return cut
 
+    def orphans(self) -> list[str]:
+        """Return the texts whose last line is a single character."""
+        orphans: list[str] = self.page.evaluate(
+            """() => {
+                const found = [], range = document.createRange();
+                const texts = document.createTreeWalker(document.querySelector("page"), NodeFilter.SHOW_TEXT);
+                for (let node; (node = texts.nextNode()); ) {
+                    const text = node.data.trimEnd(), topOf = (at) => {
+                        range.setStart(node, at);
+                        range.setEnd(node, at + 1);
+                        return range.getBoundingClientRect().top;
+                    };
+                    const [last, before] = [text.length - 1, text.length - 2];
+                    if (text.trim().length > 2 && topOf(last) > topOf(before) + 4) found.push(text.trim());
+                }
+                return found;
+            }"""
+        )
+        return orphans
+
     def small_buttons(self) -> list[str]:
         """Return the buttons that are smaller than 44 px, and too small for a finger."""
         small: list[str] = self.page.evaluate(

@@ -259,6 +259,7 @@ def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, name: str) -> N
         for size in (usual, LARGEST_TEXT):
             root.evaluate("(e, size) => { e.style.fontSize = size }", size)
             assert phone.cut_texts() == [], f"{width} px, text {size}"
+            assert phone.orphans() == [], f"{width} px, text {size}"
     picture(page, f"{name}-large")
 
 

@@ -142,7 +142,8 @@ export const visit = {
       const now = device.epochSeconds();
       const isWaiting = [this.list, this.stores].some(({ problem, problemAt }) => waitLeft(problem, problemAt, now));
       const seconds = isWaiting ? 1 : 60;
-      this.timer = setTimeout(() => this.render(), (seconds - (now % seconds)) * 1000);
+      // Not earlier: the texts would be those of the minute before.
+      this.timer = setTimeout(() => this.render(), Math.ceil((seconds - (now % seconds)) * 1000));
     }
   },
 
