@@ -103,7 +103,7 @@ describe("the list", () => {
         ["1", "已点过，先请店员查记录，不要再点、再扫"],
       ],
     );
-    assert.equal(count, "共 1 张可用券，另 1 张以扫码结果为准");
+    assert.equal(count, "共 1 张可用券");
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {

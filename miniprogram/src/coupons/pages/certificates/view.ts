@@ -65,9 +65,10 @@ export function cardsView({ list, tapped }: Visited, config: Config, openedId: s
     tapped.indexOf(certificate.certificate_id) < 0 ? doubtOf(certificate, now) : TAPPED;
   const plain = list.certificates.filter((certificate) => !judge(certificate));
   const doubted = list.certificates.filter(judge);
+  const scanned = doubted.filter((certificate) => judge(certificate) !== TAPPED);
   return {
     cards: cardsOf(plain.concat(doubted).map(shownOf(config)), judge, openedId, now),
-    count: countText(plain.length, doubted.length, list.more),
+    count: countText(plain.length, scanned.length, list.more),
   };
 }
 
