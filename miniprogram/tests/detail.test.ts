@@ -95,8 +95,12 @@ class Phone {
 /** A hook that ends when the test says so. */
 function pendingHook() {
   const calls: { id: string; store: object; resolve: (value?: unknown) => void; reject: (error: Error) => void }[] = [];
-  const onSelect = ({ certificate_id: id }: Certificate, store: object) =>
-    new Promise((resolve, reject) => calls.push({ id, store, resolve, reject }));
+  const onSelect = (certificate: Certificate, store: object) => {
+    const { certificate_id: id } = certificate;
+    // It may use its argument for a request of its own.
+    certificate.certificate_id = "changed";
+    return new Promise((resolve, reject) => calls.push({ id, store, resolve, reject }));
+  };
   return { calls, onSelect };
 }
 
