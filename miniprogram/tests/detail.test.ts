@@ -158,6 +158,10 @@ describe("the hook", () => {
       [["1", STORE]],
     );
     phone.back();
+    assert.deepEqual(
+      phone.list.data.cards.map(({ id }) => id),
+      ["8", "1"],
+    );
     await phone.openCoupon("8");
     phone.page.use();
     assert.deepEqual([phone.door, calls.length], [["runs"], 1]);
