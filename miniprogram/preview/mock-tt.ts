@@ -36,7 +36,6 @@ export interface PhoneOptions {
   /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Without it, the dialog is confirmed. */
   onModal?: (options: ModalOptions) => Promise<boolean>;
   onStopPullDownRefresh?: () => void;
-  onScroll?: (scrollTop: number) => void;
 }
 
 export type ModalOptions = Parameters<typeof tt.showModal>[0];
@@ -99,13 +98,11 @@ export function createMockTt(phone: PhoneOptions): MockTt {
       const answer = phone.onModal ? phone.onModal(options) : Promise.resolve(true);
       answer.then((confirm) => options.success?.({ errMsg: "showModal:ok", confirm, cancel: !confirm }));
     },
-    setKeepScreenOn: () => {},
     makePhoneCall: (options: Callbacks) => succeed("makePhoneCall", options),
     stopPullDownRefresh: (options: Callbacks) => {
       phone.onStopPullDownRefresh?.();
       succeed("stopPullDownRefresh", options);
     },
-    pageScrollTo: ({ scrollTop }: Parameters<typeof tt.pageScrollTo>[0]) => phone.onScroll?.(scrollTop),
   };
   // The results have only the fields that the mini-program reads, so the types do not match in full.
   return functions as unknown as MockTt;

@@ -4,8 +4,8 @@
  * browser's way back is the phone's.
  *
  * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `hook` (config.ts has an `onSelect`: a name of `HOOKS`), `help` (the merchant's `help` in
- * config.ts) and `host` (`bare`: `tt` has login, request, storage and navigation only).
+ * `place` ("latitude,longitude"), `host` (`bare`: `tt` has login, request, storage and navigation only), and what config.ts
+ * has: `help`, `hook` (an `onSelect`: a name of `HOOKS`) and `orders` (an `openOrders`).
  */
 
 import { createApp, reactive } from "vue";
@@ -44,14 +44,11 @@ const REACH_BOTTOM_PX = 50;
 
 const TOAST_MS = 1500;
 
-/** The hooks of config.ts that `hook` in the query can choose: what they resolve to. */
+/** How an `onSelect` ends. */
 const HOOKS: Record<string, () => Promise<unknown>> = {
-  "1": async () => true,
-  nothing: async () => {},
-  declines: async () => false,
-  fails: () => Promise.reject(new Error("the hook has failed")),
-  runs: () => new Promise(() => {}),
-  response: async () => ({ statusCode: 404, data: "not found" }),
+  resolves: async () => true,
+  rejects: () => Promise.reject(new Error("the hook has failed")),
+  never: () => new Promise(() => {}),
 };
 
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
@@ -142,8 +139,11 @@ async function start(): Promise<void> {
   if (ended) {
     config.onSelect = ({ certificate_id }) => {
       parent.dispatchEvent(new CustomEvent("phone-select", { detail: certificate_id }));
-      return ended() as Promise<boolean>;
+      return ended();
     };
+  }
+  if (query.has("orders")) {
+    config.openOrders = async () => showToast("这里会打开抖音「我的订单」");
   }
   require("app.js");
   try {
@@ -195,7 +195,6 @@ function mockTt(appId: string) {
     onToast: showToast,
     onLoading: showLoading,
     onModal: showDialog,
-    onScroll: (scrollTop) => scrollTo(0, scrollTop),
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
 }

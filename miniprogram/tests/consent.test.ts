@@ -40,13 +40,13 @@ describe("a program that asks before the login", () => {
     await flush();
     assert.deepEqual([answers.length, tt.logins, tt.sent, page.data.loading], [1, 0, [], true]);
     mock.timers.tick(6000);
-    assert.equal(page.data.slownessText, "请到前台");
+    assert.deepEqual([page.data.isLate, page.data.help], [true, "请到前台"]);
     mock.timers.tick(3_600_000);
     assert.deepEqual([page.data.problem, page.data.loading], [null, true]);
     answers[0]?.(true);
     await flush();
     assert.deepEqual(tt.sent.length, 1);
-    assert.equal(page.data.usable[0]?.id, "lin");
+    assert.equal(page.data.cards[0]?.id, "lin");
     page.onPullDownRefresh();
     await flush();
     assert.deepEqual([tt.sent.length, answers.length], [2, 1]);

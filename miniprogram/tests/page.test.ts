@@ -1,22 +1,23 @@
-/** Tests of the sample page's pure modules, from `dist`: cards, detail, messages, state of the list, stores. */
+/** Tests of the sample page's pure modules, from `dist`: cards, doubts, detail, messages, state of the list, stores. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
 import type * as Details from "../src/coupons/pages/certificates/detail";
+import type * as Doubts from "../src/coupons/pages/certificates/doubt";
 import type * as Groups from "../src/coupons/pages/certificates/groups";
 import type * as Messages from "../src/coupons/pages/certificates/messages";
 import type * as Rows from "../src/coupons/pages/certificates/rows";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as Stores from "../src/coupons/pages/certificates/stores";
-import type { Verdict } from "../src/coupons/pages/certificates/verdict";
 import { loadBuilt } from "./built";
 import { PROBLEM } from "./fake-tt";
 
 const { groupsOf } = loadBuilt<typeof Groups>("coupons/pages/certificates/groups");
-const { cardsOf, remainderText, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { doubtOf } = loadBuilt<typeof Doubts>("coupons/pages/certificates/doubt");
+const { cardsOf, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
 const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
-const { countText, dialogOf, noticeOf, unusableText, waitLeft } = loadBuilt<typeof Messages>(
+const { countText, noticeOf, unusableText, waitLeft } = loadBuilt<typeof Messages>(
   "coupons/pages/certificates/messages",
 );
 const { INITIAL_STATE, isEmpty, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
@@ -31,139 +32,160 @@ function certificate(fields: Partial<Certificate>): Certificate {
   return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
 
-const PLAIN = { act: "", reason: "", why: "", canRetry: false };
-const USABLE: Verdict = { ...PLAIN, sign: "点", use: "yes" };
-const SCAN: Verdict = { ...PLAIN, sign: "扫", use: "no" };
-const CHECK: Verdict = { ...SCAN, why: "暂不可用" };
-
-function cardOf(group: Certificate[], verdict = USABLE, openedId = "") {
-  return cardsOf(group, () => verdict, openedId, NOW)[0] as Rows.Card;
+function cardOf(group: Certificate[], doubt = "", openedId = "") {
+  return cardsOf(group, () => doubt, openedId, NOW)[0] as Rows.Card;
 }
 
-function card(fields: Partial<Certificate>, verdict = USABLE) {
-  return cardOf([certificate(fields)], verdict);
+function card(fields: Partial<Certificate>, doubt = "") {
+  return cardOf([certificate(fields)], doubt);
 }
 
 describe("a card", () => {
   test("shows only the kind if all optional fields are missing", () => {
     assert.deepEqual(card({}), {
       id: "1",
-      kindText: "团购券",
+      figure: "团购券",
+      unit: "",
       title: "团购券",
       copies: "",
-      opened: false,
-      unfold: "",
-      gives: "",
       until: "有效期以抖音订单为准",
       isLastDay: false,
-      soon: "",
-      verdict: "",
-      isSubmitted: false,
-      notes: [],
+      note: "",
+      doubt: "",
       paid: "",
-      worth: "",
-      code: "",
-      button: "查看",
-      label: "团购券，团购券，有效期以抖音订单为准",
+      tail: "",
+      action: "查看",
+      opened: false,
       members: [],
     });
   });
 
-  test("names the kind", () => {
-    const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other"];
-    assert.equal(kinds.map((kind) => card({ kind }).kindText).join(), "团购券,代金券,次卡,");
+  test("shows what the platform says of its worth, and otherwise its kind", () => {
+    const worth = (fields: Partial<Certificate>) => {
+      const { figure, unit } = card(fields);
+      return [figure, unit].filter(Boolean).join(" / ");
+    };
     // A newer service may have more kinds.
-    const { kindText, title, label } = card({ kind: "subscription", expire_time: NOW + DAY });
-    assert.deepEqual([kindText, title, label], ["", "券", "券，明天 23:30 到期，还剩 24 小时"]);
+    const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other", "subscription"];
+    assert.equal(kinds.map((kind) => worth({ kind })).join(), "团购券,代金券,次卡,券,券");
+    const vouchers: [Certificate["voucher"], string][] = [
+      [{ min_amount: 8000, max_amount: 10000 }, "¥80~100 / 代金券"],
+      [{ min_amount: 8000, max_amount: 8000 }, "¥80 / 代金券"],
+      [{ max_amount: 5050 }, "最高 ¥50.50 / 代金券"],
+      [{ min_amount: 5000 }, "至少 ¥50 / 代金券"],
+      [{ min_amount: 0, max_amount: 5000 }, "最高 ¥50 / 代金券"],
+      [{ min_amount: 0, max_amount: 0 }, "代金券"],
+    ];
+    for (const [voucher, text] of vouchers) {
+      assert.equal(worth({ kind: "voucher", voucher } as Partial<Certificate>), text);
+    }
+    const cards: [Certificate["times"], string][] = [
+      [{ usable: 7, total: 10 }, "7 次 / 次卡，共 10 次"],
+      [{ usable: 0 }, "0 次 / 次卡"],
+      [{ total: 10 }, "次卡"],
+    ];
+    for (const [times, text] of cards) {
+      assert.equal(worth({ kind: "times_card", times } as Partial<Certificate>), text);
+    }
   });
 
-  test("marks the price as paid, and shows the market price only if it is higher", () => {
-    const prices = (pay_amount?: number, market_price?: number) => {
-      const { paid, worth } = card({ pay_amount, market_price } as Partial<Certificate>);
-      return [paid, worth];
-    };
-    assert.deepEqual(prices(4499, 5000), ["实付 ¥44.99", "¥50"]);
-    assert.deepEqual(prices(4500, 4500), ["实付 ¥45", ""]);
-    assert.deepEqual(prices(undefined, 5000), ["", "¥50"]);
-    assert.deepEqual(prices(0, 5000), ["实付 ¥0", "¥50"]);
+  test("marks the price as paid", () => {
+    const prices = [4499, 4500, 0].map((pay_amount) => card({ pay_amount }).paid);
+    assert.deepEqual(prices, ["实付 ¥44.99", "实付 ¥45", "实付 ¥0"]);
     assert.deepEqual([yuan(5), yuan(100), yuan(123456)], ["¥0.05", "¥1", "¥1234.56"]);
   });
 
-  test("of a times card shows the remaining uses", () => {
-    assert.equal(card({ times: { usable: 7, total: 10 } }).gives, "剩余 7 次，共 10 次");
-    assert.equal(card({ times: { usable: 0 } }).gives, "剩余 0 次");
-    assert.equal(card({ times: { total: 10 } }).gives, "");
-  });
-
-  test("of a voucher shows the range of its value, or its description", () => {
-    assert.equal(card({ voucher: { min_amount: 8000, max_amount: 10000 } }).gives, "可抵 ¥80 至 ¥100");
-    assert.equal(card({ voucher: { min_amount: 8000, max_amount: 8000 } }).gives, "可抵 ¥80");
-    assert.equal(card({ voucher: { max_amount: 5050 } }).gives, "最高可抵 ¥50.50");
-    assert.equal(card({ voucher: { min_amount: 5000 } }).gives, "至少可抵 ¥50");
-    assert.equal(card({ voucher: { min_amount: 0, max_amount: 5000 } }).gives, "最高可抵 ¥50");
-    assert.equal(card({ voucher: { min_amount: 0, max_amount: 0 } }).gives, "");
-    const described = card({ voucher: { description: "平日可抵100元" } });
-    assert.deepEqual([described.gives, described.notes], ["", ["平日可抵100元"]]);
-  });
-
-  test("of a voucher says that it leaves a remainder, and nothing else is said of payments", () => {
-    const voucher = { kind: "voucher", pay_amount: 7900 } as const;
-    const values = [{ max_amount: 10000 }, { description: "平日可抵100元" }];
-    const vouchers = values.map((each) => ({ ...voucher, voucher: each }));
-    const others = [voucher, { pay_amount: 4499 }, { pay_amount: 0 }, { kind: "times_card" } as const];
-    const remainder = (fields: Partial<Certificate>) => remainderText(certificate(fields));
-    assert.deepEqual(vouchers.map(remainder), ["超出部分需到店另付", "超出部分需到店另付"]);
-    assert.deepEqual(others.map(remainder), ["", "", "", ""]);
-    assert.deepEqual(card({ ...voucher, voucher: { max_amount: 10000 } }).notes, ["超出部分需到店另付"]);
-  });
-
-  test("has the off-peak hours", () => {
+  test("has the rule of a voucher, and the off-peak hours", () => {
     const off_peak = { hours: ["9:30 11:00", "22:00 02:00"].map((hours) => hours.split(" ")), weekdays: [1] };
-    assert.deepEqual(card({ off_peak }).notes, ["可用时段 9:30~11:00、22:00~次日02:00"]);
-    assert.deepEqual(card({ off_peak: { hours: [["晚市", "打烊"]] } }).notes, ["可用时段 晚市~打烊"]);
-    assert.deepEqual(card({ off_peak: { weekdays: [1] } }).notes, []);
+    assert.equal(card({ off_peak }).note, "可用时段 9:30~11:00、22:00~次日02:00");
+    assert.equal(card({ off_peak: { hours: [["晚市", "打烊"]] } }).note, "可用时段 晚市~打烊");
+    assert.equal(card({ off_peak: { weekdays: [1] } }).note, "");
+    assert.equal(card({ voucher: { description: "平日可抵100元" } }).note, "平日可抵100元");
   });
 
-  test("shows until when it is valid, and the days left in words if there are at most 7", () => {
+  test("shows until when it is valid, and the days left if there are at most 7", () => {
     const expiry = (seconds: number) => {
-      const { until, isLastDay, soon } = card({ expire_time: seconds });
-      return [until, isLastDay, soon];
+      const { until, isLastDay } = card({ expire_time: seconds });
+      return [until, isLastDay];
     };
-    assert.deepEqual(expiry(NOW + HOUR / 4), ["今天 23:45 到期", true, "还剩 15 分"]);
-    assert.deepEqual(expiry(NOW + 1), ["今天 23:30 到期", true, "还剩 1 分"]);
-    assert.deepEqual(expiry(NOW + HOUR), ["明天 00:30 到期", false, "还剩 1 小时"]);
-    assert.deepEqual(expiry(NOW + 4 * HOUR + 52 * 60 + 1), ["明天 04:22 到期", false, "还剩 4 小时 53 分"]);
-    assert.deepEqual(expiry(NOW + DAY + 60), ["有效期至 2026.11.25", false, "明天到期"]);
-    assert.deepEqual(expiry(NOW - HOUR), ["今天 22:30 到期", true, ""]);
-    assert.deepEqual(expiry(NOW + 2 * DAY), ["有效期至 2026.11.26", false, "后天到期"]);
-    assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01", false, "还剩 7 天"]);
-    assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", false, ""]);
-    assert.deepEqual(expiry(NOW - DAY), ["有效期至 2026.11.23", false, ""]);
+    assert.deepEqual(expiry(NOW + HOUR / 4), ["今天 23:45 到期", true]);
+    assert.deepEqual(expiry(NOW + HOUR), ["明天 00:30 到期", false]);
+    assert.deepEqual(expiry(NOW + DAY + 60), ["明天 23:31 到期", false]);
+    assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01，还剩 7 天", false]);
+    assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", false]);
+    assert.deepEqual(expiry(NOW), ["", false], "its doubt says it");
   });
+});
 
-  test("has a verdict that is not plainly usable, and a button that opens it", () => {
-    const locked = card({ expire_time: NOW + 2 * DAY }, CHECK);
+describe("a doubt", () => {
+  const SCAN = "，以扫码结果为准";
+  const HOURS = { hours: [["14:00", "17:00"]] };
+  /** 2026-12-03 16:07 in China. */
+  const AT = Date.UTC(2026, 11, 3, 8, 7) / 1000;
+  const doubt = (fields: Partial<Certificate>, now = AT) => doubtOf(certificate(fields), now);
+
+  test("is a fact, and never refuses", () => {
+    const rows: [Partial<Certificate>, string][] = [
+      [{ start_time: AT, expire_time: AT + 1 }, ""],
+      [{ expire_time: AT }, `今天 16:07 已到期，请照样让店员扫${SCAN}`],
+      [{ expire_time: AT - DAY }, `2026.12.02 已到期，请照样让店员扫${SCAN}`],
+      [{ start_time: AT + 58 * 60 }, `今天 17:05 起可用${SCAN}`],
+      [{ start_time: AT + DAY }, `2026.12.04 起可用${SCAN}`],
+      [{ lock: {} }, `可能已锁定${SCAN}`],
+      [{ times: { usable: 0 } }, `剩余 0 次${SCAN}`],
+      [{ off_peak: HOURS }, ""],
+      [{ off_peak: { ...HOURS, weekdays: [] } }, ""],
+    ];
+    for (const limit of [{ weekdays: [0] }, { start_time: 5 }, { end_time: AT }]) {
+      rows.push([{ off_peak: { ...HOURS, ...limit } }, `可用日期见抖音订单${SCAN}`]);
+      rows.push([{ off_peak: limit }, `可用日期见抖音订单${SCAN}`]);
+    }
     assert.deepEqual(
-      [locked.verdict, locked.button, locked.label],
-      [CHECK.why, "查看", "暂不可用，团购券，团购券，有效期至 2026.11.26，后天到期"],
+      rows.map(([fields]) => doubt(fields)),
+      rows.map(([, text]) => text),
     );
   });
 
-  test("has a code, and says that it was given away", () => {
-    assert.deepEqual(card({ is_transfer_asset: true }).notes, ["转赠券"]);
-    assert.equal(card({ code_tail: "7001" }).code, "券码尾号 7001");
+  test("is the first that applies", () => {
+    const fields = { expire_time: 0, start_time: AT + DAY, lock: {}, times: { usable: 0 } };
+    const off_peak = { hours: [["17:00", "18:00"]], weekdays: [1] };
+    const doubts = Object.keys(fields).map((_, index, names) =>
+      doubt({ ...Object.fromEntries(Object.entries(fields).slice(index)), off_peak }).slice(0, names.length + 3),
+    );
+    assert.deepEqual(doubts, ["1970.01", "2026.12", "可能已锁定，以", "剩余 0 次，"]);
+    assert.equal(doubt({ off_peak }), `今天 17:00 起可用${SCAN}`);
   });
 
-  test("has one sentence for a screen reader", () => {
-    const { label } = card({
-      title: "双人套餐",
-      pay_amount: 4499,
-      market_price: 5000,
-      expire_time: NOW + HOUR,
-      code_tail: "7001",
+  // biome-ignore format: one row a line
+  const hours: [string[][] | undefined, time: string, text: string][] = [
+    [[["14:00", "17:00"]], "13:59", "今天 14:00 起可用"],
+    [[["14:00", "17:00"]], "14:00", ""],
+    [[["14:00", "17:00"]], "17:00", "今天的可用时段已过"],
+    [[["22:00", "02:00"]], "21:59", "今天 22:00 起可用"],
+    [[["22:00", "02:00"]], "23:00", ""],
+    [[["22:00", "02:00"]], "01:59", ""],
+    [[["22:00", "02:00"]], "02:00", "今天 22:00 起可用"],
+    [[["00:00", "24:00"]], "23:59", ""],
+    [[["10:00", "10:00"]], "09:00", ""],
+    [[["9:30", "11:00"], ["14:00:00", "17:00:30"]], "17:00", ""],
+    [[["9:30", "11:00"], ["14:00", "17:00"]], "12:00", "今天 14:00 起可用"],
+    [[["晚市", "打烊"]], "16:00", "可用时段见抖音订单"],
+    [[["14:00", "17:00"], ["晚市", "打烊"]], "16:00", "可用时段见抖音订单"],
+    [[["14:60", "17:00"]], "16:00", "可用时段见抖音订单"],
+    [[["14:00", "25:00"]], "16:00", "可用时段见抖音订单"],
+    [[["14:00"]], "16:00", "可用时段见抖音订单"],
+    [[[]], "16:00", "可用时段见抖音订单"],
+    [[], "16:00", "可用时段见抖音订单"],
+    [undefined, "16:00", "可用时段见抖音订单"],
+  ];
+  for (const [value, time, text] of hours) {
+    test(`about the hours ${JSON.stringify(value)} at ${time}: ${text || "none"}`, () => {
+      const [hour = 0, minute = 0] = time.split(":").map(Number);
+      const midnight = Date.UTC(2026, 11, 3, 16) / 1000;
+      const off_peak = value ? { hours: value } : { limit_type: 1 };
+      assert.equal(doubt({ off_peak }, midnight + hour * HOUR + minute * 60), text && `${text}${SCAN}`);
     });
-    assert.equal(label, "双人套餐，团购券，明天 00:30 到期，还剩 1 小时，实付 ¥44.99，门市价 ¥50，券码尾号 7001");
-  });
+  }
 });
 
 describe("groups", () => {
@@ -198,14 +220,14 @@ describe("groups", () => {
     assert.deepEqual(sizes(one, other), [1, 1]);
   });
 
-  test("are of one verdict", () => {
-    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? CHECK : USABLE);
+  test("are of one doubt", () => {
+    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "可能已锁定" : "");
     const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
     assert.deepEqual(
-      cards.map(({ copies, verdict }) => [copies, verdict]),
+      cards.map(({ copies, doubt }) => [copies, doubt]),
       [
         ["×2", ""],
-        ["", CHECK.why],
+        ["", "可能已锁定"],
       ],
     );
   });
@@ -215,22 +237,20 @@ describe("groups", () => {
       twin("0001", { pay_amount: 4499 }),
       twin("0002", { pay_amount: 4499, code_tail: undefined } as object),
     ];
-    const closed = cardOf(group, USABLE);
-    assert.deepEqual([closed.copies, closed.code, closed.members, closed.notes], ["×2", "", [], []]);
-    assert.equal(closed.label, "四人套餐，×2，团购券，有效期以抖音订单为准，查看全部 2 张，每张实付 ¥44.99");
-    assert.equal(closed.button, "查看 1 张");
-    assert.equal(cardOf(group, SCAN).button, "查看 1 张");
-    const opened = cardOf(group, USABLE, "0001");
-    assert.deepEqual([opened.unfold, opened.button], ["收起", ""]);
+    const closed = cardOf(group);
+    assert.deepEqual([closed.copies, closed.tail, closed.paid, closed.members], ["×2", "", "每张实付 ¥44.99", []]);
+    assert.equal(closed.action, "查看 2 张");
+    const opened = cardOf(group, "", "0001");
+    assert.deepEqual(opened.action, "收起");
     assert.deepEqual(opened.members, [
-      { id: "0001", text: "券码尾号 0001" },
+      { id: "0001", text: "尾号 0001" },
       { id: "0002", text: "订单编号尾号 0002" },
     ]);
   });
 
   test("are at the place of their first certificate", () => {
     const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
-    const cards = cardsOf(certificates, () => USABLE, "", NOW);
+    const cards = cardsOf(certificates, () => "", "", NOW);
     assert.deepEqual(
       cards.map(({ title, copies }) => title + copies),
       ["四人套餐×2", "其他"],
@@ -238,28 +258,28 @@ describe("groups", () => {
   });
 });
 
-describe("the counter view", () => {
-  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), NOW);
+describe("the detail", () => {
+  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), "", NOW);
   const facts = (fields: Partial<Certificate>) =>
     Object.fromEntries(detail(fields).facts.map(({ name, text }) => [name, text]));
 
-  test("has what the staff looks at, and no number that could be taken for a code", () => {
-    const fields = { title: "双人套餐", pay_amount: 4499, expire_time: NOW + 2 * DAY, code_tail: "7001" };
-    const { facts: _, ...shown } = detail({ ...fields, off_peak: { hours: [["14:00", "17:00"]] } });
+  test("has name, end and uses", () => {
+    const fields = { title: "双人套餐", expire_time: NOW + 20 * DAY, times: { usable: 2, total: 10 } };
+    const { facts: _, ...shown } = detail(fields);
     assert.deepEqual(shown, {
       id: "1",
       kindText: "团购券",
       title: "双人套餐",
-      hours: "可用时段 14:00~17:00",
-      expiry: { label: "有效期至", text: "2026.11.26", isLastDay: false, soon: "后天到期" },
-      gives: "",
-      remainder: "",
+      until: "有效期至 2026.12.14",
+      isLastDay: false,
+      uses: "剩余 2 次，共 10 次",
     });
-    assert.equal(detail({ times: { usable: 2, total: 10 } }).gives, "剩余 2 次，共 10 次");
+    assert.equal(detail({ times: { total: 10 } }).uses, "");
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {
     const known = facts({
+      kind: "voucher",
       pay_amount: 4499,
       original_amount: 4500,
       market_price: 5000,
@@ -268,24 +288,35 @@ describe("the counter view", () => {
       code_tail: "7001",
       is_transfer_asset: true,
       lock: { status: 1, scene: 2 },
-      times: { usable: 2, total: 10, use_amount: 300, usable_serials: [9, 10] },
       voucher: { description: "平日可抵100元", max_amount: 10000 },
       off_peak: { start_time: NOW, end_time: NOW + DAY, weekdays: [1], hours: [["14:00", "17:00"]] },
     });
     assert.deepEqual(known, {
+      可抵: "最高 ¥100，超出部分需到店另付",
       抵扣规则: "平日可抵100元",
-      实付: "¥44.99",
-      门市价: "¥50",
+      可用时段: "14:00~17:00",
+      实付: "¥44.99（门市价 ¥50）",
       来源: "转赠券",
-      券码尾号: "7001",
+      券码尾号: "7001（不是券码）",
       订单编号: "2",
     });
+  });
+
+  test("says of vouchers alone that they leave a remainder", () => {
+    const voucher = { kind: "voucher", voucher: { description: "平日可抵100元" } } as const;
+    assert.equal(facts(voucher).可抵, "超出部分需到店另付");
+    const others = [{ kind: "voucher" }, { pay_amount: 0 }, { kind: "times_card", times: { usable: 1 } }] as const;
+    assert.deepEqual(
+      others.map((fields) => facts(fields).可抵),
+      [undefined, undefined, undefined],
+    );
   });
 
   test("omits what is unknown", () => {
     assert.deepEqual(facts({}), { 订单编号: "2" });
     assert.equal(facts({ pay_amount: 0 }).实付, "¥0");
     assert.deepEqual(facts({ pay_amount: 4500, market_price: 0 }), { 实付: "¥45", 订单编号: "2" });
+    assert.deepEqual(facts({ market_price: 5000 }), { 门市价: "¥50", 订单编号: "2" });
   });
 });
 
@@ -340,22 +371,8 @@ describe("messages", () => {
   test("count the certificates, and say whether there are more", () => {
     assert.deepEqual(
       [countText(0, 0, false), countText(2, 1, false), countText(1, 0, true), countText(0, 1, true)],
-      ["", "共 2 张可用券，另 1 张先给店员看", "已找到 1 张可用券", "1 张先给店员看"],
+      ["", "共 2 张可用券，另 1 张以扫码结果为准", "已找到 1 张可用券", "1 张以扫码结果为准"],
     );
-  });
-
-  test("ask before a submission, unless the hook does, and name the danger of a second one", () => {
-    const dialog = (use: Messages.Use, question?: string, why = "") =>
-      dialogOf("双人套餐", "人民广场店", question, why, use) as Messages.Dialog;
-    assert.equal(dialog("yes", ""), null);
-    assert.equal(dialog("yes").title, "双人套餐");
-    assert.equal(dialog("yes", "把手机交给店员？").content, "人民广场店\n把手机交给店员？");
-    assert.match(dialog("instead", undefined, "今天 16:07 到期").content, /店\n今天 16:07 到期\n确认后会用掉/);
-    assert.match(dialog("again", "把手机交给店员？").content, /可能已经核销/);
-    for (const use of ["yes", "instead", "more", "again"] as const) {
-      const { confirmText, cancelText } = dialog(use);
-      assert.ok([confirmText, cancelText].every(({ length }) => length > 0 && length <= 4));
-    }
   });
 
   test("explain the certificates that are not listed", () => {

@@ -10,18 +10,17 @@ import type { FakeTt } from "./fake-tt";
 
 export interface Visit {
   list: { certificates: object[] };
-  isRestored: boolean;
   stores: StoreState;
   onProgress(progress: Progress): void;
   updateStores(event: StoreEvent): void;
 }
 
 export interface Page {
-  data: ReturnType<typeof counterView> & ReturnType<typeof cardsView> & ReturnType<typeof listView> & { clock: string };
+  data: ReturnType<typeof counterView> & ReturnType<typeof cardsView> & ReturnType<typeof listView>;
   setData(data: object): void;
   use(): void;
+  openOrders(): void;
   leave(): void;
-  retry(): void;
   openCertificate(event: object): void;
   loadMore(): void;
   resolveProblem(): void;

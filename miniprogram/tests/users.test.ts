@@ -175,7 +175,7 @@ describe("the page", () => {
     return openPage("certificates", { poi_id: STORE.poi_id });
   }
 
-  const idsIn = ({ data }: Page) => data.usable.map(({ id }) => id);
+  const idsIn = ({ data }: Page) => data.cards.map(({ id }) => id);
 
   test("clears everything of the former user as soon as it is shown to another", async () => {
     for (const isCovered of [false, true]) {
@@ -209,30 +209,60 @@ describe("the page", () => {
     }
   });
 
-  for (const readable of [true, false]) {
-    test(`forgets no submission when the storage is ${readable ? "cleared" : "unreadable for a moment"}`, async () => {
-      const tt = new FakeTt();
-      start(tt, { onSelect: () => Promise.resolve(true) });
-      openPage("certificates", { poi_id: STORE.poi_id }).onHide();
-      await flush();
-      const counter = openPage("certificate", { id: "lin" });
-      mock.timers.tick(800);
-      counter.use();
-      await flush();
-      tt.stored.clear();
-      tt.onStorage = () => {
-        assert.ok(readable, "storage:fail");
-      };
-      counter.onHide();
-      counter.onShow();
-      tt.onStorage = () => {};
-      await flush();
-      counter.onUnload();
-      const again = openPage("certificate", { id: "lin" });
-      assert.equal(again.data.verdict?.sign, "查");
-      again.onUnload();
-    });
+  /** The list, with one of the program's own pages over it. */
+  async function covered(tt: FakeTt): Promise<Page & { openQualification(): void }> {
+    start(Object.assign(tt, { navigateTo: () => {} }), { qualificationPage: "/pages/licences/licences" });
+    const list = openPage("certificates", { poi_id: STORE.poi_id }) as Page & { openQualification(): void };
+    await flush();
+    list.openQualification();
+    list.onHide();
+    return list;
   }
+
+  test("is read again after one of the program's own pages, and cleared before if another user has logged in there", async () => {
+    for (const customer of ["lin", "wang"]) {
+      const tt = new FakeTt();
+      const list = await covered(tt);
+      tt.customer = customer;
+      const { length } = tt.sent;
+      list.onShow();
+      const shown = [idsIn(list), list.data.loading];
+      assert.deepEqual(shown, customer === "lin" ? [["lin"], false] : [[], true]);
+      await flush();
+      assert.deepEqual([idsIn(list), tt.sent.length], [[customer], length + 1]);
+    }
+  });
+
+  test("compares the user on the way between its own pages, without a request", async () => {
+    const tt = new FakeTt();
+    const list = open(tt);
+    await flush();
+    list.onHide();
+    const detail = openPage("certificate", { id: "lin" });
+    detail.onUnload();
+    list.onShow();
+    assert.deepEqual([idsIn(list), tt.sent.length], [["lin"], 1]);
+    list.onHide();
+    tt.customer = "wang";
+    const other = openPage("certificate", { id: "lin" });
+    assert.deepEqual([other.data.detail, other.data.loading], [null, true]);
+    await flush();
+    assert.deepEqual([other.data.detail, other.data.loading, tt.sent.length], [null, false, 2]);
+    other.onUnload();
+    list.onShow();
+    assert.deepEqual(idsIn(list), ["wang"]);
+  });
+
+  test("is cleared on each way where the storage cannot tell the users apart, and can be used", async () => {
+    const tt = Object.assign(new FakeTt(), { setStorageSync: () => {} });
+    const list = open(tt);
+    await flush();
+    list.onHide();
+    const detail = openPage("certificate", { id: "lin" });
+    const seen = [detail.data.detail?.id];
+    await flush();
+    assert.deepEqual([...seen, detail.data.detail?.id], [undefined, "lin"]);
+  });
 
   test("is loaded again if the change is noticed while it is idle", async () => {
     const tt = new FakeTt();
@@ -269,8 +299,8 @@ describe("the page", () => {
     page.onHide();
     page.onShow();
     await flush();
-    assert.equal(page.data.slownessText, "正在继续查找可用的券…");
+    assert.equal(page.data.waiting, "正在继续查找可用的券…");
     mock.timers.tick(6000);
-    assert.equal(page.data.slownessText, "查券不扣券。请打开抖音「我的订单」给店员扫");
+    assert.equal(page.data.waiting, "查询时间较长，请稍候");
   });
 });

@@ -5,32 +5,26 @@ import { describe, test } from "node:test";
 import type { Certificate } from "../src/coupons/client/client";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
-import type * as Submissions from "../src/coupons/pages/certificates/submission";
 import type * as Views from "../src/coupons/pages/certificates/view";
 import type { Config } from "../src/coupons/settings";
 import { loadBuilt } from "./built";
 import { PROBLEM } from "./fake-tt";
+import { rendered } from "./rendered";
 
 const { INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/pages/certificates/storeState");
-const { newSubmission } = loadBuilt<typeof Submissions>("coupons/pages/certificates/submission");
-const { cardsView, counterView, listView, storesView, withHelp } = loadBuilt<typeof Views>(
-  "coupons/pages/certificates/view",
-);
+const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>("coupons/pages/certificates/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "查券不扣券。请打开抖音「我的订单」给店员扫";
+const HELP = "也可打开抖音「我的订单」，给店员扫";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
-  stores: { ...INITIAL_STORE_STATE, accountId: "1" },
-  submissions: [],
-  isRestored: true,
-  hasStored: false,
-  user: 0,
+  stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
+  tapped: [] as string[],
+  isSelecting: false,
 };
-const TAP = { store: "1/", storeName: "", at: NOW };
 const STORES = EMPTY.stores;
 const LISTED = { ...INITIAL_STATE, certificates: [COUPON], updatedAt: NOW };
 
@@ -38,18 +32,22 @@ describe("the list", () => {
   const view = (list: States.ListState, now = NOW) => listView(list, STORES, CONFIG, now);
 
   test("that is loading shows nothing else", () => {
-    const { loading, loadingMore, empty, slownessText } = view({
-      ...INITIAL_STATE,
-      activity: "first",
-      waiting: "late",
-    });
-    assert.deepEqual([loading, loadingMore, empty, slownessText], [true, false, false, HELP]);
-    assert.equal(view({ ...INITIAL_STATE, waiting: "searching" }).slownessText, "正在继续查找可用的券…");
+    const late = view({ ...INITIAL_STATE, activity: "first", waiting: "late" });
+    const { loading, loadingMore, empty, isLate, waiting, help } = late;
+    assert.deepEqual([loading, loadingMore, empty, isLate, help], [true, false, false, true, HELP]);
+    assert.equal(waiting, "查询时间较长，请稍候");
+    assert.equal(view({ ...INITIAL_STATE, activity: "first" }).waiting, "正在查询可用的券…");
+    assert.equal(view({ ...INITIAL_STATE, waiting: "searching" }).waiting, "正在继续查找可用的券…");
   });
 
-  test("that is old has its time, and offers no more of it", () => {
-    const { stale, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
-    assert.deepEqual([stale, more, empty], ["本页未更新（23:30 的数据）", false, false]);
+  test("that is old has its time, and offers no more of it after a problem", () => {
+    const text = "本页为 23:30 的数据，以扫码结果为准";
+    const { age, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
+    assert.deepEqual([age, more, empty], [text, false, false]);
+    assert.deepEqual(
+      [view(LISTED, NOW + 300).age, view(LISTED, NOW + 301).age, view(LISTED, NOW - 1).age],
+      ["", text, text],
+    );
   });
 
   test("explains coupons that cannot be used only when it is complete", () => {
@@ -74,26 +72,38 @@ describe("the list", () => {
   const cards = (certificates: Certificate[], fields: Partial<States.ListState> = {}, config = CONFIG) =>
     cardsView({ ...EMPTY, list: { ...LISTED, certificates, ...fields } }, config, "1", NOW);
 
-  test("counts neither locked nor expired coupons, nor those that have not started; one group is open", () => {
+  test("counts coupons with a doubt apart, and has them last; one group is open", () => {
     const twin = { ...COUPON, certificate_id: "2" };
     const others: Certificate[] = [
       { ...COUPON, certificate_id: "3", lock: { status: 1 } },
       { ...COUPON, certificate_id: "4", start_time: NOW + 60 },
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
-    const all = cards([COUPON, twin, ...others]);
-    assert.equal(all.count, "共 2 张可用券，另 3 张先给店员看");
-    const shown = [all.usable, all.others].map((each) => each.map(({ id, opened }) => [id, opened]));
-    const closed = ["3", "4", "5"].map((id) => [id, false]);
-    assert.deepEqual(shown, [[["1", true]], closed]);
-    assert.equal(cards(others).count, "3 张先给店员看");
+    const all = cards([...others, COUPON, twin]);
+    assert.equal(all.count, "共 2 张可用券，另 3 张以扫码结果为准");
+    assert.deepEqual(
+      all.cards.map(({ id, opened, doubt }) => [id, opened, doubt]),
+      [
+        ["1", true, ""],
+        ["3", false, "可能已锁定，以扫码结果为准"],
+        ["4", false, "今天 23:31 起可用，以扫码结果为准"],
+        ["5", false, "今天 23:30 已到期，请照样让店员扫，以扫码结果为准"],
+      ],
+    );
+    assert.equal(cards(others).count, "3 张以扫码结果为准");
   });
 
-  test("does not count a coupon that was submitted", () => {
+  test("says of a coupon whose button was tapped that it is not tapped or scanned again", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
-    const submitted = { ...newSubmission(1, 0, COUPON, TAP), state: "submitted" as const };
-    const cards = cardsView({ ...EMPTY, list, submissions: [submitted] }, CONFIG, "", NOW);
-    assert.equal(cards.count, "共 1 张可用券");
+    const { cards: shown, count } = cardsView({ ...EMPTY, list, tapped: ["1"] }, CONFIG, "", NOW);
+    assert.deepEqual(
+      shown.map(({ id, doubt }) => [id, doubt]),
+      [
+        ["2", ""],
+        ["1", "已点过，先请店员查记录，不要再点、再扫"],
+      ],
+    );
+    assert.equal(count, "共 1 张可用券");
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {
@@ -104,7 +114,7 @@ describe("the list", () => {
     };
     for (const showPrices of [true, false]) {
       const config = { ...CONFIG, showPrices };
-      const card = cards([paid], {}, config).usable[0];
+      const card = cards([paid], {}, config).cards[0];
       const { detail } = counterView({ ...EMPTY, list: { ...LISTED, certificates: [paid] } }, config, "1", NOW);
       const texts = JSON.stringify([card, detail]);
       assert.deepEqual(
@@ -126,88 +136,55 @@ describe("a problem", () => {
   });
 });
 
-describe("the counter view", () => {
-  const view = (
-    list: States.ListState,
-    submission?: Partial<Submissions.Submission>,
-    config: Config = CONFIG,
-    id = "1",
-  ) => {
-    const call: Submissions.Submission = { ...newSubmission(1, 0, COUPON, TAP), ...submission };
-    return counterView({ ...EMPTY, list, submissions: submission ? [call] : [] }, config, id, NOW);
-  };
+describe("券详情", () => {
+  const view = (list: States.ListState, config: Config = CONFIG, visited = EMPTY, id = "1") =>
+    counterView({ ...visited, list }, config, id, NOW);
   const REDEEMS: Config = { ...CONFIG, onSelect: async () => true };
 
-  test("shows its certificate with the verdict, also an old one, and what to do", () => {
-    const { detail, verdict, button, help } = view({ ...LISTED, problem: PROBLEM, isStale: true }, undefined, REDEEMS);
-    assert.deepEqual(
-      [detail?.id, verdict?.why, verdict?.canRetry, button, help],
-      ["1", "本页未更新（23:30 的数据）", true, "扫不了，店长点：立即核销", ""],
-    );
+  test("shows its coupon, also of an old list, and the orders if the program can open them", () => {
+    const { detail, doubt, button, hasOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
+    assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "本页为 23:30 的数据，以扫码结果为准", "", false]);
+    assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
   });
 
-  test("without a hook, or switched off, leads to the Douyin order, or to what the shop has decided", () => {
-    const off = view({ ...LISTED, redeeming: false, notice: "暂停核销" }, undefined, REDEEMS);
-    for (const { button, canSubmit, advice, verdict, help } of [view(LISTED), off]) {
-      const heading = "看本页不扣券，请您出示抖音订单";
-      assert.deepEqual([button, canSubmit, advice?.heading, verdict?.sign, help], ["", false, heading, "扫", ""]);
-    }
-    assert.equal(off.notice, "暂停核销");
-    const words = ["立即核销", "券款已付"].filter((word) => JSON.stringify(view(LISTED)).includes(word));
-    assert.deepEqual(words, []);
-  });
-
-  test("speaks to the customer: of the money, of another act, and never that nothing was paid after a submission", () => {
-    const rule = "点过核销的：等一分钟，查核销记录。查到，出餐；查不到，叫店长";
-    const config = { ...REDEEMS, help: "请打电话" };
-    const gone = { ...LISTED, certificates: [] };
-    const other = { id: "9" };
-    const views: [ReturnType<typeof view>, heading: string | undefined, help: string][] = [
-      [view(gone), undefined, HELP],
-      [view(gone, undefined, config), undefined, "请打电话"],
-      [view(gone, other, config), undefined, rule],
-      [view({ ...INITIAL_STATE, problem: PROBLEM }, other), undefined, rule],
-      [view(gone, { ...other, user: 9 }), undefined, HELP],
-      [view({ ...LISTED, redeeming: false }, undefined, config), "看本页不扣券，请您出示抖音订单", "请打电话"],
-      [view(LISTED, undefined, config), "看本页不扣券，点「立即核销」才会用掉。请您当着店员点", ""],
-      [view(LISTED, {}, config), undefined, ""],
-      [view(LISTED, { state: "unknown" }, config), "请给店员看，您不用再点", ""],
+  test("has a button for the hook only on a new list, without a doubt, and before a tap", () => {
+    const card = { ...COUPON, times: { usable: 0 } };
+    const texts: [list: Partial<States.ListState>, visited: Partial<typeof EMPTY>, button: string][] = [
+      [{}, {}, "立即核销"],
+      [{ updatedAt: NOW - 300 }, {}, "立即核销"],
+      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "立即核销"],
+      [{ updatedAt: NOW - 301 }, {}, ""],
+      [{ updatedAt: NOW + 1 }, {}, ""],
+      [{ isStale: true }, {}, ""],
+      [{ redeeming: false }, {}, ""],
+      [{ certificates: [card] }, {}, ""],
+      [{ certificates: [] }, {}, ""],
+      [{}, { tapped: ["1"] }, ""],
+      [{}, { tapped: ["2"] }, "立即核销"],
+      [{}, { isSelecting: true }, ""],
+      [{}, { stores: { ...STORES, poiId: "" } }, ""],
     ];
-    for (const [{ advice, help, problem }, heading, text] of views) {
-      assert.deepEqual([advice?.heading, help, problem?.help ?? text], [heading, text, text]);
+    for (const [list, visited, button] of texts) {
+      assert.equal(
+        view({ ...LISTED, ...list }, REDEEMS, { ...EMPTY, ...visited }).button,
+        button,
+        JSON.stringify(list),
+      );
     }
-    // Before a list, the storage may have a submission.
-    const unread = { ...EMPTY, list: INITIAL_STATE, isRestored: false, hasStored: true };
-    assert.deepEqual([withHelp(unread, REDEEMS).help, withHelp(unread, CONFIG).help], [rule, HELP]);
+    assert.equal(view(LISTED, { ...REDEEMS, selectText: "现在用掉" }).button, "现在用掉");
+    assert.equal(view(LISTED).button, "");
   });
 
-  test("of a coupon that was submitted in another store has that store's number, or none", () => {
-    const stores = { ...STORES, poiId: "6601", stores: [{ poi_id: "6601", name: "近", phone: "1" }] };
-    const there = { poi_id: "6602", name: "远", phone: "2" };
-    const submission = {
-      ...newSubmission(1, 0, COUPON, { ...TAP, store: "1/6602", storeName: "远" }),
-      state: "unknown",
-    };
-    const shown = [stores, { ...stores, stores: [...stores.stores, there] }].map((each) => {
-      const visited = { ...EMPTY, list: LISTED, stores: each, submissions: [submission as Submissions.Submission] };
-      const { contact, phone, verdict } = counterView(visited, REDEEMS, "1", NOW);
-      return [verdict?.act, contact, phone];
-    });
-    const act = "叫店长，先不出餐";
-    assert.deepEqual(shown, [
-      [act, "", ""],
-      [act, "「远」", "2"],
-    ]);
+  test("says after a tap what is not to be done again", () => {
+    const visited = { ...EMPTY, tapped: ["1"], isSelecting: true };
+    const { tapped, isSelecting } = view(LISTED, REDEEMS, visited);
+    assert.deepEqual([tapped, isSelecting], ["已点过，先请店员查记录，不要再点、再扫", true]);
   });
 
-  test("says if nobody has chosen the store today", () => {
-    for (const [chosenAt, remembered] of [
-      [0, true],
-      [NOW, false],
-    ] as const) {
-      const stores = { ...STORES, poiId: "1", chosenAt };
-      assert.equal(counterView({ ...EMPTY, list: LISTED, stores }, CONFIG, "1", NOW).remembered, remembered);
-    }
+  test("names the store whose list it is", () => {
+    const stores = { ...STORES, stores: [{ poi_id: "6601", name: "人民广场店", phone: "021-5555-6601" }] };
+    const { detail, phone } = view(LISTED, CONFIG, { ...EMPTY, stores });
+    assert.deepEqual([detail?.facts[0]?.text, phone], ["人民广场店", "021-5555-6601"]);
   });
 
   test("without its certificate is loading, has a problem, or says that it is gone", () => {
@@ -217,13 +194,39 @@ describe("the counter view", () => {
       { ...LISTED, certificates: [{ ...COUPON, certificate_id: "9" }] },
     ].map((list) => view(list));
     assert.deepEqual(
-      states.map(({ detail, loading, problem }) => [detail, loading, problem?.text]),
+      states.map(({ detail, loading, problem, help }) => [detail, loading, problem?.text, help]),
       [
-        [null, true, undefined],
-        [null, false, PROBLEM.detail],
-        [null, false, undefined],
+        [null, true, undefined, HELP],
+        [null, false, PROBLEM.detail, HELP],
+        [null, false, undefined, HELP],
       ],
     );
+  });
+
+  test("is rendered with its orders, after a tap, gone and with a problem; the words are those of the guest", async () => {
+    const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
+      rendered("certificate", { textSize: 16, ...view(list, config, visited) });
+    const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
+    const order = ["请出示抖音订单", "本页不能验券", "打开我的订单", "打开抖音「我的订单」", "打开这张券的订单"].concat(
+      [
+        "请店员扫订单里的二维码",
+        "没有二维码：报订单里的完整券码",
+        "店员：扫订单里的码，验券成功才出餐；扫不成，叫店长",
+      ],
+      ["立即核销", "订单编号"],
+    );
+    assert.deepEqual(
+      order,
+      order.slice().sort((a, b) => usual.indexOf(a) - usual.indexOf(b)),
+    );
+    assert.ok(order.every((text) => usual.includes(text)));
+    const tapped = await html(LISTED, REDEEMS, { ...EMPTY, tapped: ["1"] });
+    assert.deepEqual(
+      ["不要再点、再扫", "请店员扫", "立即核销"].map((text) => tapped.includes(text)),
+      [true, false, false],
+    );
+    assert.match(await html({ ...LISTED, certificates: [] }), /店员验过就不用再扫；没验过，请出示抖音订单/);
+    assert.match(await html({ ...INITIAL_STATE, problem: PROBLEM }), /网络不给力.*重试.*也可打开抖音「我的订单」/s);
   });
 });
 

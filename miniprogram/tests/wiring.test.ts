@@ -185,10 +185,9 @@ test("every page has the text size that the customer has chosen", async () => {
   program.top.changeTextSize();
   program.top.openCertificate(tap({ id: "lin" }));
   assert.equal(program.top.data.textSize, 20);
-  program.top.changeTextSize();
   program.back();
   program.top.chooseStore();
-  assert.equal(program.top.data.textSize, 24);
+  assert.equal(program.top.data.textSize, 20);
 });
 
 for (const path of [COUNTER, STORES]) {

@@ -18,7 +18,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 SCREEN: ViewportSize = {"width": 375, "height": 812}
 AXE = preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 GUARD_MS = 850
-"""After the button of the counter view was shown, taps count; a little later than the pages' own time."""
+"""After the button of 券详情 was shown, taps count; a little later than the pages' own time."""
 REQUEST_ID = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab"
 """Of problems that `respond_with_problem` sends."""
 PROBLEM_TYPES = {
@@ -110,36 +110,29 @@ class Phone:
         return self.page.get_by_role("alert")
 
     @property
-    def ticket(self) -> Locator:
-        """What the staff looks at in the counter view (券详情)."""
-        return self.page.locator(".coupons-ticket")
+    def how(self) -> Locator:
+        """What 券详情 says to do."""
+        return self.page.locator(".coupons-how")
 
     @property
-    def band(self) -> Locator:
-        """The verdict in the counter view: sign, act and reason."""
-        return self.ticket.locator(".coupons-band")
+    def doubt(self) -> Locator:
+        """What makes a coupon doubtful, in 券详情."""
+        return self.page.locator(".coupons-doubt")
 
-    def expect_sign(self, sign: str, text: str = "") -> None:
-        """Wait until the band of the counter view has this sign, and this text in its act or reason."""
-        expect(self.band.locator(".coupons-sign")).to_have_text(sign)
-        expect(self.band).to_contain_text(text)
-
-    def redeem(self, label: str = "立即核销") -> None:
-        """Tap the button of the counter view when taps count, and confirm the dialog."""
-        expect(self.button(label, exact=True)).to_be_enabled()
-        confirm = self.page.locator("#dialog .confirm")
+    def redeem(self) -> None:
+        """Tap the button of 券详情 when taps count."""
         # On a busy machine, the page's own timer may be late.
         for _ in range(5):
             self.page.wait_for_timeout(GUARD_MS)
-            self.button(label, exact=True).click()
-            if confirm.is_visible():
+            if not self.button("立即核销").is_visible():
                 break
-        confirm.click()
+            self.button("立即核销").click()
+        expect(self.how).to_contain_text("已点过")
 
     def show_certificate(self, title: str) -> None:
         """Tap the card with this title."""
         self.card(title).locator(".coupons-card").first.click()
-        self.ticket.wait_for()
+        self.how.wait_for()
 
     def card(self, title: str) -> Locator:
         """The card with this title."""
@@ -157,6 +150,26 @@ class Phone:
                 .map((e) => e.textContent)"""
         )
         return cut
+
+    def orphans(self) -> list[str]:
+        """Return the texts whose last line is a single character."""
+        orphans: list[str] = self.page.evaluate(
+            """() => {
+                const found = [], range = document.createRange();
+                const texts = document.createTreeWalker(document.querySelector("page"), NodeFilter.SHOW_TEXT);
+                for (let node; (node = texts.nextNode()); ) {
+                    const text = node.data.trimEnd(), topOf = (at) => {
+                        range.setStart(node, at);
+                        range.setEnd(node, at + 1);
+                        return range.getBoundingClientRect().top;
+                    };
+                    const [last, before] = [text.length - 1, text.length - 2];
+                    if (text.trim().length > 2 && topOf(last) > topOf(before) + 4) found.push(text.trim());
+                }
+                return found;
+            }"""
+        )
+        return orphans
 
     def small_buttons(self) -> list[str]:
         """Return the buttons that are smaller than 44 px, and too small for a finger."""

@@ -1,7 +1,7 @@
 """The states of the pages: axe, targets, text that fits. `make screenshots` also pictures them in build/screenshots."""
 
-import contextlib
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +15,7 @@ from sandbox.sample_data import (
     CUSTOMER_WITH_UNUSUAL_DATES,
     CUSTOMER_WITHOUT_COUPONS,
 )
-from tests.deployed.phone import AXE, GUARD_MS, SCREENSHOTS, Phone, identical_purchases, read_purchases
+from tests.deployed.phone import AXE, SCREENSHOTS, Phone, identical_purchases, read_purchases
 
 WIDTHS = {430: 932, 375: 812, 320: 640}
 """Width and height of the screens."""
@@ -27,8 +27,6 @@ LONG_PAGE_PX = 2000
 LARGEST_TEXT = "32px"
 NOW = 1_796_285_220
 """2026-12-03 16:07 in China."""
-LAST_READ_SECONDS = 60
-"""When the list is read for the last time after a call of the hook."""
 LONG_TITLE = "四季小馆招牌双人套餐（含秘制红烧肉、清炒时蔬、手工小笼包及当季甜品各一份，周末及节假日通用）"
 
 
@@ -56,7 +54,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_role("heading", name="先给店员看，扫码看能不能用")).to_be_visible()
+        expect(phone.page.get_by_text(re.compile("另 3 张以扫码结果为准"))).to_be_visible()
 
 
 def opened_list(phone: Phone) -> None:
@@ -73,12 +71,9 @@ def remembered(phone: Phone) -> None:
     expect(phone.page.get_by_text("上次选择的门店")).to_be_visible()
 
 
-def remembered_counter(phone: Phone) -> None:
-    remembered(phone)
-    phone.show_certificate("双人套餐")
-
-
 def counter(title: str, **query: str) -> Callable[[Phone], None]:
+    """券详情 of this coupon."""
+
     def show(phone: Phone) -> None:
         phone.open(**query)
         phone.show_certificate(title)
@@ -87,13 +82,13 @@ def counter(title: str, **query: str) -> Callable[[Phone], None]:
 
 
 def last_day(phone: Phone) -> None:
-    """The counter view of a coupon with a long title that expires today."""
+    """A coupon with a long title that expires today."""
     long_list(phone)
     phone.show_certificate(LONG_TITLE)
 
 
-def judged(hook: str, text: str, hours: tuple[str, str] | None = None, **fields: Any) -> Callable[[Phone], None]:
-    """The counter view of a coupon with these hours and fields, on 2026-12-03 at 16:07 in China."""
+def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> Callable[[Phone], None]:
+    """A coupon with these hours and fields, on 2026-12-03 at 16:07 in China."""
 
     def show(phone: Phone) -> None:
         [entry, *_] = read_purchases(CUSTOMER)
@@ -105,110 +100,33 @@ def judged(hook: str, text: str, hours: tuple[str, str] | None = None, **fields:
             coupon["off_peak_discount_detail"] = off_peak
         phone.page.clock.set_fixed_time(NOW)
         with phone.purchases(CUSTOMER, [entry]):
-            phone.open(hook=hook)
+            phone.open()
             phone.show_certificate("双人套餐")
-            phone.expect_sign("扫", text)
+            expect(phone.doubt).to_have_text(f"{text}，以扫码结果为准")
 
     return show
 
 
-def selected(hook: str, text: str, seconds: int = 0, *, gone: bool = False) -> Callable[[Phone], None]:
-    """The counter view some seconds after a call of this hook; `gone`: the coupon has left the list meanwhile."""
+def selected(hook: str) -> Callable[[Phone], None]:
+    """A coupon after a call of this hook."""
 
     def show(phone: Phone) -> None:
-        phone.page.clock.install(time=NOW)
         phone.open(hook=hook)
         phone.show_certificate("双人套餐")
-        with phone.purchases(CUSTOMER, []) if gone else contextlib.nullcontext():
-            phone.redeem()
-            phone.expect_sign("等" if hook == "runs" else "查")
-            for due in (3, 12, 45):
-                if seconds >= due:
-                    phone.page.clock.run_for(due * 1000)
-                    expect(phone.band).to_contain_text("抖音已不显示，还要查记录" if gone else "抖音还没显示用掉")
-            expect(phone.band).to_contain_text(text)
-            if seconds == LAST_READ_SECONDS:
-                expect(phone.button("店长点：再次核销")).to_be_visible()
+        phone.redeem()
+        expect(phone.page.locator(".coupons-spinner")).to_have_count(1 if hook == "never" else 0)
 
     return show
 
 
-def busy_other(phone: Phone) -> None:
-    """Another coupon while the hook runs."""
-    selected("runs", "请等待")(phone)
-    phone.page.go_back()
-    phone.show_certificate("100元代金券")
-    phone.expect_sign("等", "「双人套餐」正在提交")
-
-
-def other_store(phone: Phone) -> None:
-    """A coupon that was submitted in another store."""
-    selected("1", "已提交")(phone)
-    phone.page.go_back()
-    phone.button("切换门店").click()
-    phone.button("四季小馆·徐家汇店").click()
-    phone.show_certificate("双人套餐")
-    phone.expect_sign("查", "请「四季小馆·人民广场店」查核销记录")
-
-
-def switched_off_later(phone: Phone) -> None:
-    """A coupon that was submitted before the merchant has switched redemption off."""
-    selected("1", "已提交")(phone)
-
-    def switch(route: Route) -> None:
-        response = route.fetch()
-        route.fulfill(response=response, json={**response.json(), "redeeming": False})
-
-    phone.page.route("**/certificates", switch)
-    phone.come_back()
-    phone.expect_sign("查", "查到，出餐；查不到，叫店长")
-
-
-def asked(phone: Phone) -> None:
-    """The dialog before a submission."""
-    phone.open(hook="1")
-    phone.show_certificate("双人套餐")
-    phone.page.wait_for_timeout(GUARD_MS)
-    phone.button("立即核销").click()
-    expect(phone.page.locator("#dialog")).to_be_visible()
-
-
-def used_once(phone: Phone) -> None:
-    """A times card of which one use was redeemed."""
+def stale_counter(phone: Phone) -> None:
+    """A coupon after an update has failed."""
     phone.page.clock.install(time=NOW)
-    phone.open(hook="1")
-    phone.show_certificate("午市拿铁十次卡")
-    phone.redeem()
-    phone.expect_sign("查", "已提交")
-    entries = read_purchases(CUSTOMER)
-    card = entries[1]["order"]["certificates"][0]["times_card_info"]
-    card.update(usable_times=6, used_times_serial_nums=[1, 2, 4])
-    with phone.purchases(CUSTOMER, entries):
-        phone.page.clock.run_for(3000)
-        phone.expect_sign("查", "抖音显示少了 1 次")
-        expect(phone.button("还要用一次")).to_be_visible()
-
-
-def submitted_list(phone: Phone) -> None:
-    """The list with a coupon that was submitted, an off-peak deal and a locked coupon."""
-    selected("1", "已提交")(phone)
-    phone.button("查看其他券").click()
-    expect(phone.card("双人套餐")).to_contain_text("等一分钟，查核销记录")
-
-
-def stale_counter(hook: str, seconds: int = 0) -> Callable[[Phone], None]:
-    """The counter view some seconds after an update has failed."""
-
-    def show(phone: Phone) -> None:
-        phone.page.clock.install(time=NOW)
-        phone.open(hook=hook)
-        phone.show_certificate("双人套餐")
-        phone.page.context.set_offline(True)
-        phone.come_back()
-        phone.page.clock.run_for(seconds * 1000)
-        phone.expect_sign("扫", "以扫码结果为准。本页未更新（16:07 的数据）")
-
-    return show
+    phone.open()
+    phone.show_certificate("双人套餐")
+    phone.page.context.set_offline(True)
+    phone.come_back()
+    expect(phone.doubt).to_have_text("本页为 16:07 的数据，以扫码结果为准")
 
 
 def searched(phone: Phone) -> None:
@@ -238,7 +156,7 @@ def loading(phone: Phone) -> None:
     # Logins wait until the phone is switched off.
     phone.page.route("**/sessions", lambda _: None)
     phone.open()
-    expect(phone.page.locator(".coupons-skeleton")).to_be_visible()
+    expect(phone.page.locator(".coupons-spinner")).to_be_visible()
     phone.page.clock.fast_forward(6000)
     expect(phone.button("重新查询")).to_be_visible()
 
@@ -291,6 +209,7 @@ LOCK: dict[str, Any] = {"lock_info_extra": {"lock_status": 1, "lock_scene": 1}}
 STATES: dict[str, Callable[[Phone], None]] = {
     "list": long_list,
     "group": opened_list,
+    "remembered": remembered,
     "loading": loading,
     "empty": opened("本店暂无可用的券", CUSTOMER_WITHOUT_COUPONS),
     "searched": searched,
@@ -300,31 +219,17 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "stores-distance": stores_by_distance,
     "stores-no-position": stores_refused,
     "stores-found": found_stores,
-    "counter-last-day": last_day,
-    "counter-gone": gone,
-    "counter-remembered": remembered_counter,
-    "scan": counter("午市拿铁十次卡"),
-    "scan-expired": judged("", "今天 16:06 到期", expire_time=NOW - 60),
-    "scan-locked": judged("", "能不能用，扫码看结果", **LOCK),
-    "scan-some-days": counter("下午茶错峰套餐"),
-    "scan-stale": stale_counter(""),
-    "scan-submitted": switched_off_later,
-    "tap": counter("双人套餐", hook="1"),
-    "tap-some-days": counter("下午茶错峰套餐", hook="1"),
-    "tap-hours": judged("1", "现在 16:07，今天 17:00 起可用", ("17:00", "02:00")),
-    "tap-locked": judged("1", "能不能用，扫码看结果", **LOCK),
-    "tap-stale": stale_counter("1"),
-    "tap-old": stale_counter("1", 300),
-    "dialog": asked,
-    "busy": selected("runs", "请等待"),
-    "busy-other": busy_other,
-    "done": selected("1", "已提交"),
-    "done-gone": selected("1", "抖音已不显示，还要查记录", 3, gone=True),
-    "again": selected("1", "抖音还没显示用掉", LAST_READ_SECONDS),
-    "done-times": used_once,
-    "failed": selected("fails", "未能确认"),
-    "other-store": other_store,
-    "list-of-verdicts": submitted_list,
+    "coupon": counter("午市拿铁十次卡"),
+    "coupon-orders": counter("100元代金券", orders=""),
+    "coupon-last-day": last_day,
+    "coupon-ended": doubted("今天 16:06 已到期，请照样让店员扫", expire_time=NOW - 60),
+    "coupon-locked": doubted("可能已锁定", **LOCK),
+    "coupon-hours": doubted("今天 17:00 起可用", ("17:00", "02:00")),
+    "coupon-stale": stale_counter,
+    "coupon-gone": gone,
+    "button": counter("双人套餐", hook="never"),
+    "button-runs": selected("never"),
+    "button-tapped": selected("resolves"),
 }
 """How each state is reached."""
 
@@ -354,6 +259,7 @@ def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, name: str) -> N
         for size in (usual, LARGEST_TEXT):
             root.evaluate("(e, size) => { e.style.fontSize = size }", size)
             assert phone.cut_texts() == [], f"{width} px, text {size}"
+            assert phone.orphans() == [], f"{width} px, text {size}"
     picture(page, f"{name}-large")
 
 

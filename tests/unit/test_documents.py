@@ -29,8 +29,8 @@ PAPERS = {
         "pilot-sheet",
         "privacy",
         "review",
+        "redeem",
         "staff-card",
-        "staff-card-tap",
     )
 }
 IN_BOTH_LANGUAGES = {

@@ -9,8 +9,10 @@ export interface Config {
   basePath: string;
   /** The app_id, for hosts without `tt.getEnvInfoSync` (base library older than 2.21.0). */
   appId?: string;
-  /** What a customer does when the page cannot help, or shows an order to scan. Default: show the coupon in Douyin's orders. */
+  /** What a customer does when the page cannot help. Default: show the coupon in Douyin's orders. */
   help?: string;
+  /** Opens the customer's orders in Douyin: 券详情 has the button 打开我的订单. The steps remain, also where it fails. */
+  openOrders?: () => unknown;
   /** A page of your program that shows its licences; the list links it as 资质公示. With a slash in front. */
   qualificationPage?: string;
   /**
@@ -21,15 +23,12 @@ export interface Config {
   beforeLogin?: () => boolean | Promise<boolean>;
   /** With `false`, the pages show no prices: 实付, 门市价. */
   showPrices?: boolean;
-  /** What the dialog asks before `onSelect` is called. An empty text: no dialog, because the hook asks itself. */
-  question?: string;
   /**
-   * Called when the customer has tapped 立即核销 on 券详情 and confirmed it: redeem the certificate here. The page says 等
-   * until the returned promise is settled, for a minute at most; then 查, and the list is read again.
-   *
-   * Resolve to `true` if it was submitted; to `false` if nothing was, for example because the customer gave up. After any
-   * other value, such as nothing or a response, and after an error, the page says that the result is unknown: tt.request calls
-   * `success` for every status.
+   * Called when the customer has tapped the button of 券详情: what is asked, redeemed, shown and stored is yours. Read
+   * `docs/redeem.zh-CN.md` of this project first. Until its promise is settled, it is not called again; then the list is read
+   * again. After any result but `false` (nothing was submitted), this coupon has no button until the program is restarted.
    */
-  onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<boolean>;
+  onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<unknown>;
+  /** The text of that button. Default: 立即核销. */
+  selectText?: string;
 }

@@ -1,8 +1,7 @@
-/** 券详情: one certificate, as customer and staff look at it, and where it is submitted. */
+/** 券详情: one certificate, and how it is used. */
 
 import { attempt } from "../../client/tt";
 import { config } from "../../config";
-import { secondsText } from "../certificates/dates";
 import * as device from "../certificates/device";
 import { canLoadMore, certificateOf } from "../certificates/state";
 import { counterView } from "../certificates/view";
@@ -12,7 +11,7 @@ interface TapEvent {
   currentTarget: { dataset: { text?: string } };
 }
 
-/** A tap this soon after the button was shown, or a dialog was requested, was not meant for it. */
+/** A tap this soon after the button was shown was not meant for it. */
 const GUARD_SECONDS = 0.8;
 
 Page({
@@ -20,92 +19,49 @@ Page({
     ...counterView(visit, config, "", 0),
     // Until the first `render`.
     loading: true,
-    clock: "",
     textSize: device.initialTextSize(),
   },
 
   id: "",
-  /** The number of changes of the user when the page was opened. */
-  user: 0,
-  /** The button that is shown and can be tapped; empty without one. */
-  button: "",
   /** Number of times that taps had to be ignored for a while; and whether they are not now. */
   guards: 0,
   isReady: false,
-  /** Number of dialogs: only the answer to the last one counts. */
-  dialogs: 0,
-  /** A certificate is shown. */
-  hasClock: false,
 
   onLoad(query: { id?: string }) {
     const { id = "" } = query;
-    this.user = visit.user;
     // Douyin does not document whether it decodes the query.
     this.id = certificateOf(visit.list, id) ? id : attempt(() => decodeURIComponent(id)) || id;
   },
 
   onShow() {
     this.guard();
-    device.keepScreenOn(true);
     visit.show(this);
   },
 
   onHide() {
-    this.stop();
+    visit.hide(this);
   },
 
   onUnload() {
-    this.stop();
-  },
-
-  stop() {
-    device.keepScreenOn(false);
     visit.hide(this);
   },
 
   onPullDownRefresh() {
-    this.retry();
+    visit.refresh();
   },
 
   render() {
     const { list, stores } = visit;
-    if (this.user !== visit.user || !stores.poiId) {
-      // It was another user's certificate, or that of a store which is closed.
-      this.id = "";
-    }
-    if (canLoadMore(list) && this.id && !certificateOf(list, this.id)) {
+    if (stores.poiId && canLoadMore(list) && this.id && !certificateOf(list, this.id)) {
       // After a refresh, it can be in a part that has not been loaded again.
       visit.loadMore();
       return;
     }
-    const now = device.epochSeconds();
-    const view = counterView(visit, config, this.id, now);
-    this.hasClock = !!view.detail;
-    const before = this.data.verdict?.sign;
-    const after = view.verdict?.sign;
-    // The clock tells the page from a picture of it.
-    this.setChanged({ ...view, clock: secondsText(now) });
-    const button = view.canSubmit ? view.button : "";
-    if (button && button !== this.button) {
+    const view = counterView(visit, config, this.id, device.epochSeconds());
+    if (view.button && !this.data.button) {
       this.guard();
     }
-    this.button = button;
-    if (before !== after && (before === "等" || after === "等")) {
-      // A submission has begun or ended: show the band.
-      device.scrollToTop();
-    }
-  },
-
-  /** Set what differs from the present data: a screen reader announces what is set. */
-  setChanged(view: { [name: string]: unknown }) {
-    const shown: typeof view = this.data;
-    const changed: typeof view = {};
-    for (const name of Object.keys(view)) {
-      if (JSON.stringify(view[name]) !== JSON.stringify(shown[name])) {
-        changed[name] = view[name];
-      }
-    }
-    this.setData(changed);
+    this.setData(view);
   },
 
   /** Ignore taps for a moment: they were meant for what was on the screen before. */
@@ -118,29 +74,18 @@ Page({
     });
   },
 
-  /** Ask, then submit the certificate. */
+  /** Call the program's hook. */
   use() {
-    if (!this.isReady || !this.data.canSubmit) {
-      return;
+    if (this.isReady && this.data.button) {
+      visit.select(this.id);
     }
-    this.guard();
-    this.dialogs += 1;
-    const { dialogs, id } = this;
-    const { button } = this.data;
-    device.confirm(this.data.dialog, () => {
-      const isSame = visit.shown === this && this.id === id && this.dialogs === dialogs;
-      // A submission that the dialog has not asked about needs another dialog.
-      const isAsked = this.data.button === button || this.data.verdict?.sign !== "查";
-      if (isSame && isAsked && this.data.canSubmit) {
-        visit.select(id);
-      }
-    });
   },
 
-  /** Read the list again. */
-  retry() {
-    visit.reads = 0;
-    visit.refresh();
+  openOrders() {
+    new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
+      device.logError("openOrders", error);
+      device.toast("打不开，请照步骤打开");
+    });
   },
 
   /** Handle the button of a problem: what needs another store is left to the list. */
@@ -155,11 +100,6 @@ Page({
 
   leave() {
     visit.uncover(this, () => {});
-  },
-
-  /** Switch to the next text size; after the largest, to the smallest. */
-  changeTextSize() {
-    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
   },
 
   copyText(event: TapEvent) {

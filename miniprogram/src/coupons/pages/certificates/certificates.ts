@@ -3,7 +3,7 @@
 import { config } from "../../config";
 import * as device from "./device";
 import { canLoadMore, INITIAL_STATE } from "./state";
-import { cardsView, listView, withHelp } from "./view";
+import { cardsView, listView } from "./view";
 import { COUNTER_PAGE, STORES_PAGE, visit } from "./visit";
 
 interface TapEvent {
@@ -70,7 +70,7 @@ Page({
       this.shownCards = text;
       this.setData(cards);
     }
-    this.setData({ ...listView(list, stores, withHelp(visit, config), now), isUnchosen: !stores.poiId });
+    this.setData({ ...listView(list, stores, config, now), isUnchosen: !stores.poiId });
   },
 
   refresh() {

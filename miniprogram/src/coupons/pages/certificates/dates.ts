@@ -15,11 +15,6 @@ export function timeText(seconds: number): string {
   return `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
 }
 
-/** Format the time of day as 14:32:07. */
-export function secondsText(seconds: number): string {
-  return `${timeText(seconds)}:${twoDigits(chinaDate(seconds).getUTCSeconds())}`;
-}
-
 /** Format a moment as 11.24 14:32. */
 export function momentText(seconds: number): string {
   return `${dateText(seconds).slice(5)} ${timeText(seconds)}`;

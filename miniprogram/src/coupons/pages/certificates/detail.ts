@@ -1,9 +1,9 @@
-/** The counter view (券详情) of one certificate: what the staff looks at, then its conditions. Pure functions. */
+/** 券详情 of one certificate: its name, end and facts. Pure functions. */
 
 import type { Certificate } from "../../client/client";
-import { type Expiry, expiryOf } from "./expiry";
+import { expiryOf } from "./expiry";
 import { hoursText } from "./offPeak";
-import { givesText, kindTextOf, remainderText, titleOf, worthText, yuan } from "./rows";
+import { kindTextOf, titleOf, worthOf, yuan } from "./rows";
 
 export interface Fact {
   name: string;
@@ -16,42 +16,48 @@ export interface Detail {
   id: string;
   kindText: string;
   title: string;
-  /** The hours of an off-peak deal. */
-  hours: string;
-  expiry: Expiry;
-  gives: string;
-  remainder: string;
+  until: string;
+  isLastDay: boolean;
+  /** The uses of a times card that are left. */
+  uses: string;
   facts: Fact[];
 }
 
-/** Return the counter view at `now` (epoch seconds). */
-export function detailOf(certificate: Certificate, now: number): Detail {
-  const { off_peak } = certificate;
+/** Return the data at `now` (epoch seconds). `store`: the name of the store whose list has the certificate. */
+export function detailOf(certificate: Certificate, store: string, now: number): Detail {
+  const { certificate_id, kind, times } = certificate;
+  const total = times?.total === undefined ? "" : `，共 ${times.total} 次`;
   return {
-    id: certificate.certificate_id,
-    kindText: kindTextOf(certificate.kind),
+    id: certificate_id,
+    kindText: kindTextOf(kind),
     title: titleOf(certificate),
-    hours: off_peak ? hoursText(off_peak) : "",
-    expiry: expiryOf(certificate, now),
-    gives: givesText(certificate),
-    remainder: remainderText(certificate),
-    facts: factsOf(certificate),
+    ...expiryOf(certificate, now),
+    uses: times?.usable === undefined ? "" : `剩余 ${times.usable} 次${total}`,
+    facts: factsOf(certificate, store),
   };
 }
 
-function factsOf(certificate: Certificate): Fact[] {
-  const { voucher, pay_amount } = certificate;
+function factsOf(certificate: Certificate, store: string): Fact[] {
+  const { kind, voucher, off_peak, pay_amount, market_price, code_tail, order_id } = certificate;
   const facts: Fact[] = [];
   const add = (name: string, text: string | undefined, copy = "") => {
     if (text) {
       facts.push({ name, text, copy });
     }
   };
+  const [figure, unit] = worthOf(certificate);
+  if (kind === "voucher" && (unit || voucher?.description)) {
+    // A voucher usually leaves a remainder; nothing is promised of the others.
+    add("可抵", `${unit && `${figure}，`}超出部分需到店另付`);
+  }
   add("抵扣规则", voucher?.description);
-  add("实付", pay_amount === undefined ? "" : yuan(pay_amount));
-  add("门市价", worthText(certificate));
+  add("可用时段", off_peak && hoursText(off_peak));
+  const worth = market_price !== undefined && market_price > (pay_amount || 0) ? yuan(market_price) : "";
+  add("实付", pay_amount === undefined ? "" : `${yuan(pay_amount)}${worth && `（门市价 ${worth}）`}`);
+  add("门市价", pay_amount === undefined ? worth : "");
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
-  add("券码尾号", certificate.code_tail);
-  add("订单编号", certificate.order_id, certificate.order_id);
+  add("当前门店", store);
+  add("券码尾号", code_tail && `${code_tail}（不是券码）`);
+  add("订单编号", order_id, order_id);
   return facts;
 }

@@ -4,9 +4,7 @@
  */
 
 import { attempt } from "../../client/tt";
-import type { Dialog } from "./messages";
 import { dialled, type Position } from "./stores";
-import { readStored, type StoredSubmission } from "./submission";
 
 declare const console: { error(...values: unknown[]): void };
 
@@ -24,7 +22,8 @@ export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 /** Base font sizes in pixels; all text on the page is relative to them. The template `size` knows the largest. */
 const TEXT_SIZES = [16, 20, 24, 32];
 const TEXT_SIZE_KEY = "redemption.text_size";
-const SUBMISSIONS_KEY = "redemption.submissions";
+/** Where the client stores its session. */
+const SESSION_KEY = "redemption.session";
 
 /** Return the app_id of this mini-program; empty if the host does not name it. */
 export function appId(): string {
@@ -60,10 +59,6 @@ function navigationFailed(url: string, reason: unknown, fail: () => void): void 
   fail();
 }
 
-export function scrollToTop(): void {
-  call(host.pageScrollTo, { scrollTop: 0, duration: 0 });
-}
-
 export function stopPullDownRefresh(): void {
   call(host.stopPullDownRefresh, {});
 }
@@ -78,15 +73,10 @@ export function saveLastStore(accountId: string, poiId: string): void {
   attempt(() => host.setStorageSync(storeKey(accountId), poiId));
 }
 
-/** Return the submissions that are stored for this user and still shown; undefined if the storage fails. */
-export function readSubmissions(): StoredSubmission[] | undefined {
-  return attempt(() => readStored(host.getStorageSync(SUBMISSIONS_KEY), epochSeconds()));
-}
-
-/** Store all submissions of this user. */
-export function saveSubmissions(submissions: StoredSubmission[]): void {
-  const stored = submissions.map(({ id, uses, store, storeName, at }) => ({ id, uses, store, storeName, at }));
-  attempt(() => host.setStorageSync(SUBMISSIONS_KEY, stored));
+/** Return the token of the user's stored session: another one may be another user's. Empty if there is none. */
+export function readSession(): string {
+  const { token } = Object(attempt(() => host.getStorageSync(SESSION_KEY)));
+  return typeof token === "string" ? token : "";
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
@@ -123,32 +113,6 @@ export function copy(data: string): void {
 /** Dial a store's number: tt.makePhoneCall takes digits only. */
 export function dial(phone: string): void {
   call(host.makePhoneCall, { phoneNumber: dialled(phone), fail: () => toast(`请拨打 ${phone}`) });
-}
-
-/**
- * Ask in the host's dialog, and go on after a confirmation. A host without dialogs goes on; after a refusal, a failure or
- * without a callback, nothing happens.
- */
-export function confirm(dialog: Dialog | null, goOn: () => void): void {
-  if (!dialog || !host.showModal) {
-    goOn();
-    return;
-  }
-  let isAnswered = false;
-  call(host.showModal, {
-    ...dialog,
-    success: (answer: { confirm?: boolean }) => {
-      if (!isAnswered && Object(answer).confirm === true) {
-        goOn();
-      }
-      isAnswered = true;
-    },
-  });
-}
-
-/** Let the screen stay on, or not. */
-export function keepScreenOn(keepScreenOn: boolean): void {
-  call(host.setKeepScreenOn, { keepScreenOn });
 }
 
 export function toast(title: string): void {

@@ -28,14 +28,14 @@ export function nextStartToday(offPeak: OffPeak, now: number): number | undefine
   return starts.filter((start) => now < start && start < midnight + DAY_SECONDS).sort((a, b) => a - b)[0];
 }
 
-/** Format the hours as 可用时段 14:00~17:00, with 次日 where the end is on the next day; empty if there are none. */
+/** Format the hours as 14:00~17:00, with 次日 where the end is on the next day; empty if there are none. */
 export function hoursText({ hours = [] }: OffPeak): string {
   const texts = hours.map((pair) => {
     const [from = "", to = ""] = pair;
     const range = rangeOf(pair);
     return `${from}~${range && range.end > DAY_SECONDS ? "次日" : ""}${to}`;
   });
-  return texts.length ? `可用时段 ${texts.join("、")}` : "";
+  return texts.join("、");
 }
 
 /** Return the ranges that can be read. */

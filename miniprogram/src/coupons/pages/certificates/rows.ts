@@ -4,7 +4,6 @@ import type { Certificate } from "../../client/client";
 import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
-import type { Verdict } from "./verdict";
 
 /** One certificate in an opened group. */
 export interface Member {
@@ -16,41 +15,32 @@ export interface Member {
 export interface Card {
   /** The id of the first certificate. */
   id: string;
-  kindText: string;
+  /** What the certificate is worth: an amount, or the uses that are left; otherwise its kind. */
+  figure: string;
+  /** Its kind, below another figure. */
+  unit: string;
   title: string;
   /** ×2 for two identical certificates; empty for one. */
   copies: string;
-  /** The certificates of a group are shown. */
-  opened: boolean;
-  /** What a tap on a group does; empty for one certificate. */
-  unfold: string;
-  /** Remaining uses of a times card, or the value of a voucher. */
-  gives: string;
   /** Until when it is valid. */
   until: string;
   /** It expires today. */
   isLastDay: boolean;
-  /** Words for an expiry within `SOON_DAYS`. */
-  soon: string;
-  /** What is not plain about it, or the act after a submission; empty if it is plainly usable. */
-  verdict: string;
-  /** It was submitted. */
-  isSubmitted: boolean;
-  notes: string[];
+  /** The rule of a voucher, and the hours. */
+  note: string;
+  doubt: string;
   paid: string;
-  /** The market price, which is struck through. */
-  worth: string;
-  code: string;
-  /** The button of the card, which opens 券详情; empty for an opened group, whose members have buttons. */
-  button: string;
-  /** All texts as one sentence, for a screen reader. */
-  label: string;
+  tail: string;
+  /** What a tap does. */
+  action: string;
+  /** The certificates of a group are shown. */
+  opened: boolean;
   /** The certificates of a group; empty for one certificate. */
   members: Member[];
 }
 
-/** Return the verdict on a certificate. */
-export type Judge = (certificate: Certificate) => Verdict;
+/** Return the doubt about a certificate. */
+export type Judge = (certificate: Certificate) => string;
 
 const KINDS: { [kind in Certificate["kind"]]: string } = {
   groupon: "团购券",
@@ -62,60 +52,36 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 /** A certificate without a title, of a kind that is unknown or newer than this program. */
 const UNKNOWN_TITLE = "券";
 
-/** Group identical certificates of the same verdict. The group whose first certificate is `openedId` is opened. */
+/** Group identical certificates of the same doubt. The group whose first certificate is `openedId` is opened. */
 export function cardsOf(certificates: Certificate[], judge: Judge, openedId: string, now: number): Card[] {
-  return groupsOf(certificates, (certificate) => judge(certificate).why).map((group) =>
-    cardOf(group, judge(group[0] as Certificate), group[0]?.certificate_id === openedId, now),
-  );
+  return groupsOf(certificates, judge).map((group) => {
+    const first = group[0] as Certificate;
+    return cardOf(group, judge(first), first.certificate_id === openedId, now);
+  });
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: Certificate[], verdict: Verdict, opened: boolean, now: number): Card {
+function cardOf(group: Certificate[], doubt: string, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
-  const { code_tail } = certificate;
-  const kindText = kindTextOf(certificate.kind);
-  const title = titleOf(certificate);
+  const { certificate_id, pay_amount, code_tail, off_peak, voucher } = certificate;
   const copies = group.length > 1 ? `×${group.length}` : "";
-  const gives = givesText(certificate);
-  const { label, text, isLastDay, soon } = expiryOf(certificate, now);
-  const until = label ? `${label} ${text}` : text;
-  const notes = notesOf(certificate);
-  const paid = paidText(certificate, copies ? "每张" : "");
-  const worth = worthText(certificate);
-  const code = code_tail && !copies ? `券码尾号 ${code_tail}` : "";
-  const unfold = copies && (opened ? "收起" : `查看全部 ${group.length} 张`);
-  const button = copies ? (opened ? "" : "查看 1 张") : "查看";
-  const isSubmitted = verdict.sign === "查";
-  const band = isSubmitted ? verdict.act : verdict.why;
-  // As on the card, so that the spoken name contains the visible text.
-  const price = [paid, worth && `门市价 ${worth}`, code];
-  const texts = [band, title, copies, kindText, gives, until, soon, ...notes, unfold, ...price];
+  const [figure, unit] = worthOf(certificate);
+  const title = titleOf(certificate);
+  const { until, isLastDay } = expiryOf(certificate, now);
+  const hours = off_peak ? hoursText(off_peak) : "";
+  const note = [voucher?.description, hours && `可用时段 ${hours}`].filter(Boolean).join("，");
+  const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
+  const tail = code_tail && !copies ? `尾号 ${code_tail}` : "";
+  const action = copies ? (opened ? "收起" : `查看 ${group.length} 张`) : "查看";
   return {
-    id: certificate.certificate_id,
-    kindText,
-    title,
-    copies,
-    opened,
-    unfold,
-    gives,
-    until,
-    isLastDay,
-    soon,
-    verdict: band,
-    isSubmitted,
-    notes,
-    paid,
-    worth,
-    code,
-    button,
-    label: texts.filter((text) => text).join("，"),
+    ...{ id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail, action, opened },
     members: opened && copies ? group.map(memberOf) : [],
   };
 }
 
 /** Return what tells a certificate of a group from the others. */
 function memberOf({ certificate_id, code_tail, order_id }: Certificate): Member {
-  return { id: certificate_id, text: code_tail ? `券码尾号 ${code_tail}` : `订单编号尾号 ${order_id.slice(-4)}` };
+  return { id: certificate_id, text: code_tail ? `尾号 ${code_tail}` : `订单编号尾号 ${order_id.slice(-4)}` };
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {
@@ -131,46 +97,16 @@ export function yuan(amount: number): string {
   return `¥${amount % 100 === 0 ? amount / 100 : (amount / 100).toFixed(2)}`;
 }
 
-function paidText({ pay_amount }: Certificate, each: string): string {
-  return pay_amount === undefined ? "" : `${each}实付 ${yuan(pay_amount)}`;
-}
-
-/** Return the market price if it is higher than the price paid. */
-export function worthText({ market_price, pay_amount }: Certificate): string {
-  return market_price !== undefined && market_price > (pay_amount || 0) ? yuan(market_price) : "";
-}
-
-/** Say that a voucher usually leaves a remainder; nothing is promised of the others. */
-export function remainderText(certificate: Certificate): string {
-  const { kind, voucher } = certificate;
-  return kind === "voucher" && (givesText(certificate) || voucher?.description) ? "超出部分需到店另付" : "";
-}
-
-/** Return the remaining uses of a times card, or the value of a voucher. */
-export function givesText({ times, voucher }: Certificate): string {
-  if (times && times.usable !== undefined) {
-    return times.total === undefined ? `剩余 ${times.usable} 次` : `剩余 ${times.usable} 次，共 ${times.total} 次`;
+/** Return what the platform says that a certificate is worth, and its kind; the kind alone if it says nothing. */
+export function worthOf({ kind, times, voucher }: Certificate): [figure: string, unit: string] {
+  if (times?.usable !== undefined) {
+    return [`${times.usable} 次`, `次卡${times.total === undefined ? "" : `，共 ${times.total} 次`}`];
   }
-  if (voucher) {
-    // No voucher deducts nothing: 0 is an unknown amount.
-    const { min_amount, max_amount } = voucher;
-    if (min_amount && max_amount) {
-      return min_amount === max_amount ? `可抵 ${yuan(max_amount)}` : `可抵 ${yuan(min_amount)} 至 ${yuan(max_amount)}`;
-    }
-    if (max_amount) {
-      return `最高可抵 ${yuan(max_amount)}`;
-    }
-    return min_amount ? `至少可抵 ${yuan(min_amount)}` : "";
+  // No voucher deducts nothing: 0 is an unknown amount.
+  const { min_amount: min = 0, max_amount: max = 0 } = voucher || {};
+  if (min && max && min !== max) {
+    return [`${yuan(min)}~${yuan(max).slice(1)}`, "代金券"];
   }
-  return "";
-}
-
-function notesOf(certificate: Certificate): string[] {
-  const { voucher, off_peak, is_transfer_asset } = certificate;
-  return [
-    voucher?.description || "",
-    remainderText(certificate),
-    off_peak ? hoursText(off_peak) : "",
-    is_transfer_asset ? "转赠券" : "",
-  ].filter((note) => note);
+  const bound = min && max ? "" : max ? "最高 " : "至少 ";
+  return min || max ? [`${bound}${yuan(max || min)}`, "代金券"] : [kindTextOf(kind) || UNKNOWN_TITLE, ""];
 }

@@ -11,16 +11,10 @@ export interface ListState {
   certificates: Certificate[];
   unusable: Unusable;
   more: boolean;
-  /** The certificates of the former list that the present one does not have yet; empty when it is complete. */
-  former: Certificate[];
   /** A sentence of the merchant; empty without one. */
   notice: string;
   /** False: the merchant has switched redemption off. */
   redeeming: boolean;
-  /** Number of lists that were begun since the program was started. */
-  reads: number;
-  /** The number of the list that has the certificates: that of an older list during an update. */
-  shownRead: number;
   /** When the first part of the last list of this store arrived, in epoch seconds; 0 if there was none. */
   updatedAt: number;
   /** The last update has failed: the certificates are those of an earlier one. */
@@ -57,11 +51,8 @@ export const INITIAL_STATE: ListState = {
   certificates: [],
   unusable: {},
   more: false,
-  former: [],
   notice: "",
   redeeming: true,
-  reads: 0,
-  shownRead: 0,
   updatedAt: 0,
   isStale: false,
   activity: "idle",
@@ -77,7 +68,7 @@ export const INITIAL_STATE: ListState = {
 export function nextState(state: ListState, event: ListEvent): ListState {
   switch (event.kind) {
     case "opened":
-      return begin({ ...INITIAL_STATE, request: state.request, reads: state.reads }, "first");
+      return begin({ ...INITIAL_STATE, request: state.request }, "first");
     case "refreshed":
       return begin(state, state.certificates.length ? "refresh" : "first");
     case "continued":
@@ -85,8 +76,8 @@ export function nextState(state: ListState, event: ListEvent): ListState {
     case "searching":
       return { ...state, request: state.request + 1, waiting: "searching" };
     case "user_changed": {
-      const { activity, request, reads } = state;
-      return start({ ...INITIAL_STATE, request, reads }, activity === "idle" ? "idle" : "first");
+      const { activity, request } = state;
+      return start({ ...INITIAL_STATE, request }, activity === "idle" ? "idle" : "first");
     }
     case "waited":
       return event.request === state.request && state.activity !== "idle" ? { ...state, waiting: "late" } : state;
@@ -98,8 +89,8 @@ export function nextState(state: ListState, event: ListEvent): ListState {
 }
 
 /** Whether nothing was found, and there is nothing more to load. */
-export function isEmpty(list: ListState): boolean {
-  return isComplete(list) && !list.certificates.length;
+export function isEmpty({ activity, certificates, more, problem, updatedAt }: ListState): boolean {
+  return activity === "idle" && !certificates.length && !more && !problem && updatedAt > 0;
 }
 
 /** Whether the customer can load more of the list now. */
@@ -109,26 +100,12 @@ export function canLoadMore({ more, activity, problem }: ListState): boolean {
 
 /** Return a certificate of the list; undefined if it is not in the list. */
 export function certificateOf({ certificates }: ListState, id: string): Certificate | undefined {
-  return withId(certificates, id);
-}
-
-/** Return a certificate of the list or, until the list is complete, of the former one. */
-export function shownCertificate({ certificates, former }: ListState, id: string): Certificate | undefined {
-  return withId(certificates, id) || withId(former, id);
-}
-
-/** Whether the list that was begun last has been read to its end. */
-export function isComplete({ activity, more, problem, updatedAt }: ListState): boolean {
-  return activity === "idle" && !more && !problem && updatedAt > 0;
-}
-
-function withId(certificates: Certificate[], id: string): Certificate | undefined {
   return certificates.filter(({ certificate_id }) => certificate_id === id)[0];
 }
 
 /** Begin a list from its first part. */
 function begin(state: ListState, activity: Activity): ListState {
-  return start({ ...state, more: false, found: 0, reads: state.reads + 1 }, activity);
+  return start({ ...state, more: false, found: 0 }, activity);
 }
 
 function start(state: ListState, activity: Activity): ListState {
@@ -143,21 +120,15 @@ function resumed({ certificates, found }: ListState): Activity {
 function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>, now: number): ListState {
   const { certificates, unusable, more, notice = "", redeeming = true } = outcome;
   const found = certificates.length;
-  const isFirst = state.shownRead !== state.reads;
-  // The first part of an update replaces the former list, which may be a part of one itself.
-  const former = isFirst
-    ? state.certificates.concat(state.former.filter((each) => !certificateOf(state, each.certificate_id)))
-    : state.former;
   const listed: ListState = {
     ...state,
     certificates,
     unusable,
     more,
-    former: more ? former : [],
     notice,
     redeeming,
-    shownRead: state.reads,
-    updatedAt: isFirst ? now : state.updatedAt,
+    // Of the first part that has certificates: a later one does not make it newer.
+    updatedAt: state.found ? state.updatedAt : now,
     isStale: false,
     activity: "idle",
     waiting: "",
@@ -184,7 +155,6 @@ function withProblem(state: ListState, problem: Problem, now: number): ListState
     ? {
         ...failed,
         certificates: [],
-        former: [],
         unusable: {},
         more: false,
         found: 0,

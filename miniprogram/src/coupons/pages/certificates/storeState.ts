@@ -108,11 +108,6 @@ export function storeTasks(before: StoreState, after: StoreState): StoreTask[] {
   return tasks;
 }
 
-/** Return the current store of the merchant as one text. */
-export function storeKeyOf({ accountId, poiId }: StoreState): string {
-  return `${accountId}/${poiId}`;
-}
-
 /** Whether there is more than one store. */
 export function canChoose({ stores }: StoreState): boolean {
   return stores.length > 1;

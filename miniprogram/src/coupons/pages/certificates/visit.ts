@@ -10,23 +10,8 @@ import { config } from "../../config";
 import * as device from "./device";
 import { LATE_SECONDS, NO_CONSENT, waitLeft } from "./messages";
 import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
-import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeKeyOf, storeTasks } from "./storeState";
-import { storeHeader } from "./stores";
-import {
-  type End,
-  endOf,
-  isRunning,
-  MAX_RUN_SECONDS,
-  newSubmission,
-  READ_AFTER_SECONDS,
-  restored,
-  SHOW_SECONDS,
-  type Submission,
-  type Submissions,
-  secondsLeft,
-  withList,
-} from "./submission";
-import { FRESH_SECONDS } from "./verdict";
+import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
+import { canSelect } from "./view";
 
 // Every platform has it; Douyin's types do not.
 declare function clearTimeout(timer: number): void;
@@ -35,8 +20,6 @@ declare function clearTimeout(timer: number): void;
 interface ShownPage {
   /** Show the present state. */
   render(): void;
-  /** It has a clock, and is rendered each second; other pages each minute. */
-  hasClock?: boolean;
   setData(data: { textSize: number }): void;
 }
 
@@ -44,11 +27,7 @@ export const LIST_PAGE = `${config.basePath}/pages/certificates/certificates`;
 export const COUNTER_PAGE = `${config.basePath}/pages/certificate/certificate`;
 export const STORES_PAGE = `${config.basePath}/pages/stores/stores`;
 
-/** For the developer of a hook with another result. */
-const HOOK_RULE = "onSelect must resolve to true (submitted) or false (not submitted), not to nothing or a response";
 const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a promise of it; not nothing";
-/** 券详情 reads the list again by itself for ten minutes, at most. */
-const MAX_READS = 10;
 
 const appId = device.appId() || config.appId || "";
 const client = createClient({ tt: device.host, baseUrl: config.api, appId });
@@ -60,18 +39,12 @@ export const visit = {
   stores: INITIAL_STORE_STATE,
   list: INITIAL_STATE,
   pager: undefined as Pager | undefined,
-  submissions: [] as Submissions,
-  /** The submissions that are stored for the present user could be read: without them, nothing can be submitted. */
-  isRestored: false,
-  /** Until then: the storage has submissions, or cannot be read. */
-  hasStored: false,
-  /** Number of submissions since the program was started. */
-  lastKey: 0,
-  /** How often the list was read again without a tap, and when last, in epoch seconds. */
-  reads: 0,
-  readAt: 0,
-  /** Number of changes of the user. */
-  user: 0,
+  /** The stored session of the user whose list is shown. */
+  session: "",
+  /** The certificates that the hook was called for; not those for which nothing was submitted. */
+  tapped: [] as readonly string[],
+  /** The hook has not ended: no other call starts. */
+  isSelecting: false,
   /** What `beforeLogin` has said since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as ShownPage | undefined,
@@ -85,7 +58,6 @@ export const visit = {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     const accountId = query.account_id || config.account_id;
     const lastPoiId = device.readLastStore(accountId);
-    this.hasStored = device.readSubmissions()?.length !== 0;
     this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId, now: device.epochSeconds() });
   },
 
@@ -95,24 +67,30 @@ export const visit = {
   },
 
   show(page: ShownPage) {
-    this.shown = page;
     if (!this.isEntered()) {
       // The list begins the visit; if it cannot be opened, this page does.
+      this.shown = page;
       this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
     }
-    // The page that was hidden last is shown again: it was covered by Douyin or another program, not by another page.
+    const isOther = this.list.updatedAt > 0 && !this.isSameUser();
+    if (isOther) {
+      this.forgetUser();
+    }
+    // The page that was left last is shown again: Douyin, another program or a page of this one was over it. Meanwhile, the
+    // customer may have used a certificate.
     const isBack = page === this.hidden;
     this.hidden = undefined;
-    this.reads = 0;
+    this.shown = page;
     // The customer may have changed it since the program was started.
     page.setData({ textSize: device.initialTextSize() });
-    this.render();
     if (isBack) {
       this.loadStores();
-      // Meanwhile, the customer may have redeemed a certificate, or another user logged in.
+    }
+    if (isBack || isOther) {
       this.refresh();
     }
+    this.render();
   },
 
   hide(page: ShownPage) {
@@ -146,9 +124,10 @@ export const visit = {
   /** Leave the page that is shown, once: a second tap does nothing. */
   leave(page: ShownPage, stay: () => void, navigate: (fail: () => void) => void) {
     if (this.shown === page) {
-      this.shown = undefined;
+      this.hide(page);
       navigate(() => {
         stay();
+        this.hidden = undefined;
         this.show(page);
       });
     }
@@ -162,20 +141,10 @@ export const visit = {
     if (this.shown) {
       const now = device.epochSeconds();
       const isWaiting = [this.list, this.stores].some(({ problem, problemAt }) => waitLeft(problem, problemAt, now));
-      const seconds = this.shown.hasClock || isWaiting ? 1 : 60;
-      this.timer = setTimeout(() => this.tick(), (seconds - (now % seconds)) * 1000);
+      const seconds = isWaiting ? 1 : 60;
+      // Not earlier: the texts would be those of the minute before.
+      this.timer = setTimeout(() => this.render(), Math.ceil((seconds - (now % seconds)) * 1000));
     }
-  },
-
-  tick() {
-    if (!this.isRestored && this.list.updatedAt) {
-      // The storage has failed when the list arrived.
-      this.restore();
-    }
-    if (this.shown?.hasClock) {
-      this.keepFresh();
-    }
-    this.render();
   },
 
   // Stores
@@ -240,24 +209,6 @@ export const visit = {
     }
   },
 
-  /** Read the list again if it is too old for a verdict. */
-  keepFresh() {
-    const now = device.epochSeconds();
-    // A clock that was changed makes a list old, too.
-    const isDue = [this.list.updatedAt, this.readAt].every((moment) => Math.abs(now - moment) >= FRESH_SECONDS);
-    if (isDue && this.reads < MAX_READS && this.canRead()) {
-      this.reads += 1;
-      this.readAt = now;
-      this.refresh();
-    }
-  },
-
-  /** Whether the list can be read without a tap: no request is running, and none is refused for now. */
-  canRead(): boolean {
-    const { activity, problem, problemAt } = this.list;
-    return activity === "idle" && !waitLeft(problem, problemAt, device.epochSeconds());
-  },
-
   /** Load the next part of the list, or the part that has failed. */
   loadMore() {
     this.load({ kind: "continued" });
@@ -313,19 +264,28 @@ export const visit = {
 
   /** The client goes on searching, or has found out that another user has logged in. */
   onProgress(progress: Progress) {
-    this.update({ kind: progress });
     if (progress === "user_changed") {
-      // The storage may have failed instead: keep all submissions.
-      this.user += 1;
-      this.isRestored = false;
-      this.hasStored = device.readSubmissions()?.length !== 0;
-      this.updateStores({ kind: progress, lastPoiId: device.readLastStore(this.stores.accountId) });
+      this.forgetUser();
+    } else {
+      this.update({ kind: progress });
     }
     if (this.list.activity === "idle") {
       this.refresh();
     } else {
       this.reportLate();
     }
+  },
+
+  /** Whether the list is that of the present user, as far as the storage can tell. */
+  isSameUser(): boolean {
+    const session = device.readSession();
+    return !!session && session === this.session;
+  },
+
+  /** Clear what another user must not see. */
+  forgetUser() {
+    this.update({ kind: "user_changed" });
+    this.updateStores({ kind: "user_changed", lastPoiId: device.readLastStore(this.stores.accountId) });
   },
 
   /** Say so if the present request takes long. */
@@ -352,142 +312,39 @@ export const visit = {
   update(event: ListEvent) {
     const before = this.list;
     this.list = nextState(before, event);
+    if (event.kind === "responded") {
+      // The client has compared the user with that of the list.
+      this.session = device.readSession();
+    }
     if (this.list !== before) {
-      const isListed = event.kind === "responded" && event.outcome.kind === "list";
-      if (isListed && !this.isRestored) {
-        this.restore();
-      }
-      const store = storeKeyOf(this.stores);
-      this.submissions = this.submissions.map((submission) => withList(submission, this.list, store, this.user));
-      if (isListed) {
-        this.save();
-      }
       this.render();
     }
   },
-
-  // Redemption
 
   /** Call the program's hook for a certificate. */
   select(id: string) {
     const { onSelect } = config;
     const certificate = certificateOf(this.list, id);
-    if (!certificate || !onSelect || !this.isRestored || this.submissions.some(isRunning)) {
+    if (!onSelect || !certificate || !canSelect(this, config, id, device.epochSeconds())) {
+      // The list has grown old since the page was rendered.
+      this.render();
       return;
     }
-    this.lastKey += 1;
-    const { lastKey: key } = this;
-    const { store: storeName } = storeHeader(this.stores.poiId, this.stores.stores);
-    const tap = { store: storeKeyOf(this.stores), storeName, at: device.epochSeconds() };
-    const submission = newSubmission(key, this.user, certificate, tap);
-    this.submissions = this.submissions.concat(submission);
-    this.forgetAfter(SHOW_SECONDS, key);
-    this.save();
+    this.isSelecting = true;
+    this.tapped = this.tapped.concat(id);
     this.render();
-    device.later(MAX_RUN_SECONDS, () => {
-      if (this.submissions.some((each) => each.key === key && isRunning(each))) {
-        device.warn("onSelect has run for a minute");
-        this.endSubmission(key, "unknown");
-      }
-    });
-    // A copy, because the hook may change it. In a promise, so that a hook that throws does not block the button.
+    // A copy, because the hook may change it. In a promise, so that a hook that throws has failed.
     const copy = JSON.parse(JSON.stringify(certificate)) as typeof certificate;
     new Promise((resolve) => resolve(onSelect(copy, this.store())))
-      .then(
-        (result) => {
-          const end = endOf(result);
-          if (end === "unknown") {
-            device.warn(HOOK_RULE);
-          }
-          return end;
-        },
-        (error): End => {
-          device.logError("onSelect", error);
-          return "unknown";
-        },
-      )
-      .then((end) => this.endSubmission(key, end));
-  },
-
-  /** End a submission. `unknown` after a minute: its result can still come. */
-  endSubmission(key: number, end: End) {
-    if (end === "cancelled") {
-      this.forget(key);
-      this.refresh();
-    } else {
-      const unread = { endedIn: this.list.reads, waitedIn: Infinity, seen: undefined };
-      this.change(key, (submission) => ({ ...submission, state: end, ...unread }));
-      this.readLater(key);
-    }
-    if (this.shown) {
-      // Behind another program, another user may have logged in.
-      this.save();
-    }
-    this.render();
-  },
-
-  /** Read the list again for a submission. */
-  readLater(key: number) {
-    READ_AFTER_SECONDS.forEach((seconds, index, all) => {
-      device.later(seconds, () => {
-        if (index === all.length - 1) {
-          this.change(key, (submission) => ({ ...submission, waitedIn: this.list.reads }));
+      .catch((error) => device.logError("onSelect", error))
+      .then((result) => {
+        this.isSelecting = false;
+        if (result === false) {
+          this.tapped = this.tapped.filter((tapped) => tapped !== id);
         }
-        this.readAgain();
+        this.render();
+        this.refresh();
       });
-    });
-  },
-
-  /** A timer, because the phone's clock may be corrected meanwhile. */
-  forgetAfter(seconds: number, key: number) {
-    device.later(seconds, () => {
-      this.forget(key);
-      this.render();
-    });
-  },
-
-  /** Read the list again without a tap, unless a list is being read. */
-  readAgain() {
-    if (this.shown && this.stores.poiId && this.canRead()) {
-      this.refresh();
-    } else {
-      this.render();
-    }
-  },
-
-  change(key: number, next: (submission: Submission) => Submission) {
-    this.submissions = this.submissions.map((submission) => (submission.key === key ? next(submission) : submission));
-  },
-
-  forget(key: number) {
-    this.submissions = this.submissions.filter((submission) => submission.key !== key);
-  },
-
-  /** Read the submissions that were stored before a restart of the program or a change of the user. */
-  restore() {
-    const stored = device.readSubmissions();
-    const now = device.epochSeconds();
-    this.isRestored = !!stored;
-    const former: Submission[] = [];
-    for (const tap of stored || []) {
-      const [known] = this.submissions.filter(({ id, at }) => id === tap.id && at === tap.at);
-      if (known) {
-        this.change(known.key, (submission) => ({ ...submission, user: this.user }));
-      } else {
-        this.lastKey += 1;
-        former.push(restored(this.lastKey, this.user, tap));
-        this.forgetAfter(secondsLeft(tap, now), this.lastKey);
-        this.readLater(this.lastKey);
-      }
-    }
-    this.submissions = former.concat(this.submissions);
-  },
-
-  /** Store all submissions of the user: at each change and with each list, so that a storage that has failed has them later. */
-  save() {
-    if (this.isRestored) {
-      device.saveSubmissions(this.submissions.filter(({ user }) => user === this.user));
-    }
   },
 
   /** The ids of the current store, for requests and for the hook. */

@@ -2,7 +2,7 @@
 
 import { config } from "../../config";
 import * as device from "../certificates/device";
-import { storesView, withHelp } from "../certificates/view";
+import { storesView } from "../certificates/view";
 import { LIST_PAGE, visit } from "../certificates/visit";
 
 interface TapEvent {
@@ -45,7 +45,7 @@ Page({
       this.leave();
       return;
     }
-    const view = storesView(visit.stores, withHelp(visit, config), this.data.search, device.epochSeconds());
+    const view = storesView(visit.stores, config, this.data.search, device.epochSeconds());
     this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
   },
 

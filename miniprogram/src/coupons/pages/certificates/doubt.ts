@@ -1,0 +1,53 @@
+/**
+ * What makes it doubtful that a certificate can be used now. Pure functions.
+ *
+ * It is a line for the customer, and never a refusal: the phone's clock may be wrong, and the platform says that the
+ * certificate can be used.
+ */
+
+import type { Certificate } from "../../client/client";
+import { clockText, dateText, daysBetween, timeText } from "./dates";
+import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
+import type { ListState } from "./state";
+
+const SCAN = "以扫码结果为准";
+const MAX_AGE_SECONDS = 300;
+
+/** Return the first doubt that applies at `now` (epoch seconds), its fact first; empty without one. */
+export function doubtOf({ expire_time, start_time = 0, lock, times, off_peak }: Certificate, now: number): string {
+  if (expire_time !== undefined && expire_time <= now) {
+    return `${dayText(expire_time, now)} 已到期，请照样让店员扫，${SCAN}`;
+  }
+  if (start_time > now) {
+    return `${dayText(start_time, now)} 起可用，${SCAN}`;
+  }
+  const offPeak = off_peak ? offPeakText(off_peak, now) : "";
+  const fact = lock ? "可能已锁定" : times?.usable === 0 ? "剩余 0 次" : offPeak;
+  return fact && `${fact}，${SCAN}`;
+}
+
+/** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */
+export function ageText({ updatedAt, isStale }: ListState, now: number): string {
+  // One from the future is old, too: the phone's clock was changed.
+  const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
+  return isFresh || !updatedAt ? "" : `本页为 ${clockText(updatedAt, now)} 的数据，${SCAN}`;
+}
+
+/** Douyin documents neither the numbers of weekdays nor the unit of dates. */
+function offPeakText(offPeak: OffPeak, now: number): string {
+  const { weekdays = [], start_time, end_time } = offPeak;
+  const isWithin = isWithinHours(offPeak, now);
+  if (isWithin === false) {
+    const start = nextStartToday(offPeak, now);
+    return start ? `今天 ${timeText(start)} 起可用` : "今天的可用时段已过";
+  }
+  if (weekdays.length || start_time !== undefined || end_time !== undefined) {
+    return "可用日期见抖音订单";
+  }
+  return isWithin ? "" : "可用时段见抖音订单";
+}
+
+/** Format a start or an end: 今天 with the time of day, or the date. */
+function dayText(seconds: number, now: number): string {
+  return daysBetween(now, seconds) === 0 ? `今天 ${timeText(seconds)}` : dateText(seconds);
+}
