@@ -62,14 +62,6 @@ def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings
     client.create_deployment(restApiId=api_id, stageName=API_STAGE)
 
 
-def remove_access_log(client: APIGatewayClient, api_id: str) -> None:
-    """Let the API write no access log, as that of 0.13.0 did: the stack deletes its log group. Remove it with 0.15."""
-    stage = none_if_not_found(client.get_stage, restApiId=api_id, stageName=API_STAGE) or {}
-    if stage.get("accessLogSettings"):
-        patch: Any = [{"op": "remove", "path": "/accessLogSettings"}]
-        client.update_stage(restApiId=api_id, stageName=API_STAGE, patchOperations=patch)
-
-
 def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> None:
     """Set the throttling limit of each route, and remove all other settings of methods that there are.
 

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, check_target, open_account
-from infra.api_gateway import configure_api, remove_access_log, unmap_domain
+from infra.api_gateway import configure_api, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
@@ -55,11 +55,7 @@ def deploy(
     """
     with tempfile.TemporaryDirectory() as folder:
         snapshot = Path(folder)
-        settings, archive, api_id, change_set = _prepare(
-            account, project, snapshot, stage, report, build_bundle=build_bundle
-        )
-        if api_id is not None:
-            remove_access_log(account.client("apigateway"), api_id)
+        settings, archive, change_set = _prepare(account, project, snapshot, stage, report, build_bundle=build_bundle)
         _unmap_former_domain(account, stage, settings)
         outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
         is_first = not find_functions(account, stage)
@@ -132,11 +128,10 @@ def _prepare(
     report: Callable[[str], None],
     *,
     build_bundle: BuildBundle,
-) -> tuple[StageSettings, Path, str | None, cloudformation.ChangeSet]:
+) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
-    Sources and bundle are in `snapshot`. Returns settings, bundle, the id of the API if there is one,
-    and the change set of the stack.
+    Sources and bundle are in `snapshot`. Returns settings, bundle, and the change set of the stack.
     """
     settings = check_target(account, project, stage, report)
     cloudformation.check_vital(account.client, stage)
@@ -148,13 +143,12 @@ def _prepare(
     archive = build_bundle(snapshot, settings.architecture, project)
     report(f"bundle: {bundle.read_build(archive)}")
     check_bundle(archive, settings.architecture, chalice_config.render_environment(stage, settings))
-    api_id = find_rest_api(account.client("apigateway"), stage)
-    report(f"API: {api_id or 'new'}")
+    report(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     report(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
     for change in change_set.changes:
         report(f"  {change}")
-    return settings, archive, api_id, change_set
+    return settings, archive, change_set
 
 
 def _take_snapshot(project: Path, to: Path) -> None:

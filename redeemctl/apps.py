@@ -24,18 +24,14 @@ def app() -> None:
 @app.command("add")
 @click.argument("app_ids", type=ID, nargs=-1, required=True, metavar="APP_ID...")
 @click.option("--provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret.")
-@click.option(
-    "--tokens",
-    "maker",
-    type=click.Choice([OWN, EXTERNAL]),
-    help=f"Who makes the access tokens. By default as before; of a new app: {OWN}.",
-)
+@click.option("--tokens", "maker", type=click.Choice([OWN, EXTERNAL]), help="Who makes the access tokens.")
 @pass_options
 def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool, maker: str | None) -> None:
     """Add an app, or replace its secret. With --provider, add one or more apps.
 
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
-    app of a stage also creates the first session key.
+    app of a stage also creates the first session key. Without --tokens, the maker of the tokens stays; it is this
+    service for a new app.
     """
     if len(app_ids) > 1 and not provider:
         raise InvalidInputError("APP_ID: more than one only with --provider")

@@ -15,15 +15,9 @@ CHECK_NETWORK = "check the network, the region and AWS_ENDPOINT_URL of this mach
 CHECK_CREDENTIALS = "log in to AWS again, or set AWS_PROFILE to a profile of ~/.aws/config"
 
 _DENIED = re.compile("AccessDenied|Authorization|Unauthorized")
-_INVALID_CREDENTIALS = re.compile("Token|AccessKey|Signature|RequestExpired|UnrecognizedClient")
-"""Parts of AWS's codes for a denied call, and for credentials that have expired or are none."""
+_CREDENTIALS = re.compile("Credential|Token|AccessKey|Signature|RequestExpired|UnrecognizedClient|SSO")
+"""Parts of AWS's codes for a denied call; of its codes and botocore's classes for missing or expired credentials."""
 
-_NO_CREDENTIALS = (
-    exceptions.CredentialRetrievalError,
-    exceptions.NoCredentialsError,
-    exceptions.PartialCredentialsError,
-    exceptions.TokenRetrievalError,
-)
 _MISSING = frozenset({"ResourceNotFoundException", "NotFound", "InvalidRequestException"})
 """AWS's codes for a missing table, secret or function; a missing topic; a secret that is scheduled for deletion."""
 
@@ -37,16 +31,14 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     """Return why AWS cannot be used, and what to do."""
     if isinstance(error, StageError):
         return str(error), "use the credentials and region of this stage"
-    if isinstance(error, _NO_CREDENTIALS):
-        return f"no AWS credentials ({type(error).__name__})", CHECK_CREDENTIALS
     code, operation = _code_and_operation(error)
+    if _CREDENTIALS.search(code or type(error).__name__):
+        return f"AWS credentials are missing or no longer valid ({code or type(error).__name__})", CHECK_CREDENTIALS
     if not code:
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
     if _DENIED.search(code):
         policy = f"attach policy {stack_name(stage)}-operator to your role (docs/run.md, Who may do what)"
         return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"
-    if _INVALID_CREDENTIALS.search(code):
-        return f"AWS refuses the credentials ({code})", CHECK_CREDENTIALS
     advice = "run it again later; if it stays, this region may not have it"
     if code in _MISSING:
         advice = f"is stage {stage} deployed here? make deploy STAGE={stage}"

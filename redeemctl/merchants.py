@@ -31,12 +31,7 @@ def merchant() -> None:
 @click.option("--name", help="The display name.")
 @click.option("--life-account-id", help="The root account, sent as header Rpc-Transit-Life-Account.")
 @click.option("--notice", help="A sentence that the pages show above list and coupon.")
-@click.option(
-    "--redeeming",
-    type=click.Choice(["on", "off", ""]),
-    metavar="on|off",
-    help="Whether the pages offer to redeem. Default: on.",
-)
+@click.option("--redeeming", type=click.Choice(["on", "off", ""]), help="Whether the pages offer to redeem.")
 @click.option("--store", "stores", multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
 @pass_options
 def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[str, ...], **values: Any) -> None:

@@ -95,4 +95,5 @@ def _translate_errors(stage: str) -> Iterator[None]:
     except AWS_ERRORS as error:
         raise CommandError(": ".join(explain(error, stage))) from None
     except RedemptionError as error:
-        raise CommandError(f"{type(error).__name__}: {error}") from None
+        wait = f"; try again in {error.retry_after:.0f} s" if error.retry_after else ""
+        raise CommandError(f"{type(error).__name__}: {error}{wait}") from None

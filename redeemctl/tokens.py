@@ -1,14 +1,12 @@
 """`redeemctl token`: access tokens, one per app."""
 
-import math
 import time
 from typing import Any
 
 import click
 
 from chalicelib.aws import ConditionFailedError
-from chalicelib.errors import TokenUnavailableError
-from redeemctl.errors import CommandError, ConflictError
+from redeemctl.errors import ConflictError
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
 from redeemctl.secret import fingerprint, get_app_secret, read_secret_version
@@ -48,9 +46,6 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
                 tokens.renew(app_id, row, stage.new_context())
             except ConditionFailedError:
                 raise ConflictError(f"another instance renews the token of {app_id}: redeemctl token show") from None
-            except TokenUnavailableError as error:
-                wait = f"; try again in {math.ceil(error.retry_after)} s" if error.retry_after else ""
-                raise CommandError(f"{error}{wait}") from None
 
         options.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 

@@ -16,7 +16,7 @@ ErrorTable = dict[int, ErrorType]
 class CodeRow(NamedTuple):
     """A row of the document's table: code, description, advice (排查建议); and the exception that the code becomes.
 
-    The description is there to compare the row with the document. `redeemctl doctor` quotes the advice.
+    `redeemctl doctor` quotes description and advice.
     """
 
     code: int

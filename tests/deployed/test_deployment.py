@@ -102,7 +102,7 @@ rate = 7
 burst = 9
 {DOMAIN_SETTINGS}"""
     client, [api_id] = cloud.client("apigateway"), cloud.api_ids()
-    # As 0.13.0 could leave it.
+    # As 0.14.0 could leave it.
     former = [("/~1v1~1sessions/POST/throttling/rateLimit", "100"), ("/~1v1~1stores/GET/metrics/enabled", "true")]
     patch: Any = [{"op": "replace", "path": path, "value": value} for path, value in former]
     client.update_stage(restApiId=api_id, stageName="api", patchOperations=patch)

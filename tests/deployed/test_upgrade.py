@@ -1,4 +1,4 @@
-"""An upgrade of a stage from the released version 0.13.0 to this one, back, and up again. For `make nightly`.
+"""An upgrade of a stage from the released version 0.14.0 to this one, back, and up again. For `make nightly`.
 
 The released version comes from the repository's history, and is deployed and operated with its own tools. The figures
 are printed.
@@ -195,7 +195,7 @@ def read_merchants(operator: Operator) -> list[MerchantRow]:
 
 
 def read_stack(operator: Operator) -> dict[str, Any]:
-    """Return resources, alarms, policies, log groups and access log of the stage, as AWS has them."""
+    """Return resources, alarms, policies and log groups of the stage, as AWS has them."""
     client = operator.account.client
     iam, apis = client("iam"), client("apigateway")
     resources = client("cloudformation").describe_stack_resources(StackName=TABLE)["StackResources"]
@@ -208,7 +208,6 @@ def read_stack(operator: Operator) -> dict[str, Any]:
             for group in client("logs").describe_log_groups()["logGroups"]
             if not group["logGroupName"].startswith("/aws/lambda/")
         },
-        "access log": apis.get_stage(restApiId=api["id"], stageName="api").get("accessLogSettings") or {},
     }
     for policy in iam.list_policies(Scope="Local")["Policies"]:
         version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
@@ -231,7 +230,6 @@ def expected_stack() -> dict[str, Any]:
         "resources": {*resources},
         "alarms": {found["AlarmName"] for found in properties("AWS::CloudWatch::Alarm")},
         "other logs": set(),
-        "access log": {},
         **{found["ManagedPolicyName"]: found["PolicyDocument"] for found in properties("AWS::IAM::ManagedPolicy")},
     }
 

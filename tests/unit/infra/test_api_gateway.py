@@ -1,4 +1,4 @@
-"""API Gateway settings: error responses, and the access log of former versions."""
+"""API Gateway settings: error responses, limits, and the domain."""
 
 import json
 from typing import Any
@@ -11,7 +11,6 @@ from infra.api_gateway import (
     _INVALID_BODY,
     _put_gateway_response,
     map_domain,
-    remove_access_log,
     set_throttling,
 )
 from infra.stage_settings import Limits
@@ -57,16 +56,6 @@ def test_a_response_that_keeps_its_status_claims_no_other() -> None:
     put = client.put_gateway_response.call_args.kwargs
     assert "statusCode" not in put
     assert not {"status", "errors"} & json.loads(put["responseTemplates"]["application/json"]).keys()
-
-
-@pytest.mark.parametrize(("log", "removed"), [({"destinationArn": "x"}, 1), (None, 0)])
-def test_the_access_log_of_a_former_version_is_removed(log: Any, removed: int) -> None:
-    client = Mock()
-    client.get_stage.return_value = {"accessLogSettings": log} if log else {}
-    remove_access_log(client, "abc")
-    operations = [{"op": "remove", "path": "/accessLogSettings"}]
-    expected = [call(restApiId="abc", stageName="api", patchOperations=operations)] * removed
-    assert client.update_stage.call_args_list == expected
 
 
 def mapping(api_id: str, path: str = "(none)", stage: str = "api") -> dict[str, str]:

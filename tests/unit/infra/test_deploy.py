@@ -29,7 +29,10 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with pytest.raises(SystemExit, match="Unable to locate credentials: set AWS_PROFILE"), deploy.exit_on_error():
         raise NoCredentialsError
-    with pytest.raises(CommandError, match=r"no AWS credentials .*set AWS_PROFILE"), open_stage("dev", bundle.ROOT):
+    with (
+        pytest.raises(CommandError, match=r"AWS credentials are missing .*set AWS_PROFILE"),
+        open_stage("dev", bundle.ROOT),
+    ):
         raise NoCredentialsError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import requests
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
 
 from chalicelib import errors
 from chalicelib.api.problems import problem_for_error
@@ -221,7 +221,6 @@ def test_every_code_of_the_platform_has_a_row_and_advice() -> None:
         (TokenRow("t", int(NOW) - 60), False, FAILED, "has expired"),
         (TokenRow(), True, FAILED, "is missing or malformed"),
         (TokenRow("t", int(NOW) + 86_400), True, OK, "valid"),
-        (TokenRow("t", int(NOW) + 86_401), True, FAILED, "expires in more than a day"),
         (
             TokenRow.from_item({"access_token": {"S": "t"}, "expires_at": {"N": f"{int(NOW) + 60}000"}}),
             True,
@@ -263,9 +262,10 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
         ("merchant", aws_error("AccessDeniedException"), "no permission for DescribeTable",
          "policy douyin-redemption-dev-operator to your role (docs/run.md, Who may do what); if it is"),
         ("token", errors.StorageUnavailableError("AccessDeniedException"), "no permission for GetItem", ""),
-        ("merchant", aws_error("ExpiredToken"), "AWS refuses the credentials (ExpiredToken)", "AWS_PROFILE"),
+        ("merchant", aws_error("ExpiredToken"), "no longer valid (ExpiredToken)", "AWS_PROFILE"),
         ("merchant", aws_error("InternalServerError"), "AWS: An error occurred (InternalServerError)", "later"),
-        ("merchant", NoCredentialsError(), "no AWS credentials", "AWS_PROFILE"),
+        ("merchant", NoCredentialsError(), "AWS credentials are missing", "AWS_PROFILE"),
+        ("merchant", SSOTokenLoadError(profile_name="x", error_msg="x"), "AWS credentials are missing", "AWS_PROFILE"),
         ("merchant", EndpointConnectionError(endpoint_url="x"), "AWS cannot be reached", "AWS_ENDPOINT_URL"),
     ],
 )  # fmt: skip
