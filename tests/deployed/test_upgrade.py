@@ -197,9 +197,8 @@ def read_merchants(operator: Operator) -> list[MerchantRow]:
 def read_stack(operator: Operator) -> dict[str, Any]:
     """Return resources, alarms, policies and log groups of the stage, as AWS has them."""
     client = operator.account.client
-    iam, apis = client("iam"), client("apigateway")
+    iam = client("iam")
     resources = client("cloudformation").describe_stack_resources(StackName=TABLE)["StackResources"]
-    [api] = apis.get_rest_apis()["items"]
     found: dict[str, Any] = {
         "resources": {resource["LogicalResourceId"] for resource in resources},
         "alarms": {alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]},
