@@ -164,7 +164,7 @@ describe("the hook", () => {
     );
     await phone.openCoupon("8");
     phone.page.use();
-    assert.deepEqual([phone.door, calls.length], [["runs"], 1]);
+    assert.deepEqual([phone.door, calls.length], [[], 1]);
     phone.page.onPullDownRefresh();
     await phone.wait(3600);
     assert.equal(phone.page.data.detail?.id, "8");

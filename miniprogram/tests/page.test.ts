@@ -118,7 +118,7 @@ describe("a card", () => {
 });
 
 describe("a doubt", () => {
-  const SCAN = "，以扫码结果为准";
+  const SCAN = "，请照样让店员扫，以扫码结果为准";
   const HOURS = { hours: [["14:00", "17:00"]] };
   /** 2026-12-03 16:07 in China. */
   const AT = Date.UTC(2026, 11, 3, 8, 7) / 1000;
@@ -127,8 +127,8 @@ describe("a doubt", () => {
   test("is a fact, and never refuses", () => {
     const rows: [Partial<Certificate>, string][] = [
       [{ start_time: AT, expire_time: AT + 1 }, ""],
-      [{ expire_time: AT }, `今天 16:07 已到期，请照样让店员扫${SCAN}`],
-      [{ expire_time: AT - DAY }, `2026.12.02 已到期，请照样让店员扫${SCAN}`],
+      [{ expire_time: AT }, `今天 16:07 已到期${SCAN}`],
+      [{ expire_time: AT - DAY }, `2026.12.02 已到期${SCAN}`],
       [{ start_time: AT + 58 * 60 }, `今天 17:05 起可用${SCAN}`],
       [{ start_time: AT + DAY }, `2026.12.04 起可用${SCAN}`],
       [{ lock: {} }, `可能已锁定${SCAN}`],
@@ -152,7 +152,7 @@ describe("a doubt", () => {
     const doubts = Object.keys(fields).map((_, index, names) =>
       doubt({ ...Object.fromEntries(Object.entries(fields).slice(index)), off_peak }).slice(0, names.length + 3),
     );
-    assert.deepEqual(doubts, ["1970.01", "2026.12", "可能已锁定，以", "剩余 0 次，"]);
+    assert.deepEqual(doubts, ["1970.01", "2026.12", "可能已锁定，请", "剩余 0 次，"]);
     assert.equal(doubt({ off_peak }), `今天 17:00 起可用${SCAN}`);
   });
 

@@ -85,8 +85,8 @@ describe("the list", () => {
       all.cards.map(({ id, opened, doubt }) => [id, opened, doubt]),
       [
         ["1", true, ""],
-        ["3", false, "可能已锁定，以扫码结果为准"],
-        ["4", false, "今天 23:31 起可用，以扫码结果为准"],
+        ["3", false, "可能已锁定，请照样让店员扫，以扫码结果为准"],
+        ["4", false, "今天 23:31 起可用，请照样让店员扫，以扫码结果为准"],
         ["5", false, "今天 23:30 已到期，请照样让店员扫，以扫码结果为准"],
       ],
     );
@@ -207,7 +207,7 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "本页不能验券", "打开我的订单", "打开抖音「我的订单」", "打开这张券的订单"].concat(
+    const order = ["请出示抖音订单", "打开我的订单", "打开抖音「我的订单」", "打开这张券的订单"].concat(
       [
         "请店员扫订单里的二维码",
         "没有二维码：报订单里的完整券码",
@@ -220,6 +220,10 @@ describe("券详情", () => {
       order.slice().sort((a, b) => usual.indexOf(a) - usual.indexOf(b)),
     );
     assert.ok(order.every((text) => usual.includes(text)));
+    assert.deepEqual(
+      [usual, await html(LISTED)].map((text) => text.includes("本页不能验券")),
+      [false, true],
+    );
     const tapped = await html(LISTED, REDEEMS, { ...EMPTY, tapped: ["1"] });
     assert.deepEqual(
       ["不要再点、再扫", "请店员扫", "立即核销"].map((text) => tapped.includes(text)),

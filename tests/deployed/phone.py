@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,7 +128,7 @@ class Phone:
             if not self.button("立即核销").is_visible():
                 break
             self.button("立即核销").click()
-        expect(self.how).to_contain_text("已点过")
+        expect(self.how).to_contain_text(re.compile("已点过|请稍候"))
 
     def show_certificate(self, title: str) -> None:
         """Tap the card with this title."""

@@ -11,19 +11,20 @@ import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 import type { ListState } from "./state";
 
 const SCAN = "以扫码结果为准";
+const SCAN_ANYWAY = `请照样让店员扫，${SCAN}`;
 const MAX_AGE_SECONDS = 300;
 
 /** Return the first doubt that applies at `now` (epoch seconds), its fact first; empty without one. */
 export function doubtOf({ expire_time, start_time = 0, lock, times, off_peak }: Certificate, now: number): string {
   if (expire_time !== undefined && expire_time <= now) {
-    return `${dayText(expire_time, now)} 已到期，请照样让店员扫，${SCAN}`;
+    return `${dayText(expire_time, now)} 已到期，${SCAN_ANYWAY}`;
   }
   if (start_time > now) {
-    return `${dayText(start_time, now)} 起可用，${SCAN}`;
+    return `${dayText(start_time, now)} 起可用，${SCAN_ANYWAY}`;
   }
   const offPeak = off_peak ? offPeakText(off_peak, now) : "";
   const fact = lock ? "可能已锁定" : times?.usable === 0 ? "剩余 0 次" : offPeak;
-  return fact && `${fact}，${SCAN}`;
+  return fact && `${fact}，${SCAN_ANYWAY}`;
 }
 
 /** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */

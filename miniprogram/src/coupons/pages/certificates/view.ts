@@ -85,7 +85,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
-    isSelecting: visit.isSelecting,
+    isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
     help: helpOf(config),
     loading: !certificate && list.activity !== "idle",
