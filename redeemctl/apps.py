@@ -44,7 +44,9 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool,
         keys = seen.session_keys or [new_key()]
         apps = {**seen.apps, **added}
         external = [app_id for app_id in seen.external_tokens if maker is None or app_id not in added]
-        external += [app_id for app_id in added if maker == EXTERNAL]
+        # A service provider's app that gets a secret: its system goes on making the tokens.
+        kept = [app_id for app_id in added if added[app_id] and seen.apps.get(app_id) == "" and maker is None]
+        external += [app_id for app_id in (added if maker == EXTERNAL else kept) if app_id not in external]
         described = {a: (_describe(a, seen.apps, seen.external_tokens), _describe(a, apps, external)) for a in added}
         changes = [Change(f"app {a}", before, after) for a, (before, after) in described.items() if before != after]
         replaced = " ".join(a for a in added if seen.apps.get(a) is not None and seen.apps[a] != added[a])

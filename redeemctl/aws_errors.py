@@ -18,6 +18,7 @@ _DENIED = re.compile("AccessDenied|Authorization|Unauthorized")
 _CREDENTIALS = re.compile("Credential|Token|AccessKey|Signature|RequestExpired|UnrecognizedClient|SSO")
 """Parts of AWS's codes for a denied call; of its codes and botocore's classes for missing or expired credentials."""
 
+_NETWORK_ERRORS = (exceptions.ConnectionError, exceptions.HTTPClientError, ResponseParserError)
 _MISSING = frozenset({"ResourceNotFoundException", "NotFound", "InvalidRequestException"})
 """AWS's codes for a missing table, secret or function; a missing topic; a secret that is scheduled for deletion."""
 
@@ -34,8 +35,10 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     code, operation = _code_and_operation(error)
     if _CREDENTIALS.search(code or type(error).__name__):
         return f"AWS credentials are missing or no longer valid ({code or type(error).__name__})", CHECK_CREDENTIALS
-    if not code:
+    if isinstance(error, _NETWORK_ERRORS):
         return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
+    if not code:
+        return f"AWS cannot be used: {error}", CHECK_CREDENTIALS
     if _DENIED.search(code):
         policy = f"attach policy {stack_name(stage)}-operator to your role (docs/run.md, Who may do what)"
         return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"

@@ -113,8 +113,11 @@ def export_merchants(options: GlobalOptions, file: Path, table: str | None) -> N
         return
     if file.exists():
         options.confirm(f"{file} is replaced.")
-    # With a byte order mark, Excel reads Chinese text correctly.
-    file.write_text(text, encoding="utf-8-sig", newline="")
+    try:
+        # With a byte order mark, Excel reads Chinese text correctly.
+        file.write_text(text, encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise InvalidInputError(f"{file}: {error.strerror}") from None
 
 
 def read_file(path: Path) -> tuple[set[str], dict[str, Entry], list[str]]:

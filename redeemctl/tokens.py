@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from chalicelib.aws import ConditionFailedError
-from redeemctl.errors import ConflictError
+from redeemctl.errors import CommandError, ConflictError
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
 from redeemctl.secret import fingerprint, get_app_secret, read_secret_version
@@ -36,6 +36,8 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
     with options.open_stage() as stage:
         # Fails for an unknown app, before anything is shown.
         get_app_secret(stage, app_id)
+        if not read_secret_version(stage).has_own_tokens(app_id):
+            raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())
         changes = [Change(f"token of {app_id}", fingerprint(row.access_token), "a new token")]

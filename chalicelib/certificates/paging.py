@@ -63,13 +63,13 @@ def _read_page(selection: Selection, open_id: str, number: int, known: Cursor, c
     """Return page `number`. `known`: what was received before it.
 
     An empty page with a total of 0 contradicts certificates that were received: it is read again, and lost if it stays
-    so. If the platform has reported nothing but a total of 0 beside them, the page is the end of the list.
+    so. If the platform reported a total of 0 beside them, too, the page is the end of the list then.
     """
     body = page_body(selection, open_id, number)
     page = client.send(QUERY_USER_CERTIFICATES, body)
-    if known.received and known.total != 0 and page.is_void:
+    if known.received and page.is_void:
         page = client.send(QUERY_USER_CERTIFICATES, body)
-        if page.is_void:
+        if page.is_void and known.total != 0:
             raise UpstreamMalformedError("empty")
     return page
 

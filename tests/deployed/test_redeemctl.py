@@ -256,7 +256,7 @@ def test_apps_of_a_service_provider_are_added_at_once_and_their_tokens_are_not_r
     assert "only with --provider" in operator.fail(2, "app", "add", "tt1", "tt2", REDEEMCTL_APP_SECRET=OTHER_SECRET)
     assert "This replaces the secret of tt1." in operator.fail(5, "app", "add", "tt1", REDEEMCTL_APP_SECRET="x")
     assert f"the secret of {APP_ID}." in operator.fail(5, "app", "add", "--provider", "tt1", APP_ID)
-    assert "another system makes the tokens" in operator.fail(1, "--yes", "token", "renew", "tt1")
+    assert "another system makes the tokens" in operator.fail(1, "--dry-run", "token", "renew", "tt1")
     renewed_by = {token["app_id"]: token["renewed_by"] for token in operator.read_json("token", "show")}
     assert renewed_by == {APP_ID: "this service", **dict.fromkeys(names, "another system")}
     operator.succeed("--yes", "app", "remove", "tt2")
@@ -275,6 +275,7 @@ def test_apps_of_a_service_provider_are_added_at_once_and_their_tokens_are_not_r
         (("--yes", "store", "add", ACCOUNT_ID, "1", "x", "--latitude", "9"), 2, "stores.1: needs latitude"),
         (("store", "remove", ACCOUNT_ID), 2, "POI_ID"),
         (("token", "renew", "unknown"), 1, "app unknown not found"),
+        (("merchant", "export", "no-folder/x.csv"), 2, "no-folder/x.csv: No such file or directory"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_refused_and_named(
@@ -406,6 +407,9 @@ def test_the_maker_of_the_tokens_is_kept_when_the_secret_is_replaced(operator: O
     assert ", tokens by another system\t" in add("--tokens", "this-service")
     assert "external_tokens" not in operator.get_secret()
     assert "--provider" in operator.fail(2, "app", "add", "--provider", "--tokens", "this-service", "tt1")
+    operator.succeed("app", "add", "--provider", "tt1")
+    operator.succeed("--yes", "app", "add", "tt1", REDEEMCTL_APP_SECRET=OTHER_SECRET)
+    assert operator.get_secret()["external_tokens"] == ["tt1"], "its service provider goes on"
 
 
 SIGNS, OLDER = "signs" * 8, "older" * 8

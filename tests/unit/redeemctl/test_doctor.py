@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 import requests
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProfileNotFound,
+    SSOTokenLoadError,
+)
 
 from chalicelib import errors
 from chalicelib.api.problems import problem_for_error
@@ -266,6 +272,7 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
         ("merchant", aws_error("InternalServerError"), "AWS: An error occurred (InternalServerError)", "later"),
         ("merchant", NoCredentialsError(), "AWS credentials are missing", "AWS_PROFILE"),
         ("merchant", SSOTokenLoadError(profile_name="x", error_msg="x"), "AWS credentials are missing", "AWS_PROFILE"),
+        ("merchant", ProfileNotFound(profile="x"), "AWS cannot be used: The config profile (x)", "AWS_PROFILE"),
         ("merchant", EndpointConnectionError(endpoint_url="x"), "AWS cannot be reached", "AWS_ENDPOINT_URL"),
     ],
 )  # fmt: skip
