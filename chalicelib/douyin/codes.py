@@ -121,7 +121,7 @@ SUB_CODE_ERRORS = _index(SUB_CODES)
 QUERY_ERRORS = _index(COMMON_CODES, QUERY_CODES)
 LOGIN_ERRORS = _index(LOGIN_CODES)
 PROVIDER_LOGIN_ERRORS = _index(GATEWAY_CODES, REFUSED_LOGIN_CODES)
-MINT_ERRORS = _index(COMMON_CODES, QUERY_CODES, MINT_CODES)
+MINT_ERRORS = {**QUERY_ERRORS, **_index(MINT_CODES)}
 
 
 def decide_error(known: ErrorTable, reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
