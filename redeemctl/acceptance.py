@@ -32,7 +32,7 @@ from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_line, print_note
-from redeemctl.secret import get_app_secret
+from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage
 
 UNKNOWN_MERCHANT = "7000000000000000001"
@@ -107,7 +107,7 @@ class Run:
         return self.stage.components.tokens.get(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
-        return self.stage.log_in(self.app_id, get_app_secret(self.stage, self.app_id), code)
+        return self.stage.log_in(self.app_id, read_secret_version(self.stage).get_app_secret(self.app_id), code)
 
     def _log_in(self) -> str:
         if not self.code:
@@ -183,7 +183,7 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
     a prompt. It must not be older than 5 minutes.
     """
     with options.open_stage() as stage:
-        get_app_secret(stage, ids["app_id"])
+        read_secret_version(stage).get_app_secret(ids["app_id"])
         if options.dry_run:
             print_line("dry run: no calls were made")
             return

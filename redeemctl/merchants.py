@@ -16,7 +16,7 @@ from redeemctl.rows import (
     list_changes,
     parse_row,
 )
-from redeemctl.secret import get_app_secret
+from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage
 
 
@@ -50,7 +50,7 @@ def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[st
         if item is None and app_id is None:
             raise InvalidInputError(f"--app: merchant {account_id} is new and needs an app")
         if app_id is not None:
-            get_app_secret(stage, app_id)
+            read_secret_version(stage).get_app_secret(app_id)
         warning = ""
         if item is not None and "stores" not in item and stores:
             warning = "The merchant has no store list and is served in all its stores; then only in the given ones."

@@ -52,6 +52,13 @@ class SecretVersion:
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
     external_tokens: Sequence[str] = field(default_factory=list)
 
+    def get_app_secret(self, app_id: str) -> str:
+        """Return an app's secret, "" for one of a service provider; raises CommandError for an unknown app."""
+        if app_id not in self.apps:
+            known = ", ".join(self.apps) or "none"
+            raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
+        return self.apps[app_id]
+
     def has_own_tokens(self, app_id: str) -> bool:
         """Return whether the service makes the tokens of an app."""
         return bool(self.apps.get(app_id)) and app_id not in self.external_tokens
@@ -100,15 +107,6 @@ def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -
         # If the response of a first attempt was lost, botocore's second attempt fails although ours is current.
         if client.get_secret_value(SecretId=name)["VersionId"] != version_id:
             raise ConflictError(CHANGED_MEANWHILE) from None
-
-
-def get_app_secret(stage: Stage, app_id: str) -> str:
-    """Return an app's secret, "" for one of a service provider; raises CommandError for an unknown app."""
-    apps = read_secret_version(stage).apps
-    if app_id not in apps:
-        known = ", ".join(apps) or "none"
-        raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
-    return apps[app_id]
 
 
 def new_key() -> str:

@@ -9,7 +9,7 @@ from chalicelib.aws import ConditionFailedError
 from redeemctl.errors import CommandError, ConflictError
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
-from redeemctl.secret import fingerprint, get_app_secret, read_secret_version
+from redeemctl.secret import fingerprint, read_secret_version
 from redeemctl.stage import Stage
 
 
@@ -34,9 +34,10 @@ def show_tokens(options: GlobalOptions) -> None:
 def renew_token(options: GlobalOptions, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with options.open_stage() as stage:
+        secret = read_secret_version(stage)
         # Fails for an unknown app, before anything is shown.
-        get_app_secret(stage, app_id)
-        if not read_secret_version(stage).has_own_tokens(app_id):
+        secret.get_app_secret(app_id)
+        if not secret.has_own_tokens(app_id):
             raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())

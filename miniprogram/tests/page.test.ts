@@ -60,7 +60,7 @@ describe("a card", () => {
     });
   });
 
-  test("shows what the platform says of its worth, and otherwise its kind", () => {
+  test("shows the value that the platform sends, or else its kind", () => {
     const worth = (fields: Partial<Certificate>) => {
       const { figure, unit } = card(fields);
       return [figure, unit].filter(Boolean).join(" / ");
@@ -302,7 +302,7 @@ describe("the detail", () => {
     });
   });
 
-  test("says of vouchers alone that they leave a remainder", () => {
+  test("mentions the remainder to pay for vouchers only", () => {
     const voucher = { kind: "voucher", voucher: { description: "平日可抵100元" } } as const;
     assert.equal(facts(voucher).可抵, "超出部分需到店另付");
     const others = [{ kind: "voucher" }, { pay_amount: 0 }, { kind: "times_card", times: { usable: 1 } }] as const;

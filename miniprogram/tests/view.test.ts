@@ -93,7 +93,7 @@ describe("the list", () => {
     assert.equal(cards(others).count, "3 张以扫码结果为准");
   });
 
-  test("says of a coupon whose button was tapped that it is not tapped or scanned again", () => {
+  test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
     const { cards: shown, count } = cardsView({ ...EMPTY, list, tapped: ["1"] }, CONFIG, "", NOW);
     assert.deepEqual(
