@@ -26,10 +26,9 @@ from chalicelib.aws import create_clients
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.certificates.views import ListView
 from chalicelib.commit import read_commit
-from chalicelib.components import Components, build_components
+from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_pool
-from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
 from chalicelib.sessions import verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
@@ -37,9 +36,6 @@ from chalicelib.tokens.renewal import renew_expiring_tokens
 
 WARMUP_SECONDS = 2.0
 """Limit for the whole warm-up."""
-
-MAX_REPORTED_STORES = 10
-"""A warning names at most this many stores."""
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
@@ -50,7 +46,7 @@ def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
     transport = Transport(create_http_pool(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
-    return build_components(settings, create_clients(app.telemetry.warn), transport)
+    return Components(settings, create_clients(app.telemetry.warn), transport)
 
 
 class HealthView(msgspec.Struct, omit_defaults=True):
@@ -71,16 +67,13 @@ def health(_request: Request, context: RequestContext) -> HealthView:
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> LoginView:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
-    return components().login.log_in(parse_login_body(_read_body(request)), context)
+    return components().login.log_in(parse_login_body(cast("bytes", request.raw_body)), context)
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> StoresView:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
-    view, unnamed = build_stores_view(components().merchants.get(account_id, context))
-    if unnamed:
-        context.record.warnings.append(f"stores without a readable name: {', '.join(unnamed[:MAX_REPORTED_STORES])}")
-    return view
+    return build_stores_view(components().merchants.get(account_id, context))
 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
@@ -108,13 +101,6 @@ def _renew_tokens(context: RequestContext) -> None:
     context.record.renewal = renewal
     if renewal.failed:
         context.record.outcome = problem_for_error(next(iter(renewal.failed.values()))).outcome
-
-
-def _read_body(request: Request) -> bytes:
-    try:
-        return cast("bytes", request.raw_body)
-    except ValueError:
-        raise InvalidRequestError("body", "must be valid base64") from None
 
 
 def start() -> None:

@@ -1,7 +1,7 @@
 """The objects that serve requests, and how they are connected."""
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from chalicelib.api.login import LoginHandler
 from chalicelib.app_client import AppClients
@@ -12,38 +12,29 @@ from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import MerchantRepository
-from chalicelib.redaction import RedactedStruct
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.warmup import Warmup
 
 
-class Components(RedactedStruct, frozen=True):
-    """The objects that serve requests, created once per instance."""
+class Components:
+    """The objects that serve requests, created once per instance.
 
-    credentials_cache: CredentialsCache
-    login: LoginHandler
-    merchants: MerchantRepository
-    lister: CertificateLister
-    tokens: TokenProvider
-    douyin: DouyinClient
-    app_clients: AppClients
-    warmup: Warmup
-    #: The connections to the platform.
-    transport: Transport
+    They reach other services only through the clients of AWS and the transport.
+    """
 
-
-def build_components(settings: Settings, clients: Clients, transport: Transport) -> Components:
-    """Build the components, which reach other services only through the clients of AWS and the transport."""
-    dynamodb, secrets_manager = clients
-    table = Table(dynamodb, settings.table_name)
-    credentials_cache = CredentialsCache(functools.partial(read_secret, secrets_manager, settings.secret_name))
-    douyin = DouyinClient(transport, settings.open_api, settings.login_api)
-    merchants = MerchantRepository(table)
-    tokens = TokenProvider(table, douyin, credentials_cache)
-    app_clients = AppClients(douyin, tokens)
-    executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
-    lister = CertificateLister(merchants, credentials_cache, app_clients, executor)
-    warmup = Warmup(merchants, tokens, credentials_cache, douyin, executor)
-    login = LoginHandler(credentials_cache, douyin, app_clients, lister, warmup, settings.session_ttl)
-    return Components(credentials_cache, login, merchants, lister, tokens, douyin, app_clients, warmup, transport)
+    def __init__(self, settings: Settings, clients: Clients, transport: Transport) -> None:
+        dynamodb, secrets_manager = clients
+        table = Table(dynamodb, settings.table_name)
+        executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
+        self.transport = transport
+        self.credentials_cache = CredentialsCache(partial(read_secret, secrets_manager, settings.secret_name))
+        self.merchants = MerchantRepository(table)
+        self.douyin = DouyinClient(transport, settings.open_api, settings.login_api)
+        self.tokens = TokenProvider(table, self.douyin, self.credentials_cache)
+        self.app_clients = AppClients(self.douyin, self.tokens)
+        self.lister = CertificateLister(self.merchants, self.credentials_cache, self.app_clients, executor)
+        self.warmup = Warmup(self.merchants, self.tokens, self.credentials_cache, self.douyin, executor)
+        self.login = LoginHandler(
+            self.credentials_cache, self.douyin, self.app_clients, self.lister, self.warmup, settings.session_ttl
+        )

@@ -100,16 +100,12 @@ class MerchantRepository:
         return merchant
 
 
-def build_stores_view(merchant: Merchant) -> tuple[StoresView, list[str]]:
-    """Return what customers see of a merchant, and the poi_ids of the stores that are left out: they have no name.
-
-    Both are sorted by poi_id.
-    """
+def build_stores_view(merchant: Merchant) -> StoresView:
+    """Return what customers see of a merchant: stores that have a name, sorted by poi_id."""
     if merchant.stores is None:
-        return StoresView(merchant.account_id, merchant.name), []
-    unnamed = sorted(poi_id for poi_id, store in merchant.stores.items() if store is None)
+        return StoresView(merchant.account_id, merchant.name)
     shown = [store for store in merchant.stores.values() if store is not None]
-    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id)), unnamed
+    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
 
 
 def merchant_key(account_id: str) -> str:

@@ -1,6 +1,6 @@
 """Configuration from environment variables. The service reads them nowhere else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -8,7 +8,30 @@ import msgspec
 
 from chalicelib.errors import ConfigurationError
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+MAX_TTL = 30 * 86_400
+"""The longest lifetime of a session, in seconds."""
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _base_url(name: str, value: str) -> str:
+    try:
+        url = urlsplit(value)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.query or url.fragment or url.username is not None:
+        raise ConfigurationError(f"environment variable {name} is not a base URL")
+    # These calls carry the access token and the app secret: no plain http except on this machine.
+    if url.scheme != "https" and not (url.scheme == "http" and host in _LOOPBACK):
+        raise ConfigurationError(f"environment variable {name} must be https (http only for loopback)")
+    return value.rstrip("/")
+
+
+def _seconds(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_TTL):
+        raise ConfigurationError(f"environment variable {name} is not a number of seconds from 1 to {MAX_TTL}")
+    return int(value)
 
 
 class Variable(NamedTuple):
@@ -17,17 +40,16 @@ class Variable(NamedTuple):
     name: str
     #: None: the variable is required. Empty: nothing is set by default.
     default: str | None = None
-    is_url: bool = False
-    #: The allowed values of a variable in seconds.
-    seconds: range | None = None
+    #: Returns the value of a text, given the name; raises ConfigurationError.
+    parse: Callable[[str, str], Any] = lambda _, value: value
 
 
 VARIABLES = {
     "table_name": Variable("TABLE_NAME"),
     "secret_name": Variable("SECRET_NAME"),
-    "open_api": Variable("DOUYIN_OPEN_API", "https://open.douyin.com", is_url=True),
-    "login_api": Variable("DOUYIN_LOGIN_API", "https://developer.toutiao.com", is_url=True),
-    "session_ttl": Variable("SESSION_TTL_SECONDS", "7200", seconds=range(1, 30 * 86400 + 1)),
+    "open_api": Variable("DOUYIN_OPEN_API", "https://open.douyin.com", _base_url),
+    "login_api": Variable("DOUYIN_LOGIN_API", "https://developer.toutiao.com", _base_url),
+    "session_ttl": Variable("SESSION_TTL_SECONDS", "7200", _seconds),
 }
 """The variable of each field of Settings. The tests compare the stages' files and the guides with it."""
 
@@ -49,8 +71,7 @@ class Settings(msgspec.Struct, frozen=True):
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Read the settings; raises ConfigurationError that names the missing or malformed variable."""
-        values: dict[str, Any] = {field: _read(env, variable) for field, variable in VARIABLES.items()}
-        return cls(**values)
+        return cls(**{field: _read(env, variable) for field, variable in VARIABLES.items()})
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True):
@@ -87,33 +108,8 @@ def is_traced(env: Mapping[str, str]) -> bool:
     return not disabled and "Sampled=1" in env.get("_X_AMZN_TRACE_ID", "")
 
 
-def _read(env: Mapping[str, str], variable: Variable) -> str | int:
+def _read(env: Mapping[str, str], variable: Variable) -> Any:
     value = env.get(variable.name, "").strip() or variable.default
     if value is None:
         raise ConfigurationError(f"environment variable {variable.name} is missing")
-    if variable.is_url:
-        return _base_url(variable.name, value)
-    if variable.seconds is not None:
-        return _number(variable.name, value, variable.seconds)
-    return value
-
-
-def _base_url(name: str, value: str) -> str:
-    try:
-        url = urlsplit(value)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        host = None
-    if not host or url.query or url.fragment or url.username is not None:
-        raise ConfigurationError(f"environment variable {name} is not a base URL")
-    # These calls carry the access token and the app secret: no plain http except on this machine.
-    if url.scheme != "https" and not (url.scheme == "http" and host in _LOOPBACK):
-        raise ConfigurationError(f"environment variable {name} must be https (http only for loopback)")
-    return value.rstrip("/")
-
-
-def _number(name: str, value: str, allowed: range) -> int:
-    if not (value.isascii() and value.isdigit() and int(value) in allowed):
-        limits = f"{allowed[0]} to {allowed[-1]}"
-        raise ConfigurationError(f"environment variable {name} is not a number of seconds from {limits}")
-    return int(value)
+    return variable.parse(variable.name, value)

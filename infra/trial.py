@@ -32,7 +32,7 @@ def main() -> None:
     secrets_manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(data["secret"])})
     transport = SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
     clients = dynamodb, secrets_manager
-    app.components = lambda: app.build_components(app.Settings.from_env(os.environ), clients, transport)
+    app.components = lambda: app.Components(app.Settings.from_env(os.environ), clients, transport)
     view = json.loads(app.app(data["event"], None)["body"])
     listed = view.get("list", {"certificates": []})
     kinds = [each["kind"] for each in listed["certificates"]]

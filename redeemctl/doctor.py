@@ -55,12 +55,7 @@ LIST_PAUSE_SECONDS = 0.5
 SHORT_SECONDS = 20 * 60
 """The schedule renews a token 30 minutes before its end, and runs every 10 minutes."""
 
-CODE_ROWS = {
-    row.code: row
-    for table in (codes.MINT_CODES, codes.LOGIN_CODES, codes.SUB_CODES, codes.COMMON_CODES, codes.QUERY_CODES)
-    # A code that is listed twice keeps the first row, which has the advice.
-    for row in reversed(table)
-}
+PLATFORM_ERRORS = {**codes.MINT_ERRORS, **codes.LOGIN_ERRORS, **codes.SUB_CODE_ERRORS}
 
 _SUPPORT = "send the logid to the platform's support"
 _WAIT = "wait for the platform; with `[network]` in the settings, check the NAT gateway, too"
@@ -344,21 +339,17 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
 
 
 def judge_platform(check_id: str, what: str, code: str, evidence: Evidence, reason: str = "") -> Finding:
-    """Return the finding of a call that has failed: `code` is that of the problem, `reason` what else is known.
-
-    The platform's own description and advice (排查建议) are quoted.
-    """
-    row = next((CODE_ROWS[n] for n in (evidence.sub_error_code, evidence.error_code) if n in CODE_ROWS), None)
-    if row is not None:
+    """Return the finding of a call that has failed: `code` is that of the problem, `reason` what else is known."""
+    decision = codes.decide_error(PLATFORM_ERRORS, [evidence.error_code], evidence.sub_error_code)
+    if decision is not None:
         # TokenUnavailableError carries the evidence of the mint: the platform's code says which error it was.
-        code = problem_for_error(row.error("")).type.code
-        reason = f"{row.description}; {row.advice}" if row.advice else row.description
+        code = problem_for_error(decision[1]("")).type.code
     number = f"{evidence.error_code}" + (f"/{evidence.sub_error_code}" if evidence.sub_error_code else "")
-    known = f"platform error {number}: {reason}" if evidence.has_code else reason
+    known = f"platform error {number}" if evidence.has_code else reason
     advice = ADVICE.get(code, f"look up {code} in docs/run.md, By code")
-    if evidence.has_code and row is None:
+    if evidence.has_code and decision is None:
         advice = f"unknown error: {_SUPPORT}"
-    return Finding(check_id, what, FAILED, f"{code} ({known.rstrip(': ')})" if known else code, advice, evidence.logid)
+    return Finding(check_id, what, FAILED, f"{code} ({known})" if known else code, advice, evidence.logid)
 
 
 def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:

@@ -12,7 +12,7 @@ import requests
 from botocore.config import Config
 
 from chalicelib import __version__
-from chalicelib.components import Components, build_components
+from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
 from chalicelib.douyin.transport import Transport, create_http_pool
@@ -49,7 +49,7 @@ class Stage:
     def components(self) -> Components:
         """The components of the service, for this stage's table, secret and platform."""
         clients = self.account.client("dynamodb"), self.account.client("secretsmanager")
-        return build_components(self.settings, clients, self.transport)
+        return Components(self.settings, clients, self.transport)
 
     @functools.cached_property
     def merchants(self) -> MerchantTable:

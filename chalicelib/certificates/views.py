@@ -148,7 +148,7 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
 def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:
     """Build the view of a usable certificate. Its kind is `other` if `groupon_type` is missing or unknown."""
     sku, amount = certificate.sku_info or models.SkuInfo(), certificate.amount or models.Amount()
-    view = CertificateView(
+    return CertificateView(
         certificate_id=str(certificate.certificate_id),
         order_id=order_id,
         kind=_KINDS.get(sku.groupon_type or 0, "other"),
@@ -161,16 +161,11 @@ def build_view(certificate: models.Certificate, order_id: str) -> CertificateVie
         expire_time=certificate.expire_time,
         code_tail=_code_tail(certificate.code),
         is_transfer_asset=certificate.is_transfer_asset or None,
+        times=_times(certificate.times_card_info or models.TimesCardInfo()),
+        voucher=_voucher((sku.voucher_info or models.VoucherInfo()).dynamic_par_rule_struct or models.DynamicParRule()),
+        lock=_lock(certificate.lock_info_extra or models.LockInfoExtra()),
+        off_peak=_off_peak(certificate.off_peak_discount_detail or models.OffPeakDiscountDetail()),
     )
-    if sku.voucher_info is not None and sku.voucher_info.dynamic_par_rule_struct is not None:
-        view.voucher = _voucher(sku.voucher_info.dynamic_par_rule_struct)
-    if certificate.times_card_info is not None:
-        view.times = _times(certificate.times_card_info)
-    if certificate.lock_info_extra is not None:
-        view.lock = _lock(certificate.lock_info_extra)
-    if certificate.off_peak_discount_detail is not None:
-        view.off_peak = _off_peak(certificate.off_peak_discount_detail)
-    return view
 
 
 def _count_unusable(certificates: list[models.Certificate], now: float) -> UnusableView:

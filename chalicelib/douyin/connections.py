@@ -7,6 +7,7 @@ they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. The 
 import io
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from typing import Any
 
@@ -17,7 +18,6 @@ from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from chalicelib.freshness import is_fresh
-from chalicelib.timeouts import call_with_timeout
 
 CONNECT_SECONDS = 1.5
 """Limit for name resolution, all addresses of the host, and the TLS handshake together."""
@@ -124,10 +124,20 @@ class _Connection(HTTPConnection):
             self.close()
 
     def connect(self) -> None:
+        """Connect within the time limit.
+
+        Name resolution has no timeout at all, and urllib3 counts its limit for each address of the host. So a thread of
+        its own connects, which is abandoned when the time is over.
+        """
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS
+        executor = ThreadPoolExecutor(1, "connect")
+        connected = executor.submit(super().connect)
+        executor.shutdown(wait=False)
         try:
-            call_with_timeout(super().connect, limit, on_late=self.close)
+            connected.result(limit)
         except TimeoutError:
+            # What the thread opens after all is closed.
+            connected.add_done_callback(lambda _: self.close())
             raise ConnectTimeoutError(self, "connecting timed out") from None
 
     def getresponse(self) -> Any:

@@ -11,7 +11,6 @@ import msgspec
 
 import chalicelib
 from chalicelib.api.problems import ProblemType, ProblemView
-from chalicelib.douyin.codes import CodeRow
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
@@ -21,7 +20,7 @@ SECRET = re.compile(
 )
 """Names of fields that hold a secret, or a message that may have one."""
 
-PUBLIC = {(CodeRow, "code"), (Outcome, "code"), (ProblemType, "code"), (ProblemView, "code")}
+PUBLIC = {(Outcome, "code"), (ProblemType, "code"), (ProblemView, "code")}
 """Codes of errors, not of coupons or logins."""
 
 MODULES = [importlib.import_module(found.name) for found in pkgutil.walk_packages(chalicelib.__path__, "chalicelib.")]

@@ -15,7 +15,7 @@ from chalice.app import Request
 import app as application
 from chalicelib.api.application import Application
 from chalicelib.api.validation import parse_bearer
-from chalicelib.components import Components, build_components
+from chalicelib.components import Components
 from chalicelib.context import RequestContext
 from chalicelib.douyin import protocol
 from chalicelib.sessions import verify_session
@@ -95,7 +95,7 @@ class Service:
             SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(secret)}),
         )
         settings = Settings("table", "secret", "https://open.example", "https://login.example", 7200)
-        self.components: Components = build_components(settings, clients, self.platform)  # type: ignore[arg-type]
+        self.components = Components(settings, clients, self.platform)  # type: ignore[arg-type]
 
     def log_in(self, customer: str, app_id: str = APP_ID) -> None:
         code = self.platform.mock.issue_login_code(app_id, customer)
