@@ -29,6 +29,7 @@ from chalicelib.commit import read_commit
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_pool
+from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
 from chalicelib.sessions import verify_session
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
@@ -67,7 +68,7 @@ def health(_request: Request, context: RequestContext) -> HealthView:
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> LoginView:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
-    return components().login.log_in(parse_login_body(cast("bytes", request.raw_body)), context)
+    return components().login.log_in(parse_login_body(_read_body(request)), context)
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
@@ -101,6 +102,14 @@ def _renew_tokens(context: RequestContext) -> None:
     context.record.renewal = renewal
     if renewal.failed:
         context.record.outcome = problem_for_error(next(iter(renewal.failed.values()))).outcome
+
+
+def _read_body(request: Request) -> bytes:
+    try:
+        return cast("bytes", request.raw_body)
+    # It is no base64, or has half of a surrogate pair.
+    except ValueError:
+        raise InvalidRequestError("body", "must be valid UTF-8") from None
 
 
 def start() -> None:

@@ -108,6 +108,11 @@ def test_an_invalid_request_names_its_input(api: Api, method: str, url: str, bod
     assert "planted" not in response.text
 
 
+def test_a_body_that_is_no_text_is_named(api: Api) -> None:
+    problem = assert_problem(api.call("POST", "/v1/sessions", "\ud800", JSON_HEADERS), 400, "invalid_request")
+    assert problem["errors"] == [{"field": "body", "detail": "must be valid UTF-8"}]
+
+
 class TestStores:
     def test_the_contracts_example_byte_for_byte_without_a_session(self, api: Api, aws: Aws) -> None:
         store = {

@@ -38,7 +38,7 @@ def test_the_token_of_another_system_is_checked_as_such(project: Path, aws: Aws)
 def test_a_wrong_secret_is_named(project: Path, aws: Aws) -> None:
     aws.put_secret({APP_ID: "another-secret"}, [SESSION_KEY])
     found = diagnose(project)["login", APP_ID]
-    assert "app_misconfigured (platform error 40017: " in found.text
+    assert "app_misconfigured (platform error 40017)" in found.text
     assert "app add APP_ID" in found.advice
 
 
