@@ -72,6 +72,10 @@ class WrongAppError(RedemptionError):
     """The session was opened in another mini-program than the merchant's."""
 
 
+class NotFoundError(RedemptionError):
+    """There is no such route, or no such thing that is the session's user's: another user's is not found."""
+
+
 class MerchantNotFoundError(RedemptionError):
     """There is no row for this account_id, or its `active` is false."""
 

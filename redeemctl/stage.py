@@ -60,9 +60,9 @@ class Stage:
         """Log in as the service does: with the app secret, or with the token of an app that has none."""
         douyin, context = self.components.douyin, self.new_context()
         if app_secret:
-            return douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context)
+            return douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid
         headers = {"access-token": self.components.tokens.get(app_id, context)}
-        return douyin.send(CODE2SESSION, provider_login_body(app_id, code), context, headers)
+        return douyin.send(CODE2SESSION, provider_login_body(app_id, code), context, headers).open_id
 
     def new_context(self) -> RequestContext:
         """Return a context with the time limit of one call."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import chalicelib
 from chalicelib.douyin import endpoints
 from chalicelib.douyin.endpoints import Endpoint, Selection
-from chalicelib.douyin.models import Certificate, Order
+from chalicelib.douyin.models import Certificate, LoginData, Order, ProviderLoginData
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import MintedToken
 
@@ -56,14 +56,14 @@ SAMPLES = {
         endpoints.login_body("tta", "secret", "code"),
         b'{"appid":"tta","secret":"secret","code":"code"}',
         {"openid": "user", "session_key": "x"},
-        "user",
+        LoginData("user"),
         ({"openid": ""}, {"open_id": "x"}),
     ),
     "code2session": Sample(
         endpoints.provider_login_body("tta", "code"),
         b'{"app_id":"tta","code":"code"}',
         {"open_id": "user", "anonymous_open_id": "x"},
-        "user",
+        ProviderLoginData("user"),
         ({"open_id": "", "anonymous_open_id": "x"}, {"openid": "x"}),
     ),
 }

@@ -13,7 +13,7 @@ from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem,
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_path_ids
 from chalicelib.context import RequestContext
-from chalicelib.errors import RedemptionError, format_error
+from chalicelib.errors import NotFoundError, RedemptionError, format_error
 from chalicelib.record import RequestRecord
 
 RouteFunction = Callable[..., msgspec.Struct]
@@ -110,7 +110,9 @@ class Application(Chalice):
         record: RequestRecord = request.context[_CONTEXT].record
         try:
             # For an unknown path, Chalice would answer 405.
-            response = get_response(request) if request.path in self.routes else Response({}, status_code=404)
+            if request.path not in self.routes:
+                raise NotFoundError("no such route")
+            response = get_response(request)
         except Exception as error:
             # Chalice failed, for example for an event without the path parameters of its route.
             response = _to_response(problem_for_error(error, record.request_id), record)

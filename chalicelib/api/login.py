@@ -88,6 +88,7 @@ class LoginHandler:
     def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
-            return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context)
+            return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid
         # The code is still valid when the platform refuses the token. It is sent again only with another token.
-        return self.app_clients.for_request(app_id, context).send(CODE2SESSION, provider_login_body(app_id, code))
+        client = self.app_clients.for_request(app_id, context)
+        return client.send(CODE2SESSION, provider_login_body(app_id, code)).open_id

@@ -6,14 +6,16 @@ what a call with an app's token needs beside that (the token, its replacement, t
 
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from chalicelib.douyin import codes, pages, protocol
+from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
-from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import MintedToken, Response
+from chalicelib.douyin.models import LoginData, ProviderLoginData
+from chalicelib.douyin.pages import Page, parse_certificates
+from chalicelib.douyin.protocol import MintedToken, Response, parse_mint, read_data
 
 T = TypeVar("T")
 
@@ -56,23 +58,23 @@ QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     Kind.TRADE,
     "/api/trade/v2/fulfillment/query_user_certificates/",
     codes.QUERY_ERRORS,
-    pages.parse_certificates,
+    parse_certificates,
     is_repeatable=True,
     max_bytes=320 * 1024,
 )
 # A mint whose response is lost has replaced the app's token all the same.
 CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
-    "client_token", Kind.OAUTH, "/oauth/client_token/", codes.MINT_ERRORS, protocol.parse_mint, is_repeatable=False
+    "client_token", Kind.OAUTH, "/oauth/client_token/", codes.MINT_ERRORS, parse_mint, is_repeatable=False
 )
 # A login code is valid once.
-JSCODE2SESSION: Endpoint[str] = Endpoint(
-    "jscode2session", Kind.LOGIN, "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, protocol.parse_login,
-    is_repeatable=False,
+JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
+    "jscode2session", Kind.LOGIN, "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS,
+    partial(read_data, model=LoginData), is_repeatable=False,
 )  # fmt: skip
 # DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
-CODE2SESSION: Endpoint[str] = Endpoint(
+CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(
     "code2session", Kind.TRADE, "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
-    protocol.parse_provider_login, is_repeatable=False,
+    partial(read_data, model=ProviderLoginData), is_repeatable=False,
 )  # fmt: skip
 
 

@@ -60,16 +60,6 @@ def parse_mint(response: Response, known: ErrorTable) -> MintedToken:
     return MintedToken(minted.access_token, min(minted.expires_in, MAX_TOKEN_SECONDS))
 
 
-def parse_login(response: Response, known: ErrorTable) -> str:
-    """Return the user's open_id; raises UpstreamError."""
-    return read_data(response, known, models.LoginData).openid
-
-
-def parse_provider_login(response: Response, known: ErrorTable) -> str:
-    """Return the user's open_id in an app of a service provider; raises UpstreamError."""
-    return read_data(response, known, models.ProviderLoginData).open_id
-
-
 def read_data(response: Response, known: ErrorTable, model: type[S]) -> S:
     """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
     data = lenient.read(open_envelope(response, known).get("data"), model, "data", [])

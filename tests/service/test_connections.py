@@ -206,5 +206,6 @@ def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.Mon
         fetch(client, CUSTOMERS[0])
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 1.5)
-        assert client.send(JSCODE2SESSION, login_body("app", "secret", "code"), RequestContext(Deadline(5))) == "o"
+        login = client.send(JSCODE2SESSION, login_body("app", "secret", "code"), RequestContext(Deadline(5)))
+        assert login.openid == "o"
         assert [request.connection for request in server.requests] == [0, 1]

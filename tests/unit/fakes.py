@@ -15,7 +15,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
-from chalicelib.douyin.models import Certificate, Order
+from chalicelib.douyin.models import Certificate, LoginData, Order, ProviderLoginData
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import MintedToken, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
@@ -222,9 +222,9 @@ class FakeDouyin(DouyinClient):
         if endpoint is CLIENT_TOKEN:
             return self._mint(body["client_key"], body["client_secret"], context)
         if endpoint is JSCODE2SESSION:
-            return self._log_in(body["appid"], body["secret"], body["code"])
+            return LoginData(self._log_in(body["appid"], body["secret"], body["code"]))
         if endpoint is CODE2SESSION:
-            return self._log_in(body["app_id"], token, body["code"])
+            return ProviderLoginData(self._log_in(body["app_id"], token, body["code"]))
         if endpoint is not QUERY_USER_CERTIFICATES:
             self.sent.append((endpoint.name, dict(body)))
             return self.results[endpoint.name]

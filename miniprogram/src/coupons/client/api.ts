@@ -4,23 +4,6 @@
  */
 
 export interface paths {
-    "/v1/health": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Return the version; no other service is called */
-        get: operations["health"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/sessions": {
         parameters: {
             query?: never;
@@ -291,33 +274,6 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    health: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The service runs */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @constant */
-                        status: "ok";
-                        version: string;
-                        commit?: string;
-                    };
-                };
-            };
-            405: components["responses"]["Problem"];
-            500: components["responses"]["Problem"];
-        };
-    };
     openSession: {
         parameters: {
             query?: never;
@@ -361,15 +317,9 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            400: components["responses"]["Problem"];
             401: components["responses"]["Unauthenticated"];
-            405: components["responses"]["Problem"];
-            415: components["responses"]["Problem"];
             429: components["responses"]["Later"];
-            500: components["responses"]["Problem"];
-            502: components["responses"]["Problem"];
-            503: components["responses"]["Problem"];
-            504: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
         };
     };
     listStores: {
@@ -394,12 +344,8 @@ export interface operations {
                     "application/json": components["schemas"]["Stores"];
                 };
             };
-            400: components["responses"]["Problem"];
-            404: components["responses"]["Problem"];
-            405: components["responses"]["Problem"];
             429: components["responses"]["Later"];
-            500: components["responses"]["Problem"];
-            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
         };
     };
     listCertificates: {
@@ -434,16 +380,9 @@ export interface operations {
                     "application/json": components["schemas"]["List"];
                 };
             };
-            400: components["responses"]["Problem"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["Problem"];
-            404: components["responses"]["Problem"];
-            405: components["responses"]["Problem"];
             429: components["responses"]["Later"];
-            500: components["responses"]["Problem"];
-            502: components["responses"]["Problem"];
-            503: components["responses"]["Problem"];
-            504: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
         };
     };
 }
