@@ -243,4 +243,5 @@ def test_following_the_cursors_shows_every_certificate_once(
             found += [view.certificate_id for view in build_views(result.pages, 0.0).views]
             cursor = result.position if result.continues else None
     assert sorted(found) == sorted(ours)
-    assert repeats or len(set(requested)) == len(requested)
+    # An empty page with a total of 0 is read again.
+    assert repeats or total == 0 or len(set(requested)) == len(requested)
