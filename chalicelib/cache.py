@@ -57,34 +57,27 @@ class Cache(Generic[V]):
         """
         now = self._clock()
         entry = self._entries.get(key)
-        if entry is None:
-            return self._read_new(key, context)
-        if is_fresh(self._max_age if max_age is None else max_age, entry.read_at, now):
+        if entry is not None and is_fresh(self._max_age if max_age is None else max_age, entry.read_at, now):
             return entry.value
-        if is_fresh(RETRY_SECONDS, entry.failed_at, now) and now < entry.failing_since + OUTAGE_SECONDS:
+        is_outage = entry is not None and now < entry.failing_since + OUTAGE_SECONDS
+        if entry is not None and is_outage and is_fresh(RETRY_SECONDS, entry.failed_at, now):
             context.record.warnings.append(f"the cached {self._name} is used")
             return entry.value
         try:
-            return self._read_new(key, context)
+            value = self._read(key, context)
         except self._outages as error:
-            failing = entry._replace(failing_since=min(entry.failing_since, now), failed_at=now)
-            if now >= failing.failing_since + OUTAGE_SECONDS:
+            if entry is None or not is_outage:
                 raise
-            self._entries[key] = failing
+            self._entries[key] = entry._replace(failing_since=min(entry.failing_since, now), failed_at=now)
             context.record.warnings.append(f"the cached {self._name} is used: {error}")
             return entry.value
-
-    def put(self, key: str, value: V, read_at: float) -> None:
-        """Store a value that is known otherwise, or was read at this time."""
-        self._entries[key] = _Entry(value, read_at)
-
-    def _read_new(self, key: str, context: RequestContext) -> V:
-        now = self._clock()
-        try:
-            value = self._read(key, context)
         except RedemptionError as error:
-            if not isinstance(error, (*self._outages, DeadlineExceededError)):
+            if not isinstance(error, DeadlineExceededError):
                 self._entries.pop(key, None)
             raise
         self.put(key, value, now)
         return value
+
+    def put(self, key: str, value: V, read_at: float) -> None:
+        """Store a value that is known otherwise, or was read at this time."""
+        self._entries[key] = _Entry(value, read_at)

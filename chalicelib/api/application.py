@@ -21,6 +21,10 @@ RouteFunction = Callable[..., msgspec.Struct]
 _CONTEXT = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
 
+_PARTS = "multiValueQueryStringParameters", "headers", "pathParameters", "body", "stageVariables"
+_EMPTY_EVENT = dict.fromkeys(_PARTS)
+"""What Chalice requires in an event. API Gateway sends null for a part that a request does not have."""
+
 
 class Application(Chalice):
     """A Chalice application with a RequestContext for each request and problem responses for all errors."""
@@ -32,18 +36,14 @@ class Application(Chalice):
         self.middleware("http")(self._middleware)
 
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
-        """Handle one event of API Gateway."""
-        try:
-            normalized = _normalize_event(event)
-        except (AttributeError, TypeError, ValueError):
-            # An event of an unknown form: no route has its path.
-            normalized = _normalize_event({})
-        gateway_context = normalized["requestContext"]
+        """Handle one event of API Gateway's REST API. What is missing in any other event counts as empty."""
+        fields = event if isinstance(event, dict) else {}
+        gateway_context = {"resourcePath": "", "httpMethod": "", **(fields.get("requestContext") or {})}
         context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
         context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
         gateway_context[_CONTEXT] = context
         try:
-            return super().__call__(normalized, lambda_context)
+            return super().__call__({**_EMPTY_EVENT, **fields, "requestContext": gateway_context}, lambda_context)
         except Exception as error:
             # Chalice failed outside of the middleware.
             record = context.record
@@ -146,25 +146,3 @@ def _to_response(
     record.outcome = problem.outcome
     problem_headers = {"Content-Type": "application/problem+json", **problem.headers, **(headers or {})}
     return Response(problem.body, problem_headers, problem.type.status)
-
-
-def _normalize_event(event: Any) -> dict[str, Any]:
-    """Return the event with every part that Chalice requires. API Gateway omits some, or sends null."""
-    fields = dict(event)
-    query = fields.get("multiValueQueryStringParameters") or {
-        name: [value] for name, value in (fields.get("queryStringParameters") or {}).items()
-    }
-    gateway_context = fields.get("requestContext") or {}
-    return {
-        **fields,
-        "multiValueQueryStringParameters": query or None,
-        "pathParameters": fields.get("pathParameters") or {},
-        "body": fields.get("body"),
-        "isBase64Encoded": fields.get("isBase64Encoded") is True,
-        "stageVariables": None,
-        "headers": fields.get("headers") or {},
-        "requestContext": {
-            **gateway_context,
-            **{name: gateway_context.get(name) or "" for name in ("httpMethod", "resourcePath")},
-        },
-    }
