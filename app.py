@@ -62,7 +62,7 @@ class HealthView(msgspec.Struct, omit_defaults=True):
 def health(_request: Request, context: RequestContext) -> HealthView:
     """Return version and commit. Calls no other service."""
     context.record.is_probe = True
-    return HealthView("ok", __version__, read_commit() or None)
+    return HealthView("ok", __version__, read_commit())
 
 
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])

@@ -66,11 +66,11 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
 
 
 INTERNAL_ERROR = ProblemType("internal_error", 500, "查券服务出现问题")
-NOT_FOUND = ProblemType("not_found", 404, "未找到相关内容")
-METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "暂不支持该操作")
-UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported_media_type", 415, "暂不支持该操作")
 
-FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {405: METHOD_NOT_ALLOWED, 415: UNSUPPORTED_MEDIA_TYPE}
+FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
+    405: ProblemType("method_not_allowed", 405, "暂不支持该操作"),
+    415: ProblemType("unsupported_media_type", 415, "暂不支持该操作"),
+}
 """Problem types of the framework's own responses, by status."""
 
 _BUSY = "系统繁忙，请稍后再试"
@@ -87,7 +87,7 @@ ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
     errors.LoginRefusedError: _UNAUTHENTICATED,
     errors.WrongAppError: ProblemType("wrong_app", 403, "当前小程序不能查询该商家的券"),
     errors.MerchantNotAuthorizedError: ProblemType("merchant_not_authorized", 403, "该商家暂未开通小程序查券"),
-    errors.NotFoundError: NOT_FOUND,
+    errors.NotFoundError: ProblemType("not_found", 404, "未找到相关内容"),
     errors.MerchantNotFoundError: ProblemType("merchant_not_found", 404, "未找到该商家"),
     errors.StoreNotFoundError: ProblemType("store_not_found", 404, "未找到该门店，请重新选择门店"),
     errors.RateLimitedError: ProblemType("rate_limited", 429, _BUSY, retryable=True, retry_after=5),

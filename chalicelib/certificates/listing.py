@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from chalicelib.app_client import AppClients
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
@@ -20,13 +19,6 @@ from chalicelib.sessions import Session
 
 MAX_REPORTED_FIELDS = 10
 """A log line names at most this many malformed fields."""
-
-
-class Listing(NamedTuple):
-    """A list, and what is to be reported about it."""
-
-    view: ListView
-    report: ListReport
 
 
 @dataclass(eq=False, repr=False)
@@ -48,8 +40,10 @@ class CertificateLister:
         credentials: Credentials,
         context: RequestContext,
         cursor: str | None = None,
-    ) -> Listing:
-        """Return the usable certificates, beginning at `cursor`. The first session key signs the next cursor.
+    ) -> tuple[ListView, ListReport]:
+        """Return the usable certificates, beginning at `cursor`, and what is to be reported about the list.
+
+        The first session key signs the next cursor.
 
         Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no token is
         available.
@@ -91,4 +85,4 @@ class CertificateLister:
             received=position.received if is_short else None,
             total=position.total if is_short else None,
         )
-        return Listing(view, report)
+        return view, report

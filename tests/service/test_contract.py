@@ -40,9 +40,7 @@ def test_health_is_version_and_commit_and_needs_no_configuration(
     if commit is not None:
         (tmp_path / "commit.txt").write_text(commit)
     monkeypatch.setattr(commit_module, "COMMIT_FILE", tmp_path / "commit.txt")
-    commit_module.read_commit.cache_clear()
     response = Api(None).call("GET", "/v1/health")  # type: ignore[arg-type]
-    commit_module.read_commit.cache_clear()
     expected = {"status": "ok", "version": __version__} | ({"commit": commit} if commit else {})
     assert (response.status, response.text) == (200, json.dumps(expected, separators=(",", ":")))
 

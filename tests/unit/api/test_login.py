@@ -12,7 +12,7 @@ from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
 from chalicelib.app_client import AppClients
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister, Listing
+from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
 from chalicelib.credentials import Credentials
@@ -53,13 +53,13 @@ class FakeLister(CertificateLister):
         self.calls: list[tuple[Session, Selection, Credentials, float]] = []
         self.result: ListView | Exception = VIEW
 
-    def list_certificates(self, *arguments: Any) -> Listing:
+    def list_certificates(self, *arguments: Any) -> tuple[ListView, ListReport]:
         session, selection, credentials, context = arguments
         self.events.append("list")
         self.calls.append((session, selection, credentials, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
-        return Listing(self.result, REPORT)
+        return self.result, REPORT
 
 
 class FakeWarmup(Warmup):
