@@ -76,11 +76,11 @@ def read(value: Any, model: type[_S], path: str, paths: list[str]) -> _S | None:
 
 
 def read_bool(value: Any) -> bool | None:
-    """Return a boolean that may arrive as a number or as a text in any case, or None for another value."""
-    if isinstance(value, str):
-        value = value.strip().lower()
+    """Return a boolean that may arrive as a number or as a text, or None for another value."""
     # 1, 1.0, 0 and 0.0 are equal to True and False.
-    return True if value in (True, "true", "1") else False if value in (False, "false", "0") else None
+    if value in (True, "true", "True", "TRUE", "1"):
+        return True
+    return False if value in (False, "false", "False", "FALSE", "0") else None
 
 
 def _read_field(value: Any, field: _Field, path: str, paths: list[str]) -> Any:

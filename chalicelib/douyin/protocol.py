@@ -45,7 +45,7 @@ class MintedToken(RedactedStruct, frozen=True):
     """`data` of client_token: a new access token and its lifetime in seconds."""
 
     access_token: str
-    expires_in: models.Int
+    expires_in: int
 
 
 CONNECTION_TEST = Request("/", method="HEAD")

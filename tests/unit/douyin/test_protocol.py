@@ -171,9 +171,9 @@ class TestCertificates:
     @pytest.mark.parametrize(
         ("can_use", "expected"),
         [
-            *((value, True) for value in (True, "true", "True", "TRUE", " true ", 1, "1", 1.0)),
+            *((value, True) for value in (True, "true", "True", "TRUE", 1, "1", 1.0)),
             *((value, False) for value in (False, "false", "False", "FALSE", 0, "0", 0.0, None)),
-            *((value, None) for value in ("yes", "", " ", 2, -1, "01", "1.0", 0.5)),
+            *((value, None) for value in ("yes", " true ", "tRuE", "", " ", 2, -1, "01", "1.0", 0.5)),
             ([True], None),
             ({}, None),
         ],
