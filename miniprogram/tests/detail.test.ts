@@ -10,9 +10,9 @@ import { openPage, type Page, type Settings, start, type Visit } from "./pages";
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
 const OTHER: Certificate = { ...COUPON, certificate_id: "8", sku_id: "8" };
-const BUTTON = "立即核销";
+const BUTTON = "到柜台后点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
-const OLD = "本页为 16:07 的数据，以扫码结果为准";
+const OLD = "本页为\u00a016:07\u00a0的数据，以扫码结果为准";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
 afterEach(() => {
@@ -192,7 +192,7 @@ describe("the hook", () => {
     await phone.comeBack();
     await phone.wait(301);
     phone.page.use();
-    assert.deepEqual([calls.length, phone.page.data.doubt], [0, OLD]);
+    assert.deepEqual([calls.length, phone.page.data.age], [0, OLD]);
     await phone.comeBack();
     await phone.wait(0.8);
     phone.page.use();
@@ -229,12 +229,12 @@ test("nothing is read again while nobody does anything, and only after Douyin on
   await phone.wait(900);
   phone.back();
   await phone.openCoupon();
-  assert.deepEqual([phone.reads, phone.page.data.doubt], [1, OLD]);
+  assert.deepEqual([phone.reads, phone.page.data.age], [1, OLD]);
   await phone.comeBack();
-  assert.deepEqual([phone.reads, phone.page.data.doubt], [2, ""]);
+  assert.deepEqual([phone.reads, phone.page.data.age], [2, ""]);
   phone.isOffline = true;
   await phone.comeBack();
-  assert.deepEqual([phone.page.data.detail?.id, phone.page.data.doubt], ["1", "本页为 16:22 的数据，以扫码结果为准"]);
+  assert.deepEqual([phone.page.data.detail?.id, phone.page.data.age], ["1", OLD.replace("16:07", "16:22")]);
 });
 
 test("a coupon of a later part is found again, and its part does not make the first one newer", async () => {
@@ -252,7 +252,7 @@ test("a coupon of a later part is found again, and its part does not make the fi
   phone.list.loadMore();
   await flush();
   await phone.openCoupon();
-  assert.equal(phone.page.data.doubt, "本页为 16:10 的数据，以扫码结果为准");
+  assert.equal(phone.page.data.age, OLD.replace("16:07", "16:10"));
   phone.coupons = [OTHER];
   await phone.comeBack();
   assert.deepEqual([phone.page.data.detail, phone.page.data.loading], [null, false]);

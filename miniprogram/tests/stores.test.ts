@@ -183,7 +183,7 @@ describe("the stores", () => {
     assert.deepEqual([view.locating, view.located], ["", true]);
     assert.deepEqual(
       view.stores.map(({ label }) => label),
-      ["徐家汇店，460 m", "人民广场店，您选的店，5.6 km，西藏中路180号"],
+      ["徐家汇店，460 米", "人民广场店，已选，5.6 公里，西藏中路180号"],
     );
     const refused = nextStoreState(nextStoreState(located, locating), { kind: "located", position: undefined });
     assert.deepEqual([refused.position, storesView(refused).locating], [HERE, "未获取到位置，您可以直接选择门店"]);
@@ -193,7 +193,7 @@ describe("the stores", () => {
     const state = after(entered("6601", "6602"), listed());
     assert.deepEqual(
       storesView(state).stores.map(({ tag }) => tag),
-      ["上次选择", "您选的店"],
+      ["上次选择", "已选"],
     );
     const header = (shown: StoreState, now = NOW) =>
       views.listView(INITIAL_STATE, shown, { api: "", account_id: "1", basePath: "" }, now);

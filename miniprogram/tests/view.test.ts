@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "也可打开抖音「我的订单」，给店员扫";
+const HELP = "也可直接打开抖音「我的订单」，请店员扫码";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -41,7 +41,7 @@ describe("the list", () => {
   });
 
   test("that is old has its time, and offers no more of it after a problem", () => {
-    const text = "本页为 23:30 的数据，以扫码结果为准";
+    const text = "本页为\u00a023:30\u00a0的数据，以扫码结果为准";
     const { age, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
     assert.deepEqual([age, more, empty], [text, false, false]);
     assert.deepEqual(
@@ -50,23 +50,22 @@ describe("the list", () => {
     );
   });
 
-  test("explains coupons that cannot be used only when it is complete", () => {
+  test("explains coupons that cannot be used, also below an old list, but not below a problem alone", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, unusable: { expired: 1 } };
-    assert.equal(view(list).unusable, "另有 1 张已过期");
-    assert.equal(view({ ...list, certificates: [COUPON], more: true }).unusable, "");
-    assert.equal(view({ ...list, problem: PROBLEM }).unusable, "");
+    assert.equal(view(list).unusable, "另有 1\u00a0张已过期");
+    const old = { ...list, certificates: [COUPON], problem: PROBLEM };
+    assert.deepEqual([view({ ...list, problem: PROBLEM }).unusable, view(old).unusable], ["", "另有 1\u00a0张已过期"]);
   });
 
-  test("that is partial and still empty says how far it has looked", () => {
-    const list = { ...INITIAL_STATE, updatedAt: NOW, more: true, parts: 11, unusable: { other: 550 } };
-    const { searched, unusable } = view(list);
-    assert.deepEqual([searched, unusable], ["还没查完，暂无可用的券", "另有 550 张暂不能在本店使用"]);
+  test("that is partial and still empty says so", () => {
+    const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
+    assert.equal(view(list).searched, "还有券没查完");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
-  test("speaks of a refund only below coupons, and not under a problem", () => {
+  test("ends with notes only below coupons", () => {
     const lists = [LISTED, { ...LISTED, problem: PROBLEM }, { ...LISTED, certificates: [] }, INITIAL_STATE];
-    assert.equal(lists.map((list) => view(list).refundable).join(), "true,false,false,false");
+    assert.equal(lists.map((list) => view(list).hasCards).join(), "true,true,false,false");
   });
 
   const cards = (certificates: Certificate[], fields: Partial<States.ListState> = {}, config = CONFIG) =>
@@ -80,17 +79,17 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const all = cards([...others, COUPON, twin]);
-    assert.equal(all.count, "共 2 张可用券，另 3 张以扫码结果为准");
+    assert.deepEqual(all.count, ["2 张可用，", "另 3 张以扫码结果为准"]);
     assert.deepEqual(
       all.cards.map(({ id, opened, doubt }) => [id, opened, doubt]),
       [
         ["1", true, ""],
-        ["3", false, "可能已锁定，请照样让店员扫，以扫码结果为准"],
-        ["4", false, "今天 23:31 起可用，请照样让店员扫，以扫码结果为准"],
-        ["5", false, "今天 23:30 已到期，请照样让店员扫，以扫码结果为准"],
+        ["3", false, "可能已锁定，以扫码结果为准"],
+        ["4", false, "今天 23:31 起可用，以扫码结果为准"],
+        ["5", false, "今天 23:30 已到期，以扫码结果为准"],
       ],
     );
-    assert.equal(cards(others).count, "3 张以扫码结果为准");
+    assert.deepEqual(cards(others).count, ["3 张以扫码结果为准"]);
   });
 
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
@@ -103,7 +102,7 @@ describe("the list", () => {
         ["1", "已点过，先请店员查记录，不要再点、再扫"],
       ],
     );
-    assert.equal(count, "共 1 张可用券");
+    assert.deepEqual(count, ["共 1 张可用券"]);
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {
@@ -142,17 +141,20 @@ describe("券详情", () => {
   const REDEEMS: Config = { ...CONFIG, onSelect: async () => true };
 
   test("shows its coupon, also of an old list, and the orders if the program can open them", () => {
-    const { detail, doubt, button, hasOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
-    assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "本页为 23:30 的数据，以扫码结果为准", "", false]);
+    const { detail, doubt, age, button, hasOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
+    assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
+    assert.equal(age, "本页为\u00a023:30\u00a0的数据，以扫码结果为准");
+    const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
+    assert.deepEqual([locked.doubt, locked.age], ["可能已锁定，请照样让店员扫，以扫码结果为准", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
   });
 
   test("has a button for the hook only on a new list, without a doubt, and before a tap", () => {
     const card = { ...COUPON, times: { usable: 0 } };
     const texts: [list: Partial<States.ListState>, visited: Partial<typeof EMPTY>, button: string][] = [
-      [{}, {}, "立即核销"],
-      [{ updatedAt: NOW - 300 }, {}, "立即核销"],
-      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "立即核销"],
+      [{}, {}, "到柜台后点此验券"],
+      [{ updatedAt: NOW - 300 }, {}, "到柜台后点此验券"],
+      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "到柜台后点此验券"],
       [{ updatedAt: NOW - 301 }, {}, ""],
       [{ updatedAt: NOW + 1 }, {}, ""],
       [{ isStale: true }, {}, ""],
@@ -160,7 +162,7 @@ describe("券详情", () => {
       [{ certificates: [card] }, {}, ""],
       [{ certificates: [] }, {}, ""],
       [{}, { tapped: ["1"] }, ""],
-      [{}, { tapped: ["2"] }, "立即核销"],
+      [{}, { tapped: ["2"] }, "到柜台后点此验券"],
       [{}, { isSelecting: true }, ""],
       [{}, { stores: { ...STORES, poiId: "" } }, ""],
     ];
@@ -194,11 +196,11 @@ describe("券详情", () => {
       { ...LISTED, certificates: [{ ...COUPON, certificate_id: "9" }] },
     ].map((list) => view(list));
     assert.deepEqual(
-      states.map(({ detail, loading, problem, help }) => [detail, loading, problem?.text, help]),
+      states.map(({ detail, loading, problem }) => [detail, loading, problem?.text]),
       [
-        [null, true, undefined, HELP],
-        [null, false, PROBLEM.detail, HELP],
-        [null, false, undefined, HELP],
+        [null, true, undefined],
+        [null, false, PROBLEM.detail],
+        [null, false, undefined],
       ],
     );
   });
@@ -211,9 +213,10 @@ describe("券详情", () => {
       [
         "请店员扫订单里的二维码",
         "没有二维码：报订单里的完整券码",
-        "店员：扫订单里的码，验券成功才出餐；扫不成，叫店长",
+        "店员：",
+        "扫订单里的码，验券成功才出餐；扫不成，叫店长",
       ],
-      ["立即核销", "订单编号"],
+      ["到柜台后点此验券", "订单编号"],
     );
     assert.deepEqual(
       order,
@@ -226,11 +229,11 @@ describe("券详情", () => {
     );
     const tapped = await html(LISTED, REDEEMS, { ...EMPTY, tapped: ["1"] });
     assert.deepEqual(
-      ["不要再点、再扫", "请店员扫", "立即核销"].map((text) => tapped.includes(text)),
+      ["不要再点、再扫", "请店员扫", "到柜台后点此验券"].map((text) => tapped.includes(text)),
       [true, false, false],
     );
     assert.match(await html({ ...LISTED, certificates: [] }), /看它的状态；还没用的，请店员扫订单.*验券成功才出餐/s);
-    assert.match(await html({ ...INITIAL_STATE, problem: PROBLEM }), /网络不给力.*重试.*也可打开抖音「我的订单」/s);
+    assert.match(await html({ ...INITIAL_STATE, problem: PROBLEM }), /网络不给力.*重试.*也可直接打开抖音「我的订单」/s);
   });
 });
 

@@ -151,7 +151,7 @@ test("a page whose way out fails shows its content", async () => {
   first.failing.clear();
   selection.pickStore(tap({ poi: "6602" }));
   await flush();
-  assert.deepEqual([first.top.data.store, first.top.data.refundable], ["徐家汇店", true]);
+  assert.deepEqual([first.top.data.store, first.top.data.hasCards], ["徐家汇店", true]);
 
   for (const path of [COUNTER, STORES]) {
     const launched = new Program("6601");
@@ -184,10 +184,10 @@ test("every page has the text size that the customer has chosen", async () => {
   const program = await openList(STORE);
   program.top.changeTextSize();
   program.top.openCertificate(tap({ id: "lin" }));
-  assert.equal(program.top.data.textSize, 20);
+  assert.equal(program.top.data.textSize, 32);
   program.back();
   program.top.chooseStore();
-  assert.equal(program.top.data.textSize, 20);
+  assert.equal(program.top.data.textSize, 32);
 });
 
 for (const path of [COUNTER, STORES]) {
@@ -196,7 +196,7 @@ for (const path of [COUNTER, STORES]) {
     program.open(`${path}?id=lin`);
     assert.deepEqual(program.paths, [LIST]);
     await flush();
-    assert.ok(program.top.data.refundable);
+    assert.ok(program.top.data.hasCards);
   });
 }
 
@@ -231,6 +231,6 @@ test("the position is asked for by a tap only", async () => {
   await flush();
   assert.deepEqual(
     program.top.data.stores.map(({ distance }) => distance),
-    ["460 m", "5.6 km", ""],
+    ["460 米", "5.6 公里", ""],
   );
 });

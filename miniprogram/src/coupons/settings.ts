@@ -29,6 +29,6 @@ export interface Config {
    * again. After any result but `false` (nothing was submitted), this coupon has no button until the program is restarted.
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<unknown>;
-  /** The text of that button. Default: 立即核销. */
+  /** The text of that button. Default: 到柜台后点此验券. */
   selectText?: string;
 }

@@ -115,7 +115,6 @@ Page({
     device.copy(event.currentTarget.dataset.text || "");
   },
 
-  /** Switch to the next text size; after the largest, to the smallest. */
   changeTextSize() {
     this.setData({ textSize: device.changeTextSize(this.data.textSize) });
   },

@@ -15,14 +15,9 @@ export function timeText(seconds: number): string {
   return `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
 }
 
-/** Format a moment as 11.24 14:32. */
-export function momentText(seconds: number): string {
-  return `${dateText(seconds).slice(5)} ${timeText(seconds)}`;
-}
-
 /** Format the time of day as 14:32; on another day than `now`, with the month and day before it. */
 export function clockText(seconds: number, now: number): string {
-  return daysBetween(seconds, now) === 0 ? timeText(seconds) : momentText(seconds);
+  return `${daysBetween(seconds, now) === 0 ? "" : `${dateText(seconds).slice(5)} `}${timeText(seconds)}`;
 }
 
 /** Return the number of calendar days from one moment to another. */

@@ -19,8 +19,9 @@ type Needed =
 
 export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 
-/** Base font sizes in pixels; all text on the page is relative to them. The template `size` knows the largest. */
-const TEXT_SIZES = [16, 20, 24, 32];
+/** Base font sizes in pixels; all text on the page is relative to them. The template `size` knows the standard one. */
+const STANDARD_TEXT = 16;
+const LARGE_TEXT = 32;
 const TEXT_SIZE_KEY = "redemption.text_size";
 /** Where the client stores its session. */
 const SESSION_KEY = "redemption.session";
@@ -81,16 +82,15 @@ export function readSession(): string {
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
 export function initialTextSize(): number {
-  const [smallest, largest] = [TEXT_SIZES[0] as number, TEXT_SIZES[TEXT_SIZES.length - 1] as number];
   const stored = attempt(() => host.getStorageSync(TEXT_SIZE_KEY) as unknown);
   const { fontSizeSetting } = (attempt(() => host.getSystemInfoSync?.()) || {}) as { fontSizeSetting?: number };
-  const size = typeof stored === "number" ? stored : fontSizeSetting || smallest;
-  return Math.min(largest, Math.max(smallest, size));
+  const size = typeof stored === "number" ? stored : fontSizeSetting || STANDARD_TEXT;
+  return Math.min(LARGE_TEXT, Math.max(STANDARD_TEXT, size));
 }
 
-/** Store and return the next text size; after the largest, the smallest. */
+/** Store and return the other text size: 大字, or 标准字. */
 export function changeTextSize(size: number): number {
-  const next = TEXT_SIZES.filter((larger) => larger > size)[0] || (TEXT_SIZES[0] as number);
+  const next = size > STANDARD_TEXT ? STANDARD_TEXT : LARGE_TEXT;
   attempt(() => host.setStorageSync(TEXT_SIZE_KEY, next));
   return next;
 }

@@ -7,31 +7,29 @@
 
 import type { Certificate } from "../../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
+import { SCAN } from "./messages";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 import type { ListState } from "./state";
 
-const SCAN = "以扫码结果为准";
-const SCAN_ANYWAY = `请照样让店员扫，${SCAN}`;
 const MAX_AGE_SECONDS = 300;
 
-/** Return the first doubt that applies at `now` (epoch seconds), its fact first; empty without one. */
+/** Return the fact of the first doubt that applies at `now` (epoch seconds); empty without one. */
 export function doubtOf({ expire_time, start_time = 0, lock, times, off_peak }: Certificate, now: number): string {
   if (expire_time !== undefined && expire_time <= now) {
-    return `${dayText(expire_time, now)} 已到期，${SCAN_ANYWAY}`;
+    return `${dayText(expire_time, now)} 已到期`;
   }
   if (start_time > now) {
-    return `${dayText(start_time, now)} 起可用，${SCAN_ANYWAY}`;
+    return `${dayText(start_time, now)} 起可用`;
   }
   const offPeak = off_peak ? offPeakText(off_peak, now) : "";
-  const fact = lock ? "可能已锁定" : times?.usable === 0 ? "剩余 0 次" : offPeak;
-  return fact && `${fact}，${SCAN_ANYWAY}`;
+  return lock ? "可能已锁定" : times?.usable === 0 ? "剩余 0 次" : offPeak;
 }
 
 /** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */
 export function ageText({ updatedAt, isStale }: ListState, now: number): string {
   // One from the future is old, too: the phone's clock was changed.
   const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
-  return isFresh || !updatedAt ? "" : `本页为 ${clockText(updatedAt, now)} 的数据，${SCAN}`;
+  return isFresh || !updatedAt ? "" : `本页为\u00a0${clockText(updatedAt, now)}\u00a0的数据，${SCAN}`;
 }
 
 /** Douyin documents neither the numbers of weekdays nor the unit of dates. */

@@ -20,7 +20,7 @@ export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
   }
   const days = daysBetween(now, expire_time);
   const day = ["今天", "明天"][days];
-  const left = days <= SOON_DAYS ? `，还剩 ${days} 天` : "";
+  const left = days <= SOON_DAYS ? `，还剩\u00a0${days}\u00a0天` : "";
   const until = day ? `${day} ${timeText(expire_time)} 到期` : `有效期至 ${dateText(expire_time)}${left}`;
   return { until, isLastDay: days === 0 };
 }

@@ -38,8 +38,10 @@ const BUTTONS: { [action in NoticeAction]: string } = {
   staff: "",
 };
 
+/** What decides, whatever is doubtful. */
+export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
-export const DEFAULT_HELP = "也可打开抖音「我的订单」，给店员扫";
+export const DEFAULT_HELP = "也可直接打开抖音「我的订单」，请店员扫码";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
@@ -104,13 +106,14 @@ export function isRefusal({ code }: Problem): boolean {
   return REFUSALS.indexOf(code) >= 0;
 }
 
-/** Return the line above the list. `plain`: number of the certificates without a doubt; `doubted`: of the others. */
-export function countText(plain: number, doubted: number, more: boolean): string {
+/** Return the phrases of the heading. `plain`: number of the certificates without a doubt; `doubted`: of the others. */
+export function countTexts(plain: number, doubted: number, more: boolean): string[] {
+  const start = more ? "已找到 " : doubted ? "" : "共 ";
   const texts = [
-    plain && `${more ? "已找到" : "共"} ${plain} 张可用券`,
-    doubted && `${plain ? "另 " : ""}${doubted} 张以扫码结果为准`,
+    plain ? `${start}${plain} 张${doubted ? "可用，" : "可用券"}` : "",
+    doubted ? `${plain ? "另 " : ""}${doubted} 张${SCAN}` : "",
   ];
-  return texts.filter((text) => text).join("，");
+  return texts.filter((text) => text);
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */
@@ -120,7 +123,7 @@ export function unusableText(unusable: Unusable): string {
     [unusable.expired, "已过期"],
     [unusable.other, "暂不能在本店使用"],
   ];
-  const texts = reasons.filter(([count]) => count).map(([count, reason]) => `${count} 张${reason}`);
+  const texts = reasons.filter(([count]) => count).map(([count, reason]) => `${count}\u00a0张${reason}`);
   return texts.length ? `另有 ${texts.join("，")}` : "";
 }
 

@@ -20,7 +20,7 @@ export interface Card {
   /** Its kind, below another figure. */
   unit: string;
   title: string;
-  /** ×2 for two identical certificates; empty for one. */
+  /** Number of identical certificates; empty for one. */
   copies: string;
   /** Until when it is valid. */
   until: string;
@@ -64,7 +64,7 @@ export function cardsOf(certificates: Certificate[], judge: Judge, openedId: str
 function cardOf(group: Certificate[], doubt: string, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
   const { certificate_id, pay_amount, code_tail, off_peak, voucher } = certificate;
-  const copies = group.length > 1 ? `×${group.length}` : "";
+  const copies = group.length > 1 ? `${group.length} 张` : "";
   const [figure, unit] = worthOf(certificate);
   const title = titleOf(certificate);
   const { until, isLastDay } = expiryOf(certificate, now);
@@ -72,7 +72,7 @@ function cardOf(group: Certificate[], doubt: string, opened: boolean, now: numbe
   const note = [voucher?.description, hours && `可用时段 ${hours}`].filter(Boolean).join("，");
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
   const tail = code_tail && !copies ? `尾号 ${code_tail}` : "";
-  const action = copies ? (opened ? "收起" : `查看 ${group.length} 张`) : "查看";
+  const action = copies ? (opened ? "收起" : `查看 ${copies}`) : "查看";
   return {
     ...{ id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail, action, opened },
     members: opened && copies ? group.map(memberOf) : [],
@@ -100,7 +100,7 @@ export function yuan(amount: number): string {
 /** Return what the platform says that a certificate is worth, and its kind; the kind alone if it says nothing. */
 export function worthOf({ kind, times, voucher }: Certificate): [figure: string, unit: string] {
   if (times?.usable !== undefined) {
-    return [`${times.usable} 次`, `次卡${times.total === undefined ? "" : `，共 ${times.total} 次`}`];
+    return [`剩 ${times.usable} 次`, `次卡${times.total === undefined ? "" : `，共 ${times.total} 次`}`];
   }
   // No voucher deducts nothing: 0 is an unknown amount.
   const { min_amount: min = 0, max_amount: max = 0 } = voucher || {};

@@ -9,6 +9,7 @@ export type Activity = "idle" | "first" | "refresh" | "more";
 
 export interface ListState {
   certificates: Certificate[];
+  /** Empty until the list is complete. */
   unusable: Unusable;
   more: boolean;
   /** A sentence of the merchant; empty without one. */
@@ -123,7 +124,7 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
   const listed: ListState = {
     ...state,
     certificates,
-    unusable,
+    unusable: more ? {} : unusable,
     more,
     notice,
     redeeming,

@@ -24,14 +24,8 @@ export function onlyStore(stores: Store[]): Store | undefined {
   return stores.length === 1 ? stores[0] : undefined;
 }
 
-export interface StoreHeader {
-  store: string;
-  address: string;
-  phone: string;
-}
-
 /** Return the header of a store's list; empty for an unknown store: stores are loaded while the list is. */
-export function storeHeader(poiId: string, stores: Store[]): StoreHeader {
+export function storeHeader(poiId: string, stores: Store[]) {
   const store = stores.filter(({ poi_id }) => poi_id === poiId)[0];
   return { store: store?.name || "", address: store?.address || "", phone: store?.phone || "" };
 }
@@ -61,7 +55,7 @@ export interface Listing {
 
 /** Return the stores that are looked for, the nearest first; without a position, the last choice, then the given order. */
 export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "", search = "" }: Listing): StoreRow[] {
-  const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "您选的店" };
+  const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "已选" };
   const words = searchable(search).split(/\s+/);
   const rank = ({ poi_id }: Store) => (poi_id === lastPoiId && !position ? 0 : 1);
   return stores
@@ -104,5 +98,5 @@ function distanceText(metres: number): string {
   if (metres === Number.POSITIVE_INFINITY) {
     return "";
   }
-  return metres < 995 ? `${Math.ceil(metres / 10) * 10} m` : `${(metres / 1000).toFixed(1)} km`;
+  return metres < 995 ? `${Math.ceil(metres / 10) * 10} 米` : `${(metres / 1000).toFixed(1)} 公里`;
 }

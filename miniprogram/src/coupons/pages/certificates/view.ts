@@ -5,7 +5,7 @@ import type { Config } from "../../settings";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import { ageText, doubtOf } from "./doubt";
-import { countText, DEFAULT_HELP, type Notice, noticeOf, unusableText, waitingText, waitLeft } from "./messages";
+import { countTexts, DEFAULT_HELP, type Notice, noticeOf, SCAN, unusableText, waitingText, waitLeft } from "./messages";
 import { cardsOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, type ListState } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
@@ -21,7 +21,7 @@ interface Visited {
   isSelecting: boolean;
 }
 
-const DEFAULT_SELECT_TEXT = "立即核销";
+const DEFAULT_SELECT_TEXT = "到柜台后点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
 
 /** With more stores than fill a screen, the customer can search. */
@@ -35,7 +35,7 @@ const LOCATING_TEXTS: { [locating in StoreState["locating"]]: string } = {
 
 /** Return the data of the list's page without its cards. */
 export function listView(list: ListState, stores: StoreState, config: Config, now: number) {
-  const { activity, certificates, waiting, more, problem, problemBelow, unusable } = list;
+  const { activity, certificates, waiting, problem, problemBelow, unusable } = list;
   const loading = activity === "first";
   return {
     ...headerOf(stores, now),
@@ -47,13 +47,12 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "还没查完，暂无可用的券" : "",
-    unusable: (more && certificates.length) || loading || problem ? "" : unusableText(unusable),
+    searched: canLoadMore(list) && !certificates.length ? "还有券没查完" : "",
+    unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listNotice(list, stores, config, now),
     problemBelow,
-    // Under a problem, it would invite refunds at the counter.
-    refundable: certificates.length > 0 && !problem,
+    hasCards: certificates.length > 0,
     hasQualification: !!config.qualificationPage,
     help: helpOf(config),
   };
@@ -61,14 +60,16 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 
 /** Return the cards, those with a doubt last, with the group `openedId` opened. */
 export function cardsView({ list, tapped }: Visited, config: Config, openedId: string, now: number) {
-  const judge = (certificate: Certificate) =>
-    tapped.indexOf(certificate.certificate_id) < 0 ? doubtOf(certificate, now) : TAPPED;
+  const judge = (certificate: Certificate) => {
+    const fact = doubtOf(certificate, now);
+    return tapped.indexOf(certificate.certificate_id) < 0 ? fact && `${fact}，${SCAN}` : TAPPED;
+  };
   const plain = list.certificates.filter((certificate) => !judge(certificate));
   const doubted = list.certificates.filter(judge);
   const scanned = doubted.filter((certificate) => judge(certificate) !== TAPPED);
   return {
     cards: cardsOf(plain.concat(doubted).map(shownOf(config)), judge, openedId, now),
-    count: countText(plain.length, scanned.length, list.more),
+    count: countTexts(plain.length, scanned.length, list.more),
   };
 }
 
@@ -77,17 +78,18 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const { list, stores } = visit;
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);
+  const fact = certificate ? doubtOf(certificate, now) : "";
   return {
     ...header,
     detail: certificate ? detailOf(shownOf(config)(certificate), header.store, now) : null,
-    doubt: certificate ? doubtOf(certificate, now) || ageText(list, now) : "",
+    doubt: fact && `${fact}，请照样让店员扫，${SCAN}`,
+    age: fact ? "" : ageText(list, now),
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
-    help: helpOf(config),
     loading: !certificate && list.activity !== "idle",
     waiting: waitingText(list.waiting, "正在查询这张券…"),
     problem: listNotice(list, stores, config, now),

@@ -87,7 +87,6 @@ Page({
     }
   },
 
-  /** Switch to the next text size; after the largest, to the smallest. */
   changeTextSize() {
     this.setData({ textSize: device.changeTextSize(this.data.textSize) });
   },
