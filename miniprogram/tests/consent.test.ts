@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import { FakeTt, flush, STORE, thrower } from "./fake-tt";
-import { openPage, type Page, type Settings, start } from "./pages";
+import { cardsIn, openPage, type Page, type Settings, start } from "./pages";
 
 let logged: ReturnType<typeof mock.method<Console, "error">>;
 
@@ -46,7 +46,7 @@ describe("a program that asks before the login", () => {
     answers[0]?.(true);
     await flush();
     assert.deepEqual(tt.sent.length, 1);
-    assert.equal(page.data.cards[0]?.id, "lin");
+    assert.equal(cardsIn(page)[0]?.id, "lin");
     page.onPullDownRefresh();
     await flush();
     assert.deepEqual([tt.sent.length, answers.length], [2, 1]);

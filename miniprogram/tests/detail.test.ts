@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type { Certificate } from "../src/coupons/client/client";
 import { FakeTt, flush, reply, STORE, thrower, tokenOf } from "./fake-tt";
-import { openPage, type Page, type Settings, start, type Visit } from "./pages";
+import { cardsIn, openPage, type Page, type Settings, start, type Visit } from "./pages";
 
 /** 2026-12-03 16:07 in China. */
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
 const OTHER: Certificate = { ...COUPON, certificate_id: "8", sku_id: "8" };
-const BUTTON = "到柜台后点此验券";
+const BUTTON = "请店员点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
 const OLD = "本页为\u00a016:07\u00a0的数据，以扫码结果为准";
 
@@ -159,7 +159,7 @@ describe("the hook", () => {
     );
     phone.back();
     assert.deepEqual(
-      phone.list.data.cards.map(({ id }) => id),
+      cardsIn(phone.list).map(({ id }) => id),
       ["8", "1"],
     );
     await phone.openCoupon("8");
@@ -215,12 +215,15 @@ describe("the hook", () => {
   });
 });
 
-test("orders that cannot be opened are said, and the steps remain", async () => {
+test("orders that cannot be opened are said, and all steps take the place of the button", async () => {
   for (const openOrders of [thrower(new Error("no")), () => Promise.reject(new Error("no"))]) {
     const phone = await new Phone().open({ openOrders });
+    assert.ok(phone.page.data.hasOrders);
     phone.page.openOrders();
     await flush();
-    assert.deepEqual([phone.toasts, phone.page.data.hasOrders], [["打不开，请照步骤打开"], true]);
+    assert.deepEqual([phone.toasts, phone.page.data.hasOrders], [["打不开，请照步骤打开"], false]);
+    await phone.comeBack();
+    assert.ok(!phone.page.data.hasOrders);
   }
 });
 
@@ -280,7 +283,10 @@ describe("time", () => {
     const starts = { ...COUPON, start_time: NOW + 60 };
     const phone = await new Phone([starts, { ...OTHER, expire_time: NOW + 120 }]).open();
     phone.back();
-    const ids = () => phone.list.data.cards.map(({ id, doubt }) => `${id}${doubt && "?"}`).join(" ");
+    const ids = () =>
+      cardsIn(phone.list)
+        .map(({ id, doubt }) => `${id}${doubt && "?"}`)
+        .join(" ");
     assert.equal(ids(), "8 1?");
     await phone.wait(60);
     assert.equal(ids(), "8 1");

@@ -369,8 +369,15 @@ describe("messages", () => {
 
   test("count the certificates, and say whether there are more", () => {
     assert.deepEqual(
-      [countTexts(0, 0, false), countTexts(2, 1, false), countTexts(1, 0, true), countTexts(0, 1, true)],
-      [[], ["2 张可用，", "另 1 张以扫码结果为准"], ["已找到 1 张可用券"], ["1 张以扫码结果为准"]],
+      [countTexts(8, 3, false), countTexts(8, 3, true)],
+      [
+        ["8 张可用", "另 3 张，以扫码结果为准"],
+        ["已找到 8 张可用", "另 3 张，以扫码结果为准"],
+      ],
+    );
+    assert.deepEqual(
+      [countTexts(8, 0, false)[0], countTexts(8, 0, true)[0], countTexts(0, 3, false)[1], countTexts(0, 3, true)[1]],
+      ["共 8 张可用券", "已找到 8 张可用券", "共 3 张，以扫码结果为准", "已找到 3 张，以扫码结果为准"],
     );
   });
 

@@ -31,6 +31,11 @@ export interface Page {
   onPullDownRefresh(): void;
 }
 
+/** Return the cards of the list in their order. */
+export function cardsIn({ data }: Page) {
+  return data.sections.flatMap(({ cards }) => cards);
+}
+
 /** What a developer may write, also in JavaScript. */
 export interface Settings extends Partial<Omit<Config, "onSelect" | "beforeLogin">> {
   onSelect?: (...values: Parameters<NonNullable<Config["onSelect"]>>) => unknown;

@@ -31,7 +31,7 @@ function luminance(color: number[]): number {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
-test("the accent color can be read on cards and on its own tint, and the text on it, in both themes", () => {
+test("accent, what is on it and on tags can be read, in both themes", () => {
   const styles = readFileSync(join(SOURCE, "styles.ttss"), "utf-8");
   const list = readFileSync(join(SOURCE, "pages/certificates/certificates.ttss"), "utf-8");
   const tint = Number(/opacity: ([\d.]+)/.exec(list)?.[1]);
@@ -44,6 +44,7 @@ test("the accent color can be read on cards and on its own tint, and the text on
       [accent, card],
       [accent, tinted],
       [accent, text],
+      [rgb("quiet"), rgb("line")],
     ] as const) {
       const [dark = 0, light = 0] = [luminance(one), luminance(other)].sort((a, b) => a - b);
       assert.ok((light + 0.05) / (dark + 0.05) >= 4.5, `theme ${theme}: ${(light + 0.05) / (dark + 0.05)}`);

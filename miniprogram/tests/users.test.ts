@@ -6,7 +6,7 @@ import type * as Clients from "../src/coupons/client/client";
 import type { ListOptions, Outcome } from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, settled, thrower, tokenOf } from "./fake-tt";
-import { openPage, type Page, start } from "./pages";
+import { cardsIn, openPage, type Page, start } from "./pages";
 
 const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
 
@@ -175,7 +175,7 @@ describe("the page", () => {
     return openPage("certificates", { poi_id: STORE.poi_id });
   }
 
-  const idsIn = ({ data }: Page) => data.cards.map(({ id }) => id);
+  const idsIn = (page: Page) => cardsIn(page).map(({ id }) => id);
 
   test("clears everything of the former user as soon as it is shown to another", async () => {
     for (const isCovered of [false, true]) {

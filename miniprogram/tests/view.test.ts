@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "也可直接打开抖音「我的订单」，请店员扫码";
+const HELP = "抖音「我的订单」里的券，都可以请店员扫码";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -59,7 +59,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "还有券没查完");
+    assert.equal(view(list).searched, "暂未查到，还没查完");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -68,8 +68,12 @@ describe("the list", () => {
     assert.equal(lists.map((list) => view(list).hasCards).join(), "true,true,false,false");
   });
 
-  const cards = (certificates: Certificate[], fields: Partial<States.ListState> = {}, config = CONFIG) =>
-    cardsView({ ...EMPTY, list: { ...LISTED, certificates, ...fields } }, config, "1", NOW);
+  /** Return the sections: heading and cards. */
+  const cards = (certificates: Certificate[], visited = EMPTY) =>
+    cardsView({ ...visited, list: { ...LISTED, certificates } }, CONFIG, "1", NOW).sections.map((section) => [
+      section.heading,
+      ...section.cards.map(({ id, opened, doubt }) => [id, opened, doubt]),
+    ]);
 
   test("counts coupons with a doubt apart, and has them last; one group is open", () => {
     const twin = { ...COUPON, certificate_id: "2" };
@@ -78,31 +82,25 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "4", start_time: NOW + 60 },
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
-    const all = cards([...others, COUPON, twin]);
-    assert.deepEqual(all.count, ["2 张可用，", "另 3 张以扫码结果为准"]);
-    assert.deepEqual(
-      all.cards.map(({ id, opened, doubt }) => [id, opened, doubt]),
-      [
-        ["1", true, ""],
-        ["3", false, "可能已锁定，以扫码结果为准"],
-        ["4", false, "今天 23:31 起可用，以扫码结果为准"],
-        ["5", false, "今天 23:30 已到期，以扫码结果为准"],
-      ],
-    );
-    assert.deepEqual(cards(others).count, ["3 张以扫码结果为准"]);
+    const doubted = [
+      ["3", false, "可能已锁定"],
+      ["4", false, "今天 23:31 起可用"],
+      ["5", false, "今天 23:30 已到期"],
+    ];
+    assert.deepEqual(cards([...others, COUPON, twin]), [
+      ["2 张可用", ["1", true, ""]],
+      ["另 3 张，以扫码结果为准", ...doubted],
+    ]);
+    assert.deepEqual(cards(others), [["共 3 张，以扫码结果为准", ...doubted]]);
   });
 
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
-    const list = { ...LISTED, certificates: [COUPON, { ...COUPON, certificate_id: "2" }] };
-    const { cards: shown, count } = cardsView({ ...EMPTY, list, tapped: ["1"] }, CONFIG, "", NOW);
-    assert.deepEqual(
-      shown.map(({ id, doubt }) => [id, doubt]),
-      [
-        ["2", ""],
-        ["1", "已点过，先请店员查记录，不要再点、再扫"],
-      ],
-    );
-    assert.deepEqual(count, ["共 1 张可用券"]);
+    const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
+    assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
+      ["1 张可用", ["2", false, ""]],
+      ["另 1 张，以扫码结果为准", ["3", false, "可能已锁定"]],
+      ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
+    ]);
   });
 
   test("has no prices if the settings say so, and 券详情 neither", () => {
@@ -113,9 +111,9 @@ describe("the list", () => {
     };
     for (const showPrices of [true, false]) {
       const config = { ...CONFIG, showPrices };
-      const card = cards([paid], {}, config).cards[0];
-      const { detail } = counterView({ ...EMPTY, list: { ...LISTED, certificates: [paid] } }, config, "1", NOW);
-      const texts = JSON.stringify([card, detail]);
+      const visited = { ...EMPTY, list: { ...LISTED, certificates: [paid] } };
+      const { detail } = counterView(visited, config, "1", NOW);
+      const texts = JSON.stringify([cardsView(visited, config, "", NOW), detail]);
       assert.deepEqual(
         ["¥", "44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
         [showPrices, showPrices, showPrices, true],
@@ -145,16 +143,16 @@ describe("券详情", () => {
     assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
     assert.equal(age, "本页为\u00a023:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
-    assert.deepEqual([locked.doubt, locked.age], ["可能已锁定，请照样让店员扫，以扫码结果为准", ""]);
+    assert.deepEqual([locked.doubt, locked.age], ["可能已锁定，请店员扫码，以扫码结果为准", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
   });
 
   test("has a button for the hook only on a new list, without a doubt, and before a tap", () => {
     const card = { ...COUPON, times: { usable: 0 } };
     const texts: [list: Partial<States.ListState>, visited: Partial<typeof EMPTY>, button: string][] = [
-      [{}, {}, "到柜台后点此验券"],
-      [{ updatedAt: NOW - 300 }, {}, "到柜台后点此验券"],
-      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "到柜台后点此验券"],
+      [{}, {}, "请店员点此验券"],
+      [{ updatedAt: NOW - 300 }, {}, "请店员点此验券"],
+      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "请店员点此验券"],
       [{ updatedAt: NOW - 301 }, {}, ""],
       [{ updatedAt: NOW + 1 }, {}, ""],
       [{ isStale: true }, {}, ""],
@@ -162,7 +160,7 @@ describe("券详情", () => {
       [{ certificates: [card] }, {}, ""],
       [{ certificates: [] }, {}, ""],
       [{}, { tapped: ["1"] }, ""],
-      [{}, { tapped: ["2"] }, "到柜台后点此验券"],
+      [{}, { tapped: ["2"] }, "请店员点此验券"],
       [{}, { isSelecting: true }, ""],
       [{}, { stores: { ...STORES, poiId: "" } }, ""],
     ];
@@ -179,8 +177,13 @@ describe("券详情", () => {
 
   test("says after a tap what is not to be done again", () => {
     const visited = { ...EMPTY, tapped: ["1"], isSelecting: true };
-    const { tapped, isSelecting } = view(LISTED, REDEEMS, visited);
+    const { tapped, isSelecting, record } = view(LISTED, REDEEMS, visited);
     assert.deepEqual([tapped, isSelecting], ["已点过，先请店员查记录，不要再点、再扫", true]);
+    const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).record;
+    assert.deepEqual(
+      [record, coded],
+      ["在抖音来客查这张券的核销记录", "在抖音来客查这张券（尾号\u00a07001）的核销记录"],
+    );
   });
 
   test("names the store whose list it is", () => {
@@ -203,14 +206,10 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "打开我的订单", "打开抖音「我的订单」", "打开这张券的订单"].concat(
-      [
-        "请店员扫订单里的二维码",
-        "没有二维码：报订单里的完整券码",
-        "店员：",
-        "扫订单里的码，验券成功才出餐；扫不成，叫店长",
-      ],
-      ["到柜台后点此验券", "订单编号"],
+    const order = ["请出示抖音订单", "打开我的订单", "打开这张券的订单", "请店员扫订单里的二维码"].concat(
+      ["打不开：自己打开抖音「我的订单」", "没有二维码：报订单里的完整券码"],
+      ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
+      ["请店员点此验券", "两种方式只用一种", "订单编号"],
     );
     assert.deepEqual(
       order,
@@ -223,11 +222,14 @@ describe("券详情", () => {
     );
     const tapped = await html(LISTED, REDEEMS, { ...EMPTY, tapped: ["1"] });
     assert.deepEqual(
-      ["不要再点、再扫", "请店员扫", "到柜台后点此验券"].map((text) => tapped.includes(text)),
-      [true, false, false],
+      ["不要再点、再扫", "核销记录", "请店员扫", "请店员点此验券"].map((text) => tapped.includes(text)),
+      [true, true, false, false],
     );
     assert.match(await html({ ...LISTED, certificates: [] }), /看它的状态；还没用的，请店员扫订单.*验券成功才出餐/s);
-    assert.match(await html({ ...INITIAL_STATE, problem: PROBLEM }), /网络不给力.*重试.*也可直接打开抖音「我的订单」/s);
+    assert.match(
+      await html({ ...INITIAL_STATE, problem: PROBLEM }),
+      /网络不给力.*重试.*抖音「我的订单」里的券，都可以请店员扫码.*店员：扫订单里的码/s,
+    );
   });
 });
 

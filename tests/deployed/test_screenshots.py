@@ -1,7 +1,6 @@
 """The states of the pages: axe, targets, text that fits. `make screenshots` also pictures them in build/screenshots."""
 
 import os
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +53,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_text(re.compile("另 3 张以扫码结果为准"))).to_be_visible()
+        expect(phone.page.get_by_text("另 3 张，以扫码结果为准")).to_be_visible()
 
 
 def opened_list(phone: Phone) -> None:
@@ -68,7 +67,7 @@ def remembered(phone: Phone) -> None:
     phone.choices.first.click()
     expect(phone.cards).to_have_count(7)
     phone.open(poi_id=None)
-    expect(phone.page.get_by_text("上次选择的门店")).to_be_visible()
+    expect(phone.page.get_by_text("上次选的门店，请确认您在这家店")).to_be_visible()
 
 
 def counter(title: str, **query: str) -> Callable[[Phone], None]:
@@ -102,7 +101,7 @@ def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> C
         with phone.purchases(CUSTOMER, [entry]):
             phone.open()
             phone.show_certificate("双人套餐")
-            expect(phone.doubt).to_have_text(f"{text}，请照样让店员扫，以扫码结果为准")
+            expect(phone.doubt).to_have_text(f"{text}，请店员扫码，以扫码结果为准")
 
     return show
 
@@ -140,7 +139,7 @@ def searched(phone: Phone) -> None:
     for path in ("**/certificates?*", "**/sessions"):
         phone.page.route(path, respond)
     phone.open()
-    expect(phone.page.get_by_text("还有券没查完")).to_be_visible()
+    expect(phone.page.get_by_text("暂未查到，还没查完")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:
@@ -211,7 +210,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "group": opened_list,
     "remembered": remembered,
     "loading": loading,
-    "empty": opened("没查到本店可用的券", CUSTOMER_WITHOUT_COUPONS),
+    "empty": opened("这里没查到可用的券", CUSTOMER_WITHOUT_COUPONS),
     "searched": searched,
     "offline": stale,
     "login": opened("登录", ""),

@@ -11,7 +11,7 @@ export interface Config {
   appId?: string;
   /** What a customer does when the page cannot help. Default: show the coupon in Douyin's orders. */
   help?: string;
-  /** Opens the customer's orders in Douyin: 券详情 has the button 打开我的订单. The steps remain, also where it fails. */
+  /** Opens the customer's orders in Douyin: 券详情 has a button 打开我的订单. Where it fails, the steps take its place. */
   openOrders?: () => unknown;
   /** A page of your program that shows its licences; the list links it as 资质公示. With a slash in front. */
   qualificationPage?: string;
@@ -29,6 +29,6 @@ export interface Config {
    * again. After any result but `false` (nothing was submitted), this coupon has no button until the program is restarted.
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<unknown>;
-  /** The text of that button. Default: 到柜台后点此验券. */
+  /** The text of that button. Default: 请店员点此验券. */
   selectText?: string;
 }

@@ -41,7 +41,7 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 /** What decides, whatever is doubtful. */
 export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
-export const DEFAULT_HELP = "也可直接打开抖音「我的订单」，请店员扫码";
+export const DEFAULT_HELP = "抖音「我的订单」里的券，都可以请店员扫码";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
@@ -106,14 +106,10 @@ export function isRefusal({ code }: Problem): boolean {
   return REFUSALS.indexOf(code) >= 0;
 }
 
-/** Return the phrases of the heading. `plain`: number of the certificates without a doubt; `doubted`: of the others. */
-export function countTexts(plain: number, doubted: number, more: boolean): string[] {
-  const start = more ? "已找到 " : doubted ? "" : "共 ";
-  const texts = [
-    plain ? `${start}${plain} 张${doubted ? "可用，" : "可用券"}` : "",
-    doubted ? `${plain ? "另 " : ""}${doubted} 张${SCAN}` : "",
-  ];
-  return texts.filter((text) => text);
+/** Return the headings of these numbers of certificates: those without a doubt, and the others. */
+export function countTexts(plain: number, doubted: number, more: boolean): [plain: string, doubted: string] {
+  const start = more ? "已找到 " : plain && doubted ? "" : "共 ";
+  return [`${start}${plain} 张可用${doubted ? "" : "券"}`, `${plain ? "另 " : start}${doubted} 张，${SCAN}`];
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */

@@ -21,7 +21,7 @@ interface Visited {
   isSelecting: boolean;
 }
 
-const DEFAULT_SELECT_TEXT = "到柜台后点此验券";
+const DEFAULT_SELECT_TEXT = "请店员点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
 
 /** With more stores than fill a screen, the customer can search. */
@@ -47,7 +47,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "还有券没查完" : "",
+    searched: canLoadMore(list) && !certificates.length ? "暂未查到，还没查完" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listNotice(list, stores, config, now),
@@ -58,18 +58,27 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
   };
 }
 
-/** Return the cards, those with a doubt last, with the group `openedId` opened. */
+/** Return the cards under their headings, those with a doubt and the tapped ones last, with the group `openedId` opened. */
 export function cardsView({ list, tapped }: Visited, config: Config, openedId: string, now: number) {
-  const judge = (certificate: Certificate) => {
-    const fact = doubtOf(certificate, now);
-    return tapped.indexOf(certificate.certificate_id) < 0 ? fact && `${fact}，${SCAN}` : TAPPED;
-  };
-  const plain = list.certificates.filter((certificate) => !judge(certificate));
-  const doubted = list.certificates.filter(judge);
-  const scanned = doubted.filter((certificate) => judge(certificate) !== TAPPED);
+  const judge = (certificate: Certificate) =>
+    tapped.indexOf(certificate.certificate_id) < 0 ? doubtOf(certificate, now) : TAPPED;
+  const select = (fits: (doubt: string) => boolean) => list.certificates.filter((one) => fits(judge(one)));
+  const plain = select((doubt) => !doubt);
+  const doubted = select((doubt) => !!doubt && doubt !== TAPPED);
+  const submitted = select((doubt) => doubt === TAPPED);
+  const [plainText, doubtedText] = countTexts(plain.length, doubted.length, list.more);
+  const sections: [heading: string, certificates: Certificate[]][] = [
+    [plainText, plain],
+    [doubtedText, doubted],
+    [`${submitted.length} 张已点过`, submitted],
+  ];
   return {
-    cards: cardsOf(plain.concat(doubted).map(shownOf(config)), judge, openedId, now),
-    count: countTexts(plain.length, scanned.length, list.more),
+    sections: sections
+      .filter(([, certificates]) => certificates.length)
+      .map(([heading, certificates]) => ({
+        heading,
+        cards: cardsOf(certificates.map(shownOf(config)), judge, openedId, now),
+      })),
   };
 }
 
@@ -79,15 +88,17 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);
   const fact = certificate ? doubtOf(certificate, now) : "";
+  const tail = certificate?.code_tail || "";
   return {
     ...header,
     detail: certificate ? detailOf(shownOf(config)(certificate), header.store, now) : null,
-    doubt: fact && `${fact}，请照样让店员扫，${SCAN}`,
+    doubt: fact && `${fact}，请店员扫码，${SCAN}`,
     age: fact ? "" : ageText(list, now),
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
+    record: `在抖音来客查这张券${tail && `（尾号\u00a0${tail}）`}的核销记录`,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
     loading: !certificate && list.activity !== "idle",
