@@ -130,7 +130,7 @@ describe("a doubt", () => {
       [{ expire_time: AT - DAY }, "2026.12.02 已到期"],
       [{ start_time: AT + 58 * 60 }, "今天 17:05 起可用"],
       [{ start_time: AT + DAY }, "2026.12.04 起可用"],
-      [{ lock: {} }, "可能已锁定"],
+      [{ lock: {} }, "状态待确认"],
       [{ times: { usable: 0 } }, "剩余 0 次"],
       [{ off_peak: HOURS }, ""],
       [{ off_peak: { ...HOURS, weekdays: [] } }, ""],
@@ -151,7 +151,7 @@ describe("a doubt", () => {
     const doubts = Object.keys(fields).map((_, index) =>
       doubt({ ...Object.fromEntries(Object.entries(fields).slice(index)), off_peak }),
     );
-    assert.deepEqual(doubts, ["1970.01.01 已到期", "2026.12.04 起可用", "可能已锁定", "剩余 0 次"]);
+    assert.deepEqual(doubts, ["1970.01.01 已到期", "2026.12.04 起可用", "状态待确认", "剩余 0 次"]);
     assert.equal(doubt({ off_peak }), "今天 17:00 起可用");
   });
 
@@ -220,13 +220,13 @@ describe("groups", () => {
   });
 
   test("are of one doubt", () => {
-    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "可能已锁定" : "");
+    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "状态待确认" : "");
     const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
     assert.deepEqual(
       cards.map(({ copies, doubt }) => [copies, doubt]),
       [
         ["2 张", ""],
-        ["", "可能已锁定"],
+        ["", "状态待确认"],
       ],
     );
   });
@@ -291,7 +291,7 @@ describe("the detail", () => {
       off_peak: { start_time: NOW, end_time: NOW + DAY, weekdays: [1], hours: [["14:00", "17:00"]] },
     });
     assert.deepEqual(known, {
-      可抵: "最高 ¥100，超出部分需到店另付",
+      可抵: "最高 ¥100，超出部分另付",
       抵扣规则: "平日可抵100元",
       可用时段: "14:00~17:00",
       实付: "¥44.99（门市价 ¥50）",
@@ -303,7 +303,7 @@ describe("the detail", () => {
 
   test("mentions the remainder to pay for vouchers only", () => {
     const voucher = { kind: "voucher", voucher: { description: "平日可抵100元" } } as const;
-    assert.equal(facts(voucher).可抵, "超出部分需到店另付");
+    assert.equal(facts(voucher).可抵, "超出部分另付");
     const others = [{ kind: "voucher" }, { pay_amount: 0 }, { kind: "times_card", times: { usable: 1 } }] as const;
     assert.deepEqual(
       others.map((fields) => facts(fields).可抵),

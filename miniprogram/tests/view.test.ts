@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "抖音「我的订单」里的券，都可以请店员扫码";
+const HELP = "没列出的券，可在抖音「我的订单」给店员扫";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -83,7 +83,7 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", false, "可能已锁定"],
+      ["3", false, "状态待确认"],
       ["4", false, "今天 23:31 起可用"],
       ["5", false, "今天 23:30 已到期"],
     ];
@@ -98,7 +98,7 @@ describe("the list", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张可用", ["2", false, ""]],
-      ["另 1 张，以扫码结果为准", ["3", false, "可能已锁定"]],
+      ["另 1 张，以扫码结果为准", ["3", false, "状态待确认"]],
       ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -143,7 +143,7 @@ describe("券详情", () => {
     assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
     assert.equal(age, "本页为\u00a023:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
-    assert.deepEqual([locked.doubt, locked.age], ["可能已锁定，请店员扫码，以扫码结果为准", ""]);
+    assert.deepEqual([locked.doubt, locked.age], ["状态待确认，请店员扫码，以扫码结果为准", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
   });
 
@@ -180,10 +180,7 @@ describe("券详情", () => {
     const { tapped, isSelecting, record } = view(LISTED, REDEEMS, visited);
     assert.deepEqual([tapped, isSelecting], ["已点过，先请店员查记录，不要再点、再扫", true]);
     const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).record;
-    assert.deepEqual(
-      [record, coded],
-      ["在抖音来客查这张券的核销记录", "在抖音来客查这张券（尾号\u00a07001）的核销记录"],
-    );
+    assert.deepEqual([record, coded], ["先别出餐，叫店长查核销记录", "先别出餐，叫店长查核销记录（尾号\u00a07001）"]);
   });
 
   test("names the store whose list it is", () => {
@@ -228,7 +225,7 @@ describe("券详情", () => {
     assert.match(await html({ ...LISTED, certificates: [] }), /看它的状态；还没用的，请店员扫订单.*验券成功才出餐/s);
     assert.match(
       await html({ ...INITIAL_STATE, problem: PROBLEM }),
-      /网络不给力.*重试.*抖音「我的订单」里的券，都可以请店员扫码.*店员：扫订单里的码/s,
+      /网络不给力.*重试.*没列出的券，可在抖音「我的订单」给店员扫.*店员：扫订单里的码/s,
     );
   });
 });

@@ -222,7 +222,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "coupon-orders": counter("100元代金券", orders=""),
     "coupon-last-day": last_day,
     "coupon-ended": doubted("今天 16:06 已到期", expire_time=NOW - 60),
-    "coupon-locked": doubted("可能已锁定", **LOCK),
+    "coupon-locked": doubted("状态待确认", **LOCK),
     "coupon-hours": doubted("今天 17:00 起可用", ("17:00", "02:00")),
     "coupon-stale": stale_counter,
     "coupon-gone": gone,

@@ -48,7 +48,7 @@ function factsOf(certificate: Certificate, store: string): Fact[] {
   const [figure, unit] = worthOf(certificate);
   if (kind === "voucher" && (unit || voucher?.description)) {
     // A voucher usually leaves a remainder; nothing is promised of the others.
-    add("可抵", `${unit && `${figure}，`}超出部分需到店另付`);
+    add("可抵", `${unit && `${figure}，`}超出部分另付`);
   }
   add("抵扣规则", voucher?.description);
   add("可用时段", off_peak && hoursText(off_peak));

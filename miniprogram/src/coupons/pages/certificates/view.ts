@@ -98,7 +98,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
-    record: `在抖音来客查这张券${tail && `（尾号\u00a0${tail}）`}的核销记录`,
+    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}`,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
     loading: !certificate && list.activity !== "idle",
