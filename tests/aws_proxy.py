@@ -7,7 +7,6 @@ import json
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple
@@ -20,12 +19,10 @@ _RESPONSE_HEADERS = {"content-length", "transfer-encoding", "connection", "conte
 
 
 class AwsHttpCall(NamedTuple):
-    """A call of AWS: service and operation as botocore names them, the body, and the caller's access key id."""
+    """A call of AWS: service and operation as botocore names them."""
 
     service: str
     operation: str
-    body: str
-    access_key: str
 
 
 class Refusal(NamedTuple):
@@ -36,15 +33,8 @@ class Refusal(NamedTuple):
     message: str = "refused by the test"
 
 
-class NetworkFault(NamedTuple):
-    """A failure of the network.
-
-    `delay`: the call is forwarded after `seconds`. `lose`: the call is forwarded, then the connection is closed
-    without a response.
-    """
-
-    kind: Literal["delay", "lose"]
-    seconds: float = 0.0
+LOSE: Literal["lose"] = "lose"
+"""The call is forwarded, then the connection is closed without a response."""
 
 
 class AwsProxy(ThreadingHTTPServer):
@@ -57,7 +47,7 @@ class AwsProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.aws_url = aws_url
         self.calls: list[AwsHttpCall] = []
-        self.refuse: Callable[[AwsHttpCall], Refusal | NetworkFault | None] = lambda _: None
+        self.refuse: Callable[[AwsHttpCall], Refusal | Literal["lose"] | None] = lambda _: None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore lost connections: clients give up waiting."""
@@ -97,11 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(failure, Refusal):
             self._refuse(failure)
             return
-        if failure is not None:
-            time.sleep(failure.seconds)
         self.server.calls.append(call)
         status, headers, content = self._exchange(body)
-        if failure is not None and failure.kind == "lose":
+        if failure == LOSE:
             self.close_connection = True
         else:
             self._send(status, headers, content)
@@ -148,9 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _identify(method: str, path: str, authorization: str, target: str, body: bytes) -> AwsHttpCall:
-    access_key, _, _, service = authorization.split("Credential=")[1].split("/")[:4]
+    service = authorization.split("Credential=")[1].split("/")[3]
     url = urlsplit(path)
-    text = body[:100_000].decode(errors="replace")
     if target:
         operation = target.rsplit(".", 1)[-1]
     elif match := re.search(r"/operation/(\w+)$", url.path):
@@ -161,8 +148,8 @@ def _identify(method: str, path: str, authorization: str, target: str, body: byt
         if service == "apigateway" and operation == "CreateRestApi" and "mode=import" in url.query:
             operation = "ImportRestApi"
     else:
-        operation = parse_qs(text).get("Action", [f"{method} {url.path}"])[0]
-    return AwsHttpCall(service, operation, text, access_key)
+        operation = parse_qs(body.decode()).get("Action", [f"{method} {url.path}"])[0]
+    return AwsHttpCall(service, operation)
 
 
 @functools.cache

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -258,8 +257,6 @@ def assert_problem(response: gateway.Response, status: int, code: str) -> dict[s
     assert body["type"] == "about:blank"
     assert body["status"] == status
     assert body["request_id"] == response.headers["x-request-id"]
-    assert body["title"].isascii()
-    assert re.search(r"[\u4e00-\u9fff]", body["detail"])
     retry_after = response.headers.get("retry-after")
     assert body.get("retry_after") == (None if retry_after is None else int(retry_after))
     assert ("errors" in body) == (code == "invalid_request")

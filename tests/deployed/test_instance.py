@@ -1,10 +1,11 @@
-"""One instance of the bundle under Lambda's runtime client: its warm-up, its logs and traces, and the schedule."""
+"""Instances of the bundle under Lambda's runtime client: their warm-up, logs and traces, and one token for all."""
 
 import contextlib
 import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
-from tests.harness import LIST_URL, SESSION_KEY, TOKEN_ROW, Aws, Platform, in_seconds
+from tests.harness import LIST_URL, SESSION_KEY, TOKEN_ROW, Aws, Platform, end_claim
 
 
 @contextlib.contextmanager
@@ -45,18 +46,6 @@ def login(instance: Instance, platform: Platform) -> dict[str, str]:
     return {"Authorization": f"Bearer {response.json['token']}"}
 
 
-def test_secret_token_and_connection_are_ready_before_the_first_request(
-    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str], log: Path
-) -> None:
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
-    with run_app(bundle, environment, log) as instance:
-        headers = login(instance, platform)
-        assert call(instance, "GET", LIST_URL, headers=headers).status == 200
-    calls = [[entry["call"] for entry in line.get("calls", [])] for line in read_lines(log) if line.get("outcome")]
-    assert calls == [["douyin.jscode2session"], ["dynamodb.GetItem", "douyin.query_user_certificates"]]
-    assert platform.calls("client_token") == []
-
-
 def test_an_instance_that_cannot_warm_up_logs_why_and_serves_health(
     bundle: Path, environment: dict[str, str], log: Path
 ) -> None:
@@ -73,6 +62,21 @@ def test_an_instance_that_cannot_warm_up_logs_why_and_serves_health(
             assert call(instance, "GET", LIST_URL, headers=headers).json["code"] == code
         [warmup] = [line for line in read_lines(log) if line.get("message") == "warmup"]
         assert warmup["error"].startswith(error)
+
+
+def test_instances_share_one_mint_of_a_missing_and_of_a_revoked_token(
+    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as resources, ThreadPoolExecutor(4) as executor:
+        instances = [resources.enter_context(run_app(bundle, environment, tmp_path / str(n))) for n in range(4)]
+        headers = login(instances[0], platform)
+        for mints in (1, 2):
+            responses = executor.map(lambda instance: call(instance, "GET", LIST_URL, headers=headers), instances)
+            assert {response.status for response in responses} == {200}
+            assert len(platform.calls("client_token")) == mints
+            assert aws.row(TOKEN_ROW)["access_token"]["S"] == platform.newest_token()
+            end_claim(aws.dynamodb, aws.table)
+            platform.server.platform.revoke_tokens(APP_ID)
 
 
 @pytest.fixture
@@ -109,6 +113,7 @@ def test_logs_and_traces_are_complete_and_without_secrets(
     lines = read_lines(log)
     requests_logged = [line for line in lines if line.get("outcome") == "ok"]
     assert [line["cold_start"] for line in requests_logged] == [True, False]
+    assert [entry["call"] for entry in requests_logged[0]["calls"]] == ["douyin.jscode2session"], "the secret is read"
     assert requests_logged[1]["xray_trace_id"].startswith("1-")
     segments = receive(collector)
     [segment] = [segment for segment in segments if segment["name"].startswith("## ")]
@@ -127,12 +132,3 @@ def test_logs_and_traces_are_complete_and_without_secrets(
         SESSION_KEY,
     )
     assert not [value for value in secrets if value in written]
-
-
-def test_the_scheduled_function_renews_tokens(
-    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str]
-) -> None:
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(60))
-    with Instance(bundle, "app.refresh_tokens", environment) as instance:
-        assert instance.invoke(gateway.build_schedule_event()) is None
-    assert len(platform.calls("client_token")) == 1

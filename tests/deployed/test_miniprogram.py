@@ -203,8 +203,3 @@ def test_the_native_example_runs(project: Path, examples: dict[str, str]) -> Non
     shown, enabled = [json.loads(line) for line in run(project / "out", "node", "run.js").splitlines()]
     assert shown["outcome"]["problem"]["code"] == "upstream_timeout"
     assert (shown["button"], shown["isWaiting"], enabled) == ("重试", True, {"isWaiting": False})
-
-
-def test_the_package_can_be_imported_as_an_es_module(project: Path) -> None:
-    code = "import { createClient } from 'douyin-redemption-client'; console.log(typeof createClient)"
-    assert run(project, "node", "--input-type=module", "--eval", code) == "function\n"

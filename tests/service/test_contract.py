@@ -8,27 +8,8 @@ import pytest
 from chalicelib import __version__
 from chalicelib import commit as commit_module
 from sandbox import gateway
-from sandbox.sample_data import (
-    ACCOUNT_ID,
-    APP_ID,
-    CUSTOMER_WITH_MANY_COUPONS,
-    CUSTOMER_WITH_STORE_LIMITS,
-    OTHER_POI_ID,
-    POI_ID,
-)
-from tests.harness import (
-    JSON_HEADERS,
-    LIST_URL,
-    MERCHANT_ROW,
-    Api,
-    Aws,
-    Platform,
-    assert_problem,
-    certificate_ids,
-    restart,
-)
-
-STORES_URL = gateway.stores_url()
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER_WITH_MANY_COUPONS, POI_ID
+from tests.harness import JSON_HEADERS, LIST_URL, MERCHANT_ROW, Api, Aws, Platform, assert_problem, certificate_ids
 
 
 @pytest.mark.parametrize("commit", [None, "0123456789ab+"])
@@ -45,40 +26,19 @@ def test_health_is_version_and_commit_and_needs_no_configuration(
     assert (response.status, response.text) == (200, json.dumps(expected, separators=(",", ":")))
 
 
-class TestLogin:
-    def test_the_session_ttl_is_configurable(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SESSION_TTL_SECONDS", "60")
-        assert api.login().json["expires_in"] == 60
+def test_the_session_ttl_is_configurable(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSION_TTL_SECONDS", "60")
+    assert api.login().json["expires_in"] == 60
 
 
-class TestList:
-    def test_the_list_has_only_what_the_platform_allows_in_the_store(self, api: Api) -> None:
-        """The platform sets `can_use` on the order; missing and null mean that the order cannot be used."""
-        api.login(CUSTOMER_WITH_STORE_LIMITS)
-        titles = {
-            poi_id: [view["title"] for view in api.list(poi_id=poi_id).json["certificates"]]
-            for poi_id in (POI_ID, OTHER_POI_ID)
-        }
-        assert titles == {POI_ID: ["人民广场店套餐", "全门店套餐"], OTHER_POI_ID: ["徐家汇与五角场套餐", "全门店套餐"]}
-
-
-class TestPages:
-    def read_list(self, api: Api) -> list[list[str]]:
-        """Return the certificate_ids of each response of a list."""
-        response = api.list()
-        found = [certificate_ids(response)]
-        while "next_cursor" in response.json and len(found) < 9:
-            response = api.list(f"?cursor={response.json['next_cursor']}")
-            found.append(certificate_ids(response))
-        return found
-
-    def test_pagination_returns_each_certificate_once_and_fetches_each_page_once(
-        self, api: Api, platform: Platform
-    ) -> None:
-        api.login(CUSTOMER_WITH_MANY_COUPONS)
-        first, second = self.read_list(api)
-        assert len([*first, *second]) == len({*first, *second}) == 340
-        assert sorted(entry["page"] for entry in platform.calls("query_user_certificates")) == list(range(1, 9))
+def test_two_responses_have_each_certificate_once_and_fetch_each_page_once(api: Api, platform: Platform) -> None:
+    api.login(CUSTOMER_WITH_MANY_COUPONS)
+    first = api.list()
+    second = api.list(f"?cursor={first.json['next_cursor']}")
+    found = certificate_ids(first) + certificate_ids(second)
+    assert len(found) == len(set(found)) == 340
+    assert "next_cursor" not in second.json
+    assert sorted(entry["page"] for entry in platform.calls("query_user_certificates")) == list(range(1, 9))
 
 
 # Method, URL, body, and the field that is named. "planted" is the wrong value, where it can be a text.
@@ -111,39 +71,18 @@ def test_a_body_that_is_no_text_is_named(api: Api) -> None:
     assert problem["errors"] == [{"field": "body", "detail": "must be valid UTF-8"}]
 
 
-class TestStores:
-    def test_the_contracts_example_byte_for_byte_without_a_session(self, api: Api, aws: Aws) -> None:
-        store = {
-            "name": "人民广场店", "address": "西藏中路180号", "phone": "021-5555-6601", "latitude": 31.2327,
-            "longitude": 121.4751,
-        }  # fmt: skip
-        aws.put(MERCHANT_ROW, app_id=APP_ID, name="四季小馆", stores={POI_ID: store})
-        response = api.call("GET", STORES_URL)
-        expected = {"account_id": ACCOUNT_ID, "name": "四季小馆", "stores": [{"poi_id": POI_ID, **store}]}
-        assert response.text == json.dumps(expected, ensure_ascii=False, separators=(",", ":"))
-        assert response.headers["cache-control"] == "public, max-age=300"
-
-    def test_a_malformed_store_is_left_out_and_its_certificates_are_listed(self, api: Api, aws: Aws) -> None:
-        aws.put(MERCHANT_ROW, app_id=APP_ID, stores={POI_ID: 7, "6602": "b"})
-        assert api.call("GET", STORES_URL).json["stores"] == [{"poi_id": "6602", "name": "b"}]
-        api.login()
-        assert api.list().status == 200
-
-
-def test_a_wrong_row_secret_or_variable_is_an_internal_error_and_the_log_names_it(
-    api: Api, aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_malformed_store_is_left_out_and_its_certificates_are_listed(api: Api, aws: Aws) -> None:
+    aws.put(MERCHANT_ROW, app_id=APP_ID, stores={POI_ID: 7, "6602": "b"})
+    assert api.call("GET", gateway.stores_url()).json["stores"] == [{"poi_id": "6602", "name": "b"}]
     api.login()
-    aws.put(MERCHANT_ROW, name="no app")
-    assert_problem(api.list(), 500, "internal_error")
-    assert "attribute app_id is missing" in capsys.readouterr().out
-    restart()
+    assert api.list().status == 200
+
+
+def test_a_malformed_secret_is_an_internal_error_and_the_log_names_it_without_a_value(
+    api: Api, aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
     aws.secretsmanager.put_secret_value(SecretId=aws.secret, SecretString='{"apps": {"a": "the-value"}}')
     assert_problem(api.login(), 500, "internal_error")
     out = capsys.readouterr().out
     assert "session_keys" in out
     assert "the-value" not in out
-    restart()
-    monkeypatch.setenv("DOUYIN_OPEN_API", "http://open.douyin.com")
-    assert_problem(api.login(), 500, "internal_error")
-    assert "DOUYIN_OPEN_API" in capsys.readouterr().out

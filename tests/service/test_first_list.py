@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import (
-    TOKEN_ROW,
-    WANTED,
-    Api,
-    Aws,
-    Platform,
-    assert_problem,
-)
+from tests.harness import WANTED, Api, Platform
 from tests.scripted_server import Received, ScriptedServer, certificates_body, http_response
 
 
@@ -31,46 +24,31 @@ def test_a_login_has_the_list_of_the_certificates_call_and_a_warm_one_makes_two_
     assert [entry["call"] for entry in platform.server.calls] == ["jscode2session", "query_user_certificates"]
 
 
-class TestConcurrency:
-    """The login API responds only after the open API has seen what must happen at the same time."""
+def test_the_connection_of_the_first_page_is_opened_while_the_code_is_exchanged_and_kept(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login API responds only after the open API has been connected to."""
+    connected = threading.Event()
 
-    def test_the_connection_of_the_first_page_is_opened_while_the_code_is_exchanged_and_kept(
-        self, api: Api, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        connected = threading.Event()
+    def login_api(_: Received) -> Iterator[Any]:
+        yield http_response('{"err_no":0,"data":{"openid":"o"}}' if connected.wait(5) else '{"err_no":40018}')
 
-        def login_api(_: Received) -> Iterator[Any]:
-            yield http_response('{"err_no":0,"data":{"openid":"o"}}' if connected.wait(5) else '{"err_no":40018}')
+    def open_api(request: Received) -> Iterator[Any]:
+        if request.method == "HEAD":
+            yield http_response(b"", "404 Not Found")
+            connected.set()
+        elif request.path.startswith("/oauth/client_token"):
+            yield http_response('{"data":{"access_token":"clt.new","expires_in":7200},"message":"success"}')
+        else:
+            yield http_response(certificates_body("c"))
 
-        def open_api(request: Received) -> Iterator[Any]:
-            if request.method == "HEAD":
-                yield http_response(b"", "404 Not Found")
-                connected.set()
-            elif request.path.startswith("/oauth/client_token"):
-                yield http_response('{"data":{"access_token":"clt.new","expires_in":7200},"message":"success"}')
-            else:
-                yield http_response(certificates_body("c"))
-
-        with ScriptedServer(login_api) as login_server, ScriptedServer(open_api) as open_server:
-            monkeypatch.setenv("DOUYIN_LOGIN_API", login_server.url)
-            monkeypatch.setenv("DOUYIN_OPEN_API", open_server.url)
-            for _ in range(2):
-                body = api.login(code="code", list=WANTED).json
-                assert [view["certificate_id"] for view in body["list"]["certificates"]] == ["c"]
-            assert open_server.requests[-1].headers["access-token"] == "clt.new"
-            assert open_server.connections == 1
-            # A warm login needs neither another connection nor another token.
-            assert [request.method for request in open_server.requests] == ["HEAD", "POST", "POST", "POST"]
-
-
-class TestLoginProblem:
-    def test_a_refused_code_is_unauthenticated_and_costs_the_next_customer_nothing(
-        self, api: Api, aws: Aws, platform: Platform
-    ) -> None:
-        """The instance may be stopped right after its 401: no token was minted and no claim made that would stay."""
-        platform.fail("delay", "jscode2session", seconds=0.3, times=1)
-        assert_problem(api.login(code="wrong", list=WANTED), 401, "unauthenticated")
-        assert {entry["call"] for entry in platform.server.calls} == {"jscode2session"}
-        assert aws.row(TOKEN_ROW) == {}
-        assert "list" in api.login(list=WANTED).json
-        assert len(platform.calls("client_token")) == 1
+    with ScriptedServer(login_api) as login_server, ScriptedServer(open_api) as open_server:
+        monkeypatch.setenv("DOUYIN_LOGIN_API", login_server.url)
+        monkeypatch.setenv("DOUYIN_OPEN_API", open_server.url)
+        for _ in range(2):
+            body = api.login(code="code", list=WANTED).json
+            assert [view["certificate_id"] for view in body["list"]["certificates"]] == ["c"]
+        assert open_server.requests[-1].headers["access-token"] == "clt.new"
+        assert open_server.connections == 1
+        # A warm login needs neither another connection nor another token.
+        assert [request.method for request in open_server.requests] == ["HEAD", "POST", "POST", "POST"]

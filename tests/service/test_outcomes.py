@@ -11,17 +11,7 @@ import pytest
 from chalicelib.douyin import codes
 from sandbox.sample_data import APP_ID
 from tests.endpoints import SAMPLES, find_endpoints
-from tests.harness import (
-    FAST_RETRIES,
-    LIST_URL,
-    SESSION_KEY,
-    TOKEN_ROW,
-    Api,
-    Aws,
-    Platform,
-    assert_problem,
-    in_seconds,
-)
+from tests.harness import FAST_RETRIES, LIST_URL, SESSION_KEY, TOKEN_ROW, Api, Aws, Platform, assert_problem, in_seconds
 from tests.scripted_server import ScriptedServer
 
 SHORT_MILLISECONDS = 2500
@@ -86,24 +76,6 @@ KINDS = {
         (429, "rate_limited", 1),
         headers={"retry-after": "30"},
     ),
-    "token refused by HTTP 503": Kind(
-        {"kind": "http", "body": '{"err_no":28001008}'}, (503, NO_TOKEN, 2), provider=(503, NO_TOKEN, 1)
-    ),
-    "quota by HTTP 429": Kind(
-        {"kind": "http", "status": 429, "body": '{"extra":{"error_code":28003017}}'},
-        (503, "quota_exhausted", 1),
-        provider=(503, "quota_exhausted", 1),
-    ),
-    "app secret refused by HTTP 400": Kind(
-        {"kind": "http", "status": 400, "body": '{"data":{"error_code":10013}}'},
-        mint=(503, NO_TOKEN, 1),
-        login=(503, "app_misconfigured", 1),
-        provider=(503, UNAVAILABLE, 1),
-    ),
-    "unknown code and HTTP 503": Kind(
-        {"kind": "http", "body": '{"err_no":987654321}'}, (503, UNAVAILABLE, 4), (503, NO_TOKEN, 1),
-        (503, UNAVAILABLE, 1),
-    ),
     "redirect": Kind({"kind": "http", "status": 302, "headers": {"Location": "/"}}, (503, UNAVAILABLE, 1)),
     "not JSON": Kind(
         {"kind": "body", "body": "<html>"}, (502, MALFORMED, 4), (503, NO_TOKEN, 1), (502, MALFORMED, 1)
@@ -160,14 +132,6 @@ def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform,
         assert kind.headers.items() <= response.headers.items()
         is_with_code = kind.fault["kind"] in ("code", "sub") or (kind.fault["kind"] == "http" and "body" in kind.fault)
         assert ("upstream" in response.json) == is_with_code
-
-
-def test_a_connection_closed_by_the_platform_causes_no_error_and_no_retry(api: Api, platform: Platform) -> None:
-    api.login()
-    platform.fail("close")
-    for _ in range(2):
-        assert api.list().status == 200
-    assert len(platform.calls("query_user_certificates")) == 2
 
 
 def test_a_silent_aws_is_unavailable_after_two_attempts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
-from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_WITHOUT_COUPONS
+from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER
 from tests.harness import (
     SESSION_KEY,
     TOKEN_ROW,
@@ -21,23 +21,6 @@ from tests.harness import (
     run_refresh_tokens,
 )
 from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
-
-
-def test_a_user_is_logged_as_a_stable_hash(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    users = []
-    for customer in (CUSTOMER, CUSTOMER, CUSTOMER_WITHOUT_COUPONS):
-        api.login(customer)
-        users.append(read_report(capsys)[0]["user"])
-        assert api.list("?cursor=forged").status == 400
-        assert read_report(capsys)[0]["user"] == users[-1]
-    assert users[0] == users[1] != users[2]
-
-
-def test_login_and_list_name_their_app_and_count(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    for ask in (api.login, api.list):
-        ask()
-        line, metrics = read_report(capsys)
-        assert (line["app_id"], metrics["RequestFailed"]) == (APP_ID, [0.0])
 
 
 def test_the_outcome_of_the_schedule_is_that_of_an_app_that_failed_and_the_run_does_not_fail(
@@ -108,6 +91,24 @@ def test_no_secret_is_logged_at_any_level(
     }
     assert "query_user_certificates" in written
     assert {name for name, value in secrets.items() if value in written} == set()
+
+
+def test_no_token_code_or_open_id_of_a_service_providers_app_is_written(
+    api: Api, aws: Aws, platform: Platform, capfd: pytest.CaptureFixture[str]
+) -> None:
+    aws.put_secret({APP_ID: ""}, [SESSION_KEY])
+    token, code = platform.server.platform.issue_provider_token(APP_ID).value, platform.issue_login_code()
+    aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(7200))
+    responses = [api.login(code=code, list=WANTED)]
+    assert [entry["call"] for entry in platform.server.calls] == ["code2session", "query_user_certificates"]
+    responses.append(api.login(code=code))
+    platform.server.platform.revoke_tokens(APP_ID)
+    responses.append(api.login())
+    assert [response.status for response in responses] == [200, 401, 503]
+    written = "".join(capfd.readouterr()) + "".join(response.text for response in responses)
+    open_id = platform.data.customers[CUSTOMER].open_ids[APP_ID]
+    assert [secret for secret in (token, code, open_id) if secret in written] == []
+    assert f'"app_id":"{APP_ID}"' in written
 
 
 PLANTED = {

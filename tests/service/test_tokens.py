@@ -1,51 +1,70 @@
-"""Tokens in requests: read from the table, minted when missing or expired, replaced once when refused; and renewal."""
+"""The conditional writes of a token's row, by the rules of DynamoDB. Everything else is in tests/unit/tokens."""
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from sandbox.sample_data import APP_ID, CUSTOMER_WITH_MANY_COUPONS
-from tests.harness import (
-    TOKEN_ROW,
-    Api,
-    Aws,
-    Platform,
-    in_seconds,
-)
+from chalicelib.aws import ConditionFailedError, Table, create_clients
+from chalicelib.context import Deadline, RequestContext
+from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.rows import TokenRow
+from tests.aws_proxy import LOSE, run_aws_proxy
+from tests.harness import Aws, in_seconds
+from tests.unit.fakes import FakeDouyin, FakeSecret, make_credentials
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+ROW = "TOKEN#tta"
 
 
-def test_parallel_pages_replace_a_refused_token_once(
-    api: Api, platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.login(CUSTOMER_WITH_MANY_COUPONS)
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7000))
-    mock = platform.server.platform
-    query = mock.query_user_certificates
+class Instance:
+    """An instance that has read the row, and renews its token. `on_mint` runs between claim and store."""
 
-    def revoke_after_first_page(headers: dict[str, str], body: Any) -> dict[str, Any]:
-        reply = query(headers, body)
-        if body["page"] == 1:
-            mock.revoke_tokens(APP_ID)
-        return reply
+    def __init__(self, aws: Aws, on_mint: Callable[[], object] = lambda: None) -> None:
+        self.douyin = FakeDouyin()
+        self.douyin.on_mint = on_mint
+        credentials = make_credentials(FakeSecret({"tta": "s"}))
+        self.tokens = TokenProvider(Table(create_clients()[0], aws.table), self.douyin, credentials)
+        self.row = self.tokens.read_row("tta", RequestContext(Deadline(9)))
 
-    # Not a fault of each page: a page that starts late already has the new token.
-    monkeypatch.setattr(mock, "query_user_certificates", revoke_after_first_page)
-    response = api.list()
-    assert len(response.json["certificates"]) == 200
-    assert len(platform.calls("client_token")) == 1
+    def renew(self) -> TokenRow:
+        return self.tokens.renew("tta", self.row, RequestContext(Deadline(9)))
 
 
-def test_a_warm_request_makes_one_platform_call_per_page_and_no_aws_call(
-    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.login()
-    api.list()
-    capsys.readouterr()
-    platform.server.calls.clear()
-    for _ in range(10):
-        assert api.list().status == 200
-    assert len(platform.server.calls) == 10
-    assert len({entry["connection"] for entry in platform.server.calls}) == 1
-    output = capsys.readouterr().out
-    assert "dynamodb" not in output
-    assert "secretsmanager" not in output
+@pytest.mark.parametrize("is_new", [False, True])
+def test_of_two_instances_that_have_read_the_same_row_one_mints(aws: Aws, is_new: bool) -> None:
+    if not is_new:
+        aws.put(ROW, access_token="clt.old", expires_at=1, version=7, lease_until=1)
+    second = Instance(aws)
+
+    def claim_too() -> None:
+        with pytest.raises(ConditionFailedError) as conflict:
+            second.renew()
+        assert conflict.value.item == aws.row(ROW)
+
+    assert Instance(aws, claim_too).renew().access_token == "clt.1"
+    assert second.douyin.mints == []
+    with pytest.raises(ConditionFailedError):
+        second.renew()
+    assert set(aws.row(ROW)) == {"pk", "access_token", "expires_at", "claim", "outcome"}
+
+
+def test_a_token_that_is_written_by_hand_meanwhile_stays_and_is_used(aws: Aws) -> None:
+    aws.put(ROW, access_token="clt.old", expires_at=1)
+
+    def write() -> None:
+        aws.put(ROW, access_token="clt.by-hand", expires_at=in_seconds(60))
+
+    assert Instance(aws, write).renew().access_token == "clt.by-hand"
+    assert aws.row(ROW)["access_token"] == {"S": "clt.by-hand"}
+
+
+def test_a_write_whose_response_was_lost_is_no_conflict(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The retry meets the change that the first attempt has made."""
+    with run_aws_proxy(aws.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        instance = Instance(aws)
+        faults = [LOSE]
+        proxy.refuse = lambda _: faults.pop() if faults else None
+        assert instance.renew().access_token == "clt.1"
+        assert [call.operation for call in proxy.calls] == ["GetItem", *["UpdateItem"] * 3]

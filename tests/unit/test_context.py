@@ -7,20 +7,12 @@ import pytest
 
 from chalicelib import context as context_module
 from chalicelib import errors
-from chalicelib.context import Deadline, RequestContext
+from chalicelib.context import RequestContext
 from chalicelib.errors import Evidence
 from chalicelib.record import Call
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")
-
-
-def test_a_deadline_counts_down_past_zero() -> None:
-    clock = Clock()
-    deadline = Deadline(5, clock)
-    assert deadline.remaining() == 5
-    clock.now += 7
-    assert deadline.remaining() == -2
 
 
 @pytest.mark.parametrize(

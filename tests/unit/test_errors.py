@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.errors import Evidence, UpstreamError, UpstreamUnavailableError
+from chalicelib.errors import Evidence, UpstreamError
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,3 @@ from chalicelib.errors import Evidence, UpstreamError, UpstreamUnavailableError
 )
 def test_the_message_of_an_upstream_error_is_its_codes_or_its_reason(error: UpstreamError, message: str) -> None:
     assert str(error) == message
-
-
-def test_whether_an_error_is_transient_follows_its_class_unless_stated() -> None:
-    assert not UpstreamError("x").is_transient
-    assert UpstreamUnavailableError("x").is_transient
-    assert not UpstreamUnavailableError("x", is_transient=False).is_transient

@@ -69,12 +69,6 @@ def test_the_document_has_each_field_and_parameter_of_a_request() -> None:
     assert sorted(query_parameters) == sorted(validation._QUERY_PARAMETERS)
 
 
-def test_a_table_has_the_fields_of_the_objects_in_a_list() -> None:
-    shown = {"description": "x", "type": "string"}
-    schema = {"properties": {"hours": {"description": "x", "type": "array", "items": {"properties": {"day": shown}}}}}
-    assert [row[0] for row in api_tables.field_rows({}, schema)] == ["`hours`", "`hours[].day`"]
-
-
 def test_the_page_has_the_routes_and_the_tables_of_the_document() -> None:
     page = api_tables.PAGE.read_text(encoding="utf-8")
     routes = [f"{method.upper()} {path}" for path, item in DOCUMENT["paths"].items() for method in item]

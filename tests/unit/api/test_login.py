@@ -144,8 +144,6 @@ def test_the_list_has_six_seconds_or_what_is_left(seconds: float, left: float) -
         (ValueError("planted"), "internal_error"),
         # The code is that of the same error in a list, however much time is left.
         (errors.DeadlineExceededError("budget"), "upstream_timeout"),
-        (errors.TokenUnavailableError("no new token in time"), "token_unavailable"),
-        (errors.StorageUnavailableError("timeout"), "unavailable"),
     ],
 )
 @pytest.mark.parametrize("seconds", [9.0, 0.001])

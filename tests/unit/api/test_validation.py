@@ -64,14 +64,12 @@ class TestLogin:
         ("text", "message"),
         [
             (body().ljust(MAX_BODY_BYTES + 1), "body must be at most 8192 bytes"),
-            (b"", "^body must be a JSON object$"),
             (b"[]", "^body must be a JSON object$"),
             (b"[" * 5000, "^body must be a JSON object$"),
             (b'{"app_id":"tta","code":"\xff"}', "^body must be a JSON object$"),
             (b"app_id=planted&code=planted", "^body must be a JSON object$"),
             (b'{"code":"planted"}', "^app_id must be"),
             (body(app_id=7), "^app_id must be"),
-            (body(app_id=""), "^app_id must be"),
             (body(app_id="planted!"), "^app_id must be"),
             (b'{"app_id":"planted"}', "^code must be"),
             (body(code=["planted"]), "^code must be"),
@@ -79,7 +77,6 @@ class TestLogin:
             (body(code="c" * (MAX_CODE_LENGTH + 1)), "^code must be"),
             (body(code="planted\u200b"), "^code must be"),
             (body(list=None), "^list must be an object$"),
-            (body(list=[{}]), "^list must be an object$"),
             (body(list={"account_id": "7"}), r"^list\.poi_id must be"),
             *(
                 (list_body(**{name: bad}), rf"^list\.{name} must be")

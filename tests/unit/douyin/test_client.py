@@ -10,6 +10,7 @@ from chalicelib.douyin.endpoints import Kind
 from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
+from infra.bundle import ROOT
 from sandbox.mock_platform import CALLS, MockPlatform
 from tests.endpoints import SAMPLES, find_endpoints
 from tests.unit.fakes import Clock, FakeTransport, Sent, json_response, make_context
@@ -53,10 +54,12 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     assert platform.logged() == [("douyin", name, "ok")]
 
 
-def test_the_mock_platform_answers_every_call() -> None:
+def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
     special = {"client_token", "jscode2session", "code2session"}
     assert ENDPOINTS.keys() <= CALLS.keys()
     assert [name for name in CALLS.keys() - special if not hasattr(MockPlatform, name)] == []
+    page = (ROOT / "sandbox" / "README.md").read_text(encoding="utf-8")
+    assert [path for path in CALLS.values() if f"`POST {path}`" not in page] == []
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

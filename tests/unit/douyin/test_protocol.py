@@ -267,6 +267,9 @@ class TestCertificates:
             b'{"data":{"orders":[],"error_code":NaN},"extra":{}}',
             b'{"data":{"orders":[],"error_code":"many"},"extra":{}}',
             b'{"data":{"orders":[],"error_code":"null"},"extra":{}}',
+            b'{"data":{"orders":[],"error_code":""},"extra":{}}',
+            b'{"data":{"orders":[]},"extra":{"error_code":true}}',
+            b'{"data":{"orders":[]},"extra":{},"err_no":1.5}',
             b'{"data":{"orders":[]},"extra":{"sub_error_code":"null"}}',
             b'{"data":{"orders":[]},"extra":"null"}',
             b'{"data":{"orders":[]},"extra":{}',
@@ -380,15 +383,10 @@ class TestStatus:
     [
         (QUERY_USER_CERTIFICATES, 503, 28001008, errors.TokenRefusedError),
         (QUERY_USER_CERTIFICATES, 429, 28003017, errors.QuotaExhaustedError),
-        (QUERY_USER_CERTIFICATES, 500, 2119005, errors.MerchantNotAuthorizedError),
-        (QUERY_USER_CERTIFICATES, 502, 2119003, errors.RateLimitedError),
         (QUERY_USER_CERTIFICATES, 429, 2100004, errors.UpstreamUnavailableError),
         (CLIENT_TOKEN, 500, 10013, errors.AppMisconfiguredError),
-        (CLIENT_TOKEN, 503, 10020, errors.RateLimitedError),
         (JSCODE2SESSION, 503, 40018, errors.LoginRefusedError),
-        (JSCODE2SESSION, 429, 40017, errors.AppMisconfiguredError),
         (CODE2SESSION, 503, 28001008, errors.TokenRefusedError),
-        (CODE2SESSION, 500, 40018, errors.LoginRefusedError),
     ],
 )
 def test_the_codes_of_an_endpoint_are_read_before_the_status(

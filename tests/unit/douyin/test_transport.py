@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import ssl
 from typing import Any
 from unittest.mock import Mock
 
@@ -183,12 +182,3 @@ class TestSession:
         assert adapter.max_retries.total == 0
         pool = adapter.poolmanager.connection_from_url(url)
         assert pool.pool.maxsize == 4
-
-    def test_it_requires_a_certificate_of_a_trusted_authority(self) -> None:
-        adapter: Any = create_http_pool("service/1", 4).get_adapter(URL)
-        pool = adapter.poolmanager.connection_from_url(URL)
-        adapter.cert_verify(pool, URL, False, None)
-        context = pool.conn_kw["ssl_context"]
-        assert pool.cert_reqs == "CERT_REQUIRED"
-        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-        assert len(context.get_ca_certs()) > 50, "the authorities of certifi"

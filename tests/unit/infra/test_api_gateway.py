@@ -20,7 +20,6 @@ from infra.stage_settings import Limits
     ("key", "path"),
     [
         ("v1~1sessions/POST", "/v1~1sessions/POST"),
-        ("~1v1~1sessions/POST", "/~1v1~1sessions/POST"),
         ("/v1/sessions/POST", "/~1v1~1sessions/POST"),
         ("~1/GET", "/~1/GET"),
     ],

@@ -113,26 +113,6 @@ def test_a_file_that_is_no_python_fails_the_build_with_its_place(clone: Path, so
         rewrite(clone, {**sources, "app.py": "x = ("})
 
 
-def test_what_surrounds_the_build_does_not_change_what_is_compiled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundled, around = tmp_path / "bundle", tmp_path / "around"
-    bundled.mkdir()
-    around.mkdir()
-    (bundled / "app.py").write_text("assert True\n")
-    bundle.compile_modules(bundled)
-    [compiled] = (bundled / "__pycache__").iterdir()
-    expected = compiled.read_bytes()
-    compiled.unlink()
-    (around / "compileall.py").write_text("")
-    (around / "sitecustomize.py").write_text("import sys; sys.dont_write_bytecode = True; sys.exit(0)")
-    monkeypatch.chdir(around)
-    for name, value in {"PATH": str(around), "OPTIMIZE": "2", "PYCACHEPREFIX": str(around / "cache")}.items():
-        monkeypatch.setenv(f"PYTHON{name}", value)
-    bundle.compile_modules(bundled)
-    assert compiled.read_bytes() == expected
-
-
 def test_a_package_that_cannot_be_installed_fails_the_build_with_what_pip_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

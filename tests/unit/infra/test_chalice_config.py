@@ -1,14 +1,13 @@
 """Chalice's configuration follows from the stages' settings, and the committed files are up to date."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.bundle import ROOT
-from infra.chalice_config import render, write
-from infra.stage_settings import Network, StageSettings, list_stages, read_stage_settings, settings_path
+from infra.chalice_config import render
+from infra.stage_settings import Network, StageSettings, list_stages, read_stage_settings
 
 NETWORK = Network(("subnet-1",), ("sg-1",))
 
@@ -25,17 +24,6 @@ def test_the_committed_files_are_up_to_date() -> None:
     assert committed == files.keys()
     for name, content in files.items():
         assert (ROOT / ".chalice" / name).read_text(encoding="utf-8") == content, "run python -m infra.chalice_config"
-
-
-def test_only_files_that_differ_are_written(tmp_path: Path) -> None:
-    (tmp_path / ".chalice").mkdir()
-    path = settings_path(tmp_path, "dev")
-    path.parent.mkdir(parents=True)
-    path.write_text("")
-    assert write(tmp_path) == ["config.json", "policy-dev.json", "policy-dev-refresh.json"]
-    assert write(tmp_path) == []
-    path.write_text("memory_mb = 512")
-    assert write(tmp_path) == ["config.json"]
 
 
 def test_each_setting_reaches_chalice() -> None:

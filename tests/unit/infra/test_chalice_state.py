@@ -70,13 +70,6 @@ def test_every_function_and_rule_of_the_stage_is_in_chalices_record_and_none_of_
     assert rules.get_paginator.return_value.paginate.call_args.kwargs == {"NamePrefix": "douyin-redemption-dev-"}
 
 
-@pytest.mark.parametrize(("ids", "found"), [([], None), (["a"], "a")])
-def test_the_api_of_a_stage_is_found(monkeypatch: pytest.MonkeyPatch, ids: list[str], found: str | None) -> None:
-    apis = [{"id": api_id, "createdDate": NOW} for api_id in ids]
-    monkeypatch.setattr(chalice_state, "find_rest_apis", lambda *_: apis)
-    assert chalice_state.find_rest_api(Mock(), "dev") == found
-
-
 def test_several_apis_are_refused_with_the_command_that_deletes_one(monkeypatch: pytest.MonkeyPatch) -> None:
     apis = [{"id": api_id, "createdDate": NOW} for api_id in ("a", "b")]
     monkeypatch.setattr(chalice_state, "find_rest_apis", lambda *_: apis)

@@ -82,14 +82,12 @@ def test_the_app_is_tried_with_the_packages_of_the_bundle_where_they_fit_else_wi
 @pytest.mark.parametrize(
     ("module", "broken", "said"),
     [
-        ("api/login", "hash_open_id = None", r"TypeError at login\.py:"),
         ("certificates/views", "build_view = None", r"TypeError at views\.py:"),
         (
             "certificates/views",
             "_KINDS = {2: 'voucher', 3: 'times_card'}",
             r"gives \['voucher', 'other', 'times_card', 'ot",
         ),
-        ("douyin/client", "Request = None", r"TypeError at client\.py:"),
     ],
 )
 def test_a_build_that_fails_behind_an_accepted_code_or_in_the_view_of_a_coupon_is_refused(

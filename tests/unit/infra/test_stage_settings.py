@@ -14,7 +14,6 @@ from infra.stage_settings import (
     Limits,
     StageError,
     StageSettings,
-    list_stages,
     read_stage_settings,
     settings_path,
 )
@@ -126,11 +125,6 @@ def test_a_stage_without_a_file_is_refused_with_the_known_stages(tmp_path: Path)
 def test_a_name_that_is_no_stage_is_refused(tmp_path: Path, stage: str) -> None:
     with pytest.raises(StageError):
         read_stage_settings(tmp_path, stage)
-
-
-def test_the_projects_stages_are_valid() -> None:
-    assert list_stages(ROOT) == ["cn", "dev", "prod"]
-    assert [read_stage_settings(ROOT, stage).tracing for stage in list_stages(ROOT)] == [False, True, True]
 
 
 def test_every_setting_has_an_example_in_dev_toml_that_is_valid() -> None:

@@ -17,14 +17,12 @@ from redeemctl.acceptance import compare_forms, find_forms
         ("7200000000000000001", "str with 19 digits"),
         ("张三 13800000000", "str with 14 characters"),
         ("１２", "str with 2 characters"),
-        ("", "str with 0 characters"),
         (1713146529, "int with 10 digits"),
         (44.99, "float with 5 characters"),
         (True, "bool"),
         (None, "NoneType"),
         ({}, "dict"),
         ([], "list"),
-        (9, "int 9"),
         (-1, "int -1"),
         ("10", "str 10"),
     ],
@@ -50,10 +48,6 @@ def test_forms_are_counted_by_path_in_objects_and_lists() -> None:
 def test_a_reply_of_any_form_is_reported(reply: Any) -> None:
     [call] = acceptance.describe([(f"https://x{QUERY_USER_CERTIFICATES.path}", 0, 200, reply)])["calls"]
     assert call["reply"] == find_forms(reply)
-
-
-def test_a_reply_that_is_nested_deeply_has_a_form() -> None:
-    assert len(find_forms(json.loads("[" * 900 + "]" * 900))) == 900
 
 
 @pytest.mark.parametrize(

@@ -75,13 +75,6 @@ def test_every_option_that_a_message_names_exists() -> None:
     assert {(file, name) for file, name in named if name not in options} == set()
 
 
-def test_every_option_has_a_test() -> None:
-    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    assert {
-        name for name in list_options(redeemctl) - {"--help"} if name.startswith("--") and name not in tests
-    } == set()
-
-
 def test_the_installed_program_starts_from_any_folder(tmp_path: Path) -> None:
     program = str(Path(sys.executable).with_name("redeemctl"))
     run = subprocess.run([program, "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)

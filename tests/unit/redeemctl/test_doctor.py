@@ -95,12 +95,9 @@ LOGIN = smoke.refused_login("tt1")
     [
         (response(401, {"code": "unauthenticated", "request_id": "1"}), OK, ""),
         (response(503, {"code": "app_misconfigured", "request_id": "1"}), FAILED, "app add"),
-        (response(504, {"code": "upstream_timeout", "request_id": "1"}), FAILED, "NAT"),
-        (response(500, {"code": "internal_error", "request_id": "1"}), FAILED, "make rollback"),
         (HTML, FAILED, "make deploy STAGE=dev"),
         (response(401, {"code": "unauthenticated"}), FAILED, "make deploy STAGE=dev"),
         (response(502, {"code": "upstream_rejected", "request_id": "1"}), WARNING, "acceptance --login"),
-        (response(503, {"code": "token_unavailable", "request_id": "1"}), FAILED, "the check token"),
     ],
 )
 def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, status: str, advice: str) -> None:
@@ -131,9 +128,7 @@ def upstream(code: int) -> dict[str, Any]:
         (response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
         (response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
         (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), FAILED, "2119005", "authorize"),
-        (response(503, {"code": "app_not_permitted", **upstream(2190004)}), FAILED, "2190004", "step D5"),
         (response(429, {"code": "rate_limited", **upstream(2119003)}), UNKNOWN, "2119003", "fewer customers"),
-        (response(503, {"code": "upstream_unavailable"}), FAILED, "upstream_unavailable", "NAT"),
         (response(404, {"code": "store_not_found"}), FAILED, "store_not_found", "docs/run.md, By code"),
         (HTML, FAILED, "HTTP 502", "make deploy STAGE=dev"),
     ],
@@ -187,7 +182,6 @@ def test_at_most_20_lists_are_requested_of_different_apps_first(rows: list[Merch
         ("merchant_not_authorized", Evidence(2100004, 11006), "", "2100004/11006", "商家自研服务"),
         ("upstream_unavailable", Evidence(424242, 0, "LOG"), "", "424242", "support"),
         ("upstream_timeout", Evidence(), "timeout", "upstream_timeout (timeout)", "NAT"),
-        ("upstream_malformed", Evidence(), "malformed", "upstream_malformed (malformed)", "support"),
     ],
 )
 def test_the_advice_fits_the_cause(code: str, evidence: Evidence, reason: str, text: str, advice: str) -> None:
@@ -220,13 +214,6 @@ def test_every_error_of_the_platform_has_advice() -> None:
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),
         (TokenRow("t", int(NOW) - 60), False, FAILED, "has expired"),
         (TokenRow(), True, FAILED, "is missing or malformed"),
-        (TokenRow("t", int(NOW) + 86_400), True, OK, "valid"),
-        (
-            TokenRow.from_item({"access_token": {"S": "t"}, "expires_at": {"N": f"{int(NOW) + 60}000"}}),
-            True,
-            OK,
-            "valid",
-        ),
     ],
 )
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
@@ -245,15 +232,6 @@ def aws_error(code: str) -> ClientError:
         ("merchant", aws_error("ResourceNotFoundException"), "it does not exist", "Lost or changed by hand"),
         ("secret", aws_error("InvalidRequestException"), "to be deleted", "Lost or changed by hand"),
         ("alarms.subscription", aws_error("NotFound"), "it does not exist", "run make deploy STAGE=dev"),
-    ],
-)
-def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, advice: str) -> None:
-    judged(doctor.judge_error(check_id, "x", error, "dev"), FAILED, text, advice)
-
-
-@pytest.mark.parametrize(
-    ("check_id", "error", "text", "advice"),
-    [
         # Without the table, nothing is said about what it holds.
         ("login", aws_error("ResourceNotFoundException"), "the table does not exist", "the check merchant"),
         ("token", aws_error("ResourceNotFoundException"), "the table does not exist", "the check merchant"),
@@ -270,7 +248,8 @@ def test_a_missing_resource_fails(check_id: str, error: Exception, text: str, ad
         ("merchant", EndpointConnectionError(endpoint_url="x"), "AWS cannot be reached", "AWS_ENDPOINT_URL"),
     ],
 )  # fmt: skip
-def test_another_error_of_aws_says_why_nothing_was_checked(
+def test_a_missing_resource_fails_and_another_error_of_aws_says_why_nothing_was_checked(
     check_id: str, error: Exception, text: str, advice: str
 ) -> None:
-    judged(doctor.judge_error(check_id, "x", error, "dev"), UNKNOWN, text, advice)
+    outcome = FAILED if text in ("it does not exist", "to be deleted") else UNKNOWN
+    judged(doctor.judge_error(check_id, "x", error, "dev"), outcome, text, advice)

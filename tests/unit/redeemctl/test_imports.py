@@ -130,8 +130,6 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, error: str) -> 
         ("account_id,poi_id,store_name\n7,3,z\n", ["stores.3.name"], ["store remove 7 1", "store remove 7 2"]),
         ("account_id,poi_id,phone\n7,1,\n7,2,\n", [], ["store add 7 2 --phone ''"]),
         ("account_id,poi_id,phone\n7,1,\n7,2,022\n", ["stores.2.phone"], []),
-        ("account_id,redeeming,notice\n7,,\n", [], ["merchant add 7 --notice '' --redeeming ''"]),
-        ("account_id,poi_id,store_name\n7,2,z\n", ["stores.2.name"], ["store remove 7 1"]),
         ("account_id,app_id\n8,tt1\n", ["app_id", "active"], ["merchant remove 7"]),
     ],
 )
