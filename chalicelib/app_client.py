@@ -9,14 +9,14 @@ from typing import Any, Protocol, TypeVar
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import Endpoint
-from chalicelib.errors import NO_EVIDENCE, Evidence, RateLimitedError, TokenRefusedError, TokenUnavailableError
+from chalicelib.errors import NO_CODES, RateLimitedError, TokenRefusedError, TokenUnavailableError, UpstreamCodes
 
 T = TypeVar("T")
 
 DEFAULT_LIMIT_SECONDS = 1.0
 """Duration of a rate limit when the platform does not send Retry-After."""
 
-NO_LIMIT = 0.0, NO_EVIDENCE
+NO_LIMIT = 0.0, NO_CODES
 
 
 class TokenSource(Protocol):
@@ -37,8 +37,8 @@ class AppClients:
     tokens: TokenSource
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
-    #: By app_id: when a rate limit ends that the platform has reported (epoch seconds), and its evidence.
-    limits: dict[str, tuple[float, Evidence]] = field(default_factory=dict, init=False)
+    #: By app_id: when a rate limit ends that the platform has reported (epoch seconds), and its codes.
+    limits: dict[str, tuple[float, UpstreamCodes]] = field(default_factory=dict, init=False)
 
     def for_request(self, app_id: str, context: RequestContext, life_account_id: str | None = None) -> "AppClient":
         """Return the client of one request. `life_account_id` is the merchant's root account, if calls need it."""
@@ -46,13 +46,13 @@ class AppClients:
 
     def check_limit(self, app_id: str) -> None:
         """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
-        ends_at, evidence = self.limits.get(app_id, NO_LIMIT)
+        ends_at, upstream = self.limits.get(app_id, NO_LIMIT)
         if (seconds := ends_at - self.clock()) > 0:
-            raise RateLimitedError("cached", evidence, retry_after=seconds)
+            raise RateLimitedError("cached", upstream, retry_after=seconds)
 
     def put_limit(self, app_id: str, error: RateLimitedError) -> None:
         """Store a limit that the platform reported and that retries did not overcome. It never shortens another one."""
-        limit = self.clock() + (error.retry_after or DEFAULT_LIMIT_SECONDS), error.evidence
+        limit = self.clock() + (error.retry_after or DEFAULT_LIMIT_SECONDS), error.upstream
         self.limits[app_id] = max(limit, self.limits.get(app_id, NO_LIMIT), key=lambda known: known[0])
 
 
@@ -77,8 +77,8 @@ class AppClient:
         """Send a call, and return its result. A refused token is replaced, and the call sent once more.
 
         Raises UpstreamError, TokenUnavailableError and StorageUnavailableError; RateLimitedError also while a limit
-        that was reported before lasts. The evidence of a TokenUnavailableError is that of the failed mint, otherwise
-        that of the refusal.
+        that was reported before lasts. The codes of a TokenUnavailableError are those of the failed mint, otherwise
+        those of the refusal.
         """
         self._shared.check_limit(self._app_id)
         while True:
@@ -103,11 +103,11 @@ class AppClient:
             if self._token != refused:
                 return
             if self._is_replaced:
-                raise TokenUnavailableError("refused; a request replaces its token once", refusal.evidence)
+                raise TokenUnavailableError("refused; a request replaces its token once", refusal.upstream)
             self._is_replaced = True
             try:
                 self._token = self._shared.tokens.replace(self._app_id, refused, self._context)
             except TokenUnavailableError as error:
-                if not error.evidence.has_code:
-                    error.evidence = refusal.evidence
+                if not error.upstream.has_code:
+                    error.upstream = refusal.upstream
                 raise

@@ -85,7 +85,7 @@ class RequestContext(msgspec.Struct, frozen=True):
             call.outcome = "ok"
         except Exception as error:
             call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
-            call.evidence = getattr(error, "evidence", call.evidence)
+            call.upstream = getattr(error, "upstream", call.upstream)
             raise
         finally:
             call.seconds = time.perf_counter() - started

@@ -10,11 +10,14 @@ import traceback
 import msgspec
 
 
-class Evidence(msgspec.Struct, frozen=True):
-    """What a platform response has reported: error codes (0: none), and the `logid` for the platform's support."""
+class UpstreamCodes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a platform response has reported: error codes (0: none), and the `logid` for the platform's support.
 
-    error_code: int = 0
-    sub_error_code: int = 0
+    A problem has it as `upstream`.
+    """
+
+    error_code: int
+    sub_error_code: int
     logid: str = ""
 
     @property
@@ -23,13 +26,13 @@ class Evidence(msgspec.Struct, frozen=True):
         return self.error_code != 0 or self.sub_error_code != 0
 
 
-NO_EVIDENCE = Evidence()
+NO_CODES = UpstreamCodes(0, 0)
 
 
 class RedemptionError(Exception):
     """Base class.
 
-    `evidence` is from the platform's response. `is_transient`: the same call may succeed a moment later, so this
+    `upstream`: the codes of the platform's response. `is_transient`: the same call may succeed a moment later, so this
     service may repeat it within a request. Each class has a default. (Whether the customer may try again is another
     fact: `retryable` in `api.problems`.) `retry_after` is the delay in seconds that the other side asked for, or 0.
     """
@@ -37,10 +40,15 @@ class RedemptionError(Exception):
     is_transient = False
 
     def __init__(
-        self, text: str, evidence: Evidence = NO_EVIDENCE, *, is_transient: bool | None = None, retry_after: float = 0.0
+        self,
+        text: str,
+        upstream: UpstreamCodes = NO_CODES,
+        *,
+        is_transient: bool | None = None,
+        retry_after: float = 0.0,
     ) -> None:
         super().__init__(text)
-        self.evidence = evidence
+        self.upstream = upstream
         if is_transient is not None:
             self.is_transient = is_transient
         self.retry_after = retry_after
@@ -99,14 +107,14 @@ class DeadlineExceededError(RedemptionError):
 
 
 class TokenUnavailableError(RedemptionError):
-    """No valid access token of the app could be obtained. `evidence` is from the platform's last response, if any."""
+    """No valid access token of the app could be obtained. `upstream`: of the platform's last response, if any."""
 
 
 class UpstreamError(RedemptionError):
     """A call to the platform failed."""
 
     def __str__(self) -> str:
-        codes = self.evidence
+        codes = self.upstream
         if not codes.has_code:
             return self.reason
         return f"error_code={codes.error_code} sub_error_code={codes.sub_error_code} logid={codes.logid or '-'}"

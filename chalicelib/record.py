@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from chalicelib.errors import NO_EVIDENCE, Evidence, RedemptionError
+from chalicelib.errors import NO_CODES, RedemptionError, UpstreamCodes
 
 
 class Call(msgspec.Struct):
@@ -19,7 +19,7 @@ class Call(msgspec.Struct):
     #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs.
     outcome: str = ""
     #: What the platform's response has reported.
-    evidence: Evidence = NO_EVIDENCE
+    upstream: UpstreamCodes = NO_CODES
 
 
 class ListReport(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ import requests
 from chalicelib import errors
 from chalicelib.api.problems import problem_for_error
 from chalicelib.douyin import codes
-from chalicelib.errors import Evidence
+from chalicelib.errors import NO_CODES, UpstreamCodes
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE
 from chalicelib.tokens.rows import TokenRow
@@ -215,7 +215,7 @@ class Doctor:
         except errors.UpstreamRejectedError as error:
             yield Finding("login", app_id, WARNING, f"the platform refuses code or app id ({error.reason})", _LOG_IN)
         except errors.UpstreamError as error:
-            found = judge_platform("login", app_id, problem_for_error(error).type.code, error.evidence, error.reason)
+            found = judge_platform("login", app_id, problem_for_error(error).type.code, error.upstream, error.reason)
             yield found._replace(advice=_WAIT_OR_NETWORK) if found.advice == _WAIT else found
         else:
             yield Finding(
@@ -327,36 +327,36 @@ def judge_response(check_id: str, url: str, response: requests.Response, probe: 
 def judge_list(account_id: str, response: requests.Response, stage: str) -> Finding:
     """Judge the list of a merchant for a user that does not exist."""
     problem = smoke.read_object(response)
-    code, evidence = str(problem.get("code", "")), msgspec.convert(problem.get("upstream", {}), Evidence)
+    code, upstream = str(problem.get("code", "")), msgspec.convert(problem.get("upstream", NO_CODES), UpstreamCodes)
     if response.status_code == 200:
         return Finding("merchant", account_id, OK, "the endpoint returns a list")
     if not code:
         return Finding("merchant", account_id, FAILED, f"HTTP {response.status_code}", _deploy(stage))
-    found = judge_platform("merchant", account_id, code, evidence)
-    if code == "upstream_rejected" and evidence.has_code:
+    found = judge_platform("merchant", account_id, code, upstream)
+    if code == "upstream_rejected" and upstream.has_code:
         return found._replace(outcome=OK, text=f"{found.text}; this may be because the user does not exist", advice="")
     return found._replace(outcome=UNKNOWN) if code == "rate_limited" else found
 
 
-def judge_platform(check_id: str, what: str, code: str, evidence: Evidence, reason: str = "") -> Finding:
+def judge_platform(check_id: str, what: str, code: str, upstream: UpstreamCodes, reason: str = "") -> Finding:
     """Return the finding of a call that has failed: `code` is that of the problem, `reason` what else is known."""
-    decision = codes.decide_error(PLATFORM_ERRORS, [evidence.error_code], evidence.sub_error_code)
+    decision = codes.decide_error(PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
     if decision is not None:
-        # TokenUnavailableError carries the evidence of the mint: the platform's code says which error it was.
+        # TokenUnavailableError carries the codes of the mint: the platform's code says which error it was.
         code = problem_for_error(decision[1]("")).type.code
-    number = f"{evidence.error_code}" + (f"/{evidence.sub_error_code}" if evidence.sub_error_code else "")
-    known = f"platform error {number}" if evidence.has_code else reason
+    number = f"{upstream.error_code}" + (f"/{upstream.sub_error_code}" if upstream.sub_error_code else "")
+    known = f"platform error {number}" if upstream.has_code else reason
     advice = ADVICE.get(code, f"look up {code} in docs/run.md, By code")
-    if evidence.has_code and decision is None:
+    if upstream.has_code and decision is None:
         advice = f"unknown error: {_SUPPORT}"
-    return Finding(check_id, what, FAILED, f"{code} ({known})" if known else code, advice, evidence.logid)
+    return Finding(check_id, what, FAILED, f"{code} ({known})" if known else code, advice, upstream.logid)
 
 
 def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
     """Judge a token; `is_foreign`: another system makes it."""
     find, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
     if not is_foreign and row.failure.isdigit():
-        found = judge_platform("token", app_id, "token_unavailable", Evidence(int(row.failure)))
+        found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.failure), 0))
         return found._replace(text=f"the last renewal has failed: {found.text}")
     if not is_foreign and row.failure:
         return find(WARNING, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")

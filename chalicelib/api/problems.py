@@ -8,7 +8,7 @@ import math
 import msgspec
 
 from chalicelib import errors
-from chalicelib.errors import NO_EVIDENCE
+from chalicelib.errors import NO_CODES, UpstreamCodes
 from chalicelib.record import Outcome
 
 
@@ -40,14 +40,6 @@ class InputErrorView(msgspec.Struct):
     detail: str
 
 
-class UpstreamView(msgspec.Struct, omit_defaults=True):
-    """The platform's error codes, as a problem shows them."""
-
-    error_code: int
-    sub_error_code: int
-    logid: str = ""
-
-
 class ProblemView(msgspec.Struct, omit_defaults=True):
     """The body of a problem."""
 
@@ -62,7 +54,7 @@ class ProblemView(msgspec.Struct, omit_defaults=True):
     retry_after: int | None = None
     #: What is wrong with the inputs; only of `invalid_request`.
     errors: list[InputErrorView] | None = None
-    upstream: UpstreamView | None = None
+    upstream: UpstreamCodes | None = None
 
 
 INTERNAL_ERROR = ProblemType("internal_error", 500, "查券服务出现问题")
@@ -142,9 +134,9 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     problem = problem_for_type(problem_type, request_id, error)
     view = problem.view
     # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
-    evidence = getattr(error, "evidence", NO_EVIDENCE)
-    if evidence.has_code and not isinstance(error, errors.LoginRefusedError):
-        view.upstream = UpstreamView(evidence.error_code, evidence.sub_error_code, evidence.logid)
+    upstream = getattr(error, "upstream", NO_CODES)
+    if upstream.has_code and not isinstance(error, errors.LoginRefusedError):
+        view.upstream = upstream
     if view.retry_after is not None:
         view.retry_after = max(view.retry_after, math.ceil(getattr(error, "retry_after", 0.0)))
     if isinstance(error, errors.InvalidRequestError):

@@ -167,8 +167,8 @@ class Telemetry:
             subsegment = recorder.begin_subsegment(f"{call.service} {call.name}", namespace=namespace)
             subsegment.start_time = call.started
             subsegment.put_annotation("outcome", call.outcome)
-            if call.evidence.logid:
-                subsegment.put_annotation("logid", call.evidence.logid)
+            if call.upstream.logid:
+                subsegment.put_annotation("logid", call.upstream.logid)
             if call.outcome != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
@@ -187,16 +187,16 @@ def _format_call(call: Call) -> dict[str, Any]:
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
         "outcome": call.outcome,
-        "error_code": call.evidence.error_code,
-        "sub_error_code": call.evidence.sub_error_code,
-        "logid": call.evidence.logid,
+        "error_code": call.upstream.error_code,
+        "sub_error_code": call.upstream.sub_error_code,
+        "logid": call.upstream.logid,
     }
     return {name: value for name, value in fields.items() if value}
 
 
 def _format_failure(call: Call) -> str:
     """Format a failed call as one text: a saved query cannot search all elements of a list."""
-    codes = call.evidence
+    codes = call.upstream
     reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.outcome
     logid = f" logid {codes.logid}" if codes.logid else ""
     return f"{call.service}.{call.name} {reason}{logid}"

@@ -12,7 +12,7 @@ import msgspec
 
 from chalicelib.douyin import codes, lenient, models
 from chalicelib.douyin.codes import ErrorTable
-from chalicelib.errors import Evidence, RateLimitedError, UpstreamMalformedError, UpstreamUnavailableError
+from chalicelib.errors import RateLimitedError, UpstreamCodes, UpstreamMalformedError, UpstreamUnavailableError
 from chalicelib.redaction import RedactedStruct
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -92,17 +92,17 @@ def open_envelope(response: Response, known: ErrorTable) -> dict[str, Any]:
     gateway = lenient.read(envelope, models.GatewayStatus, "", malformed) or models.GatewayStatus()
     reported = [code for code in (data.error_code, extra.error_code, gateway.err_no) if code]
     sub_code = extra.sub_error_code or 0
-    evidence = Evidence(next(iter(reported), 0), sub_code, read_logid(extra.logid, gateway.log_id))
+    upstream = UpstreamCodes(next(iter(reported), 0), sub_code, read_logid(extra.logid, gateway.log_id))
     retry_after = _retry_after(response)
     if decision := codes.decide_error(known, reported, sub_code):
         code, error_type = decision
-        raise error_type(str(code), evidence, retry_after=retry_after)
+        raise error_type(str(code), upstream, retry_after=retry_after)
     if response.status != 200:
         error_type = RateLimitedError if response.status == 429 else UpstreamUnavailableError
         is_transient = response.status == 429 or response.status >= 500
-        raise error_type(f"http_{response.status}", evidence, is_transient=is_transient, retry_after=retry_after)
-    if evidence.has_code:
-        raise UpstreamUnavailableError("unknown_code", evidence, is_transient=False)
+        raise error_type(f"http_{response.status}", upstream, is_transient=is_transient, retry_after=retry_after)
+    if upstream.has_code:
+        raise UpstreamUnavailableError("unknown_code", upstream, is_transient=False)
     # A malformed error code may hide a failure.
     if not isinstance(body, dict) or malformed:
         raise UpstreamMalformedError("malformed")

@@ -135,7 +135,7 @@ class TokenProvider:
             with suppress(StorageUnavailableError, DeadlineExceededError, ConditionFailedError):
                 self._write(app_id, claimed, {"outcome": {"S": error.reason}}, "", context)
             retry_after = claimed.seconds_until_claim(self.clock())
-            raise TokenUnavailableError(f"minting failed: {error}", error.evidence, retry_after=retry_after) from None
+            raise TokenUnavailableError(f"minting failed: {error}", error.upstream, retry_after=retry_after) from None
         expires_at = int(started) + minted.expires_in
         changes: Item = {"access_token": {"S": minted.access_token}, "expires_at": {"N": str(expires_at)}}
         changes["outcome"] = {"S": MINTED}

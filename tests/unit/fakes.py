@@ -20,11 +20,11 @@ from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import MintedToken, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
-    Evidence,
     RedemptionError,
     StorageUnavailableError,
     TokenRefusedError,
     TokenUnavailableError,
+    UpstreamCodes,
 )
 from chalicelib.record import RequestRecord
 
@@ -248,7 +248,7 @@ class FakeDouyin(DouyinClient):
         """Log in. `refused` are the tokens that the platform refuses."""
         self.logins.append((app_id, secret_or_token, code))
         if secret_or_token in self.refused:
-            raise TokenRefusedError("28001008", evidence=Evidence(28001008, 0))
+            raise TokenRefusedError("28001008", upstream=UpstreamCodes(28001008, 0))
         self.on_login()
         if isinstance(self.login_result, RedemptionError):
             raise self.login_result

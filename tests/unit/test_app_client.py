@@ -21,8 +21,8 @@ from tests.unit.fakes import (
     token_row,
 )
 
-FIRST, SECOND = errors.Evidence(2190008, 0, "20260101A"), errors.Evidence(2190008, 0, "20260101B")
-MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))
+FIRST, SECOND = errors.UpstreamCodes(2190008, 0, "20260101A"), errors.UpstreamCodes(2190008, 0, "20260101B")
+MISCONFIGURED = errors.AppMisconfiguredError("10013", upstream=errors.UpstreamCodes(10013, 0))
 LIMIT = errors.RateLimitedError("2119003", retry_after=30.0)
 
 
@@ -63,7 +63,7 @@ def test_it_is_replaced_once() -> None:
     request = Request()
     with pytest.raises(errors.TokenUnavailableError, match="refused; a request") as raised:
         request.send()
-    assert raised.value.evidence == SECOND
+    assert raised.value.upstream == SECOND
     assert (request.sent(), len(request.douyin.mints)) == (["clt.first", "clt.1"], 1)
 
 
@@ -75,18 +75,18 @@ def test_a_call_uses_the_token_that_another_call_has_replaced_meanwhile() -> Non
 
 
 @pytest.mark.parametrize(
-    ("error", "evidence"),
-    [(MISCONFIGURED, MISCONFIGURED.evidence), (errors.DeadlineExceededError("timeout"), FIRST)],
+    ("error", "upstream"),
+    [(MISCONFIGURED, MISCONFIGURED.upstream), (errors.DeadlineExceededError("timeout"), FIRST)],
     ids=["of the mint", "of the refusal"],
 )
 def test_a_replacement_that_failed_is_raised_with_the_best_evidence_and_not_repeated(
-    error: errors.RedemptionError, evidence: errors.Evidence
+    error: errors.RedemptionError, upstream: errors.UpstreamCodes
 ) -> None:
     request = Request()
     request.douyin.mint_results = [error]
     with pytest.raises(errors.TokenUnavailableError, match="minting failed") as raised:
         request.send()
-    assert raised.value.evidence == evidence
+    assert raised.value.upstream == upstream
     with pytest.raises(errors.TokenUnavailableError, match="refused"):
         request.send()
     assert (len(request.sent()), len(request.douyin.mints)) == (2, 1)
@@ -124,7 +124,7 @@ def test_each_call_has_the_token_and_the_root_account(root: str | None) -> None:
 
 
 class TestRateLimit:
-    EVIDENCE = errors.Evidence(2119003, 12001, "20260101L")
+    EVIDENCE = errors.UpstreamCodes(2119003, 12001, "20260101L")
 
     def put(self, clients: AppClients, retry_after: float) -> None:
         clients.put_limit("tta", errors.RateLimitedError("2119003", self.EVIDENCE, retry_after=retry_after))
@@ -142,7 +142,7 @@ class TestRateLimit:
         with pytest.raises(errors.RateLimitedError) as raised:
             clients.check_limit("tta")
         assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
-        assert (raised.value.reason, raised.value.evidence) == ("cached", self.EVIDENCE)
+        assert (raised.value.reason, raised.value.upstream) == ("cached", self.EVIDENCE)
         clients.check_limit("ttb")
         clock.now += 0.25
         clients.check_limit("tta")

@@ -8,7 +8,7 @@ import pytest
 from chalicelib import context as context_module
 from chalicelib import errors
 from chalicelib.context import RequestContext
-from chalicelib.errors import Evidence
+from chalicelib.errors import UpstreamCodes
 from chalicelib.record import Call
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
@@ -42,21 +42,21 @@ def test_a_timeout_only_shortens_the_deadline_and_the_record_is_shared(seconds: 
     assert limited.record is context.record
 
 
-EVIDENCE = Evidence(2119003, 12001, "20260101LOGID")
+EVIDENCE = UpstreamCodes(2119003, 12001, "20260101LOGID")
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome", "evidence"),
+    ("error", "outcome", "upstream"),
     [
-        (None, "ok", Evidence(0, 0)),
-        (errors.RateLimitedError("12001", evidence=EVIDENCE), "12001", EVIDENCE),
-        (errors.UpstreamTimeoutError("timeout"), "timeout", Evidence(0, 0)),
-        (errors.StorageUnavailableError("ThrottlingException"), "ThrottlingException", Evidence(0, 0)),
-        (ZeroDivisionError("planted"), "ZeroDivisionError", Evidence(0, 0)),
+        (None, "ok", UpstreamCodes(0, 0)),
+        (errors.RateLimitedError("12001", upstream=EVIDENCE), "12001", EVIDENCE),
+        (errors.UpstreamTimeoutError("timeout"), "timeout", UpstreamCodes(0, 0)),
+        (errors.StorageUnavailableError("ThrottlingException"), "ThrottlingException", UpstreamCodes(0, 0)),
+        (ZeroDivisionError("planted"), "ZeroDivisionError", UpstreamCodes(0, 0)),
     ],
 )
 def test_the_call_log_has_outcome_and_codes(
-    error: Exception | None, outcome: str, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+    error: Exception | None, outcome: str, upstream: UpstreamCodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter([5.0, 7.5])
     monkeypatch.setattr(
@@ -70,7 +70,7 @@ def test_the_call_log_has_outcome_and_codes(
         if error is not None:
             raise error
     [call] = context.record.calls
-    assert call == Call("douyin", "client_token", 1_800_000_123.0, 2.5, outcome, evidence)
+    assert call == Call("douyin", "client_token", 1_800_000_123.0, 2.5, outcome, upstream)
 
 
 def test_without_time_left_no_call_is_made_or_recorded() -> None:

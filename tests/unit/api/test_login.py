@@ -216,7 +216,7 @@ class TestProvidersApp:
         logins.douyin.refused = {"isvact.1"}
         with pytest.raises(errors.TokenUnavailableError) as raised:
             logins.log_in()
-        assert raised.value.evidence == errors.Evidence(28001008, 0)
+        assert raised.value.upstream == errors.UpstreamCodes(28001008, 0)
         logins.table.items[TOKEN] = token_row("isvact.2")
         assert logins.log_in().list == VIEW
         used = ["isvact.1", "isvact.1", "isvact.2"]

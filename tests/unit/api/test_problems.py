@@ -8,11 +8,11 @@ import pytest
 from chalicelib import errors
 from chalicelib.api import problems
 from chalicelib.api.problems import problem_for_error
-from chalicelib.errors import Evidence
+from chalicelib.errors import UpstreamCodes
 from chalicelib.record import Outcome
 from tests.unit.fakes import PROBLEM_TYPES
 
-EVIDENCE = Evidence(2119005, 11006, "20260101L")
+EVIDENCE = UpstreamCodes(2119005, 11006, "20260101L")
 
 # error, status and code, retryable, Retry-After
 ROWS: list[tuple[BaseException, str, bool, str | None]] = [
@@ -73,23 +73,23 @@ def test_every_error_of_the_family_is_in_the_table() -> None:
 
 
 def test_the_codes_of_a_failed_mint_are_shown() -> None:
-    body = json.loads(problem_for_error(errors.TokenUnavailableError("x", Evidence(7, 8))).body)
+    body = json.loads(problem_for_error(errors.TokenUnavailableError("x", UpstreamCodes(7, 8))).body)
     assert body["upstream"] == {"error_code": 7, "sub_error_code": 8}
 
 
 def test_a_response_without_a_code_is_no_upstream() -> None:
-    error = errors.UpstreamUnavailableError("http_503", Evidence(logid="20260101L"), retry_after=7)
+    error = errors.UpstreamUnavailableError("http_503", UpstreamCodes(0, 0, "20260101L"), retry_after=7)
     body = json.loads(problem_for_error(error).body)
     assert (body["retry_after"], "upstream" in body) == (7, False)
 
 
 def test_a_refused_login_looks_like_that_of_an_unknown_app() -> None:
-    refused = problem_for_error(errors.LoginRefusedError("40018", evidence=EVIDENCE))
+    refused = problem_for_error(errors.LoginRefusedError("40018", upstream=EVIDENCE))
     assert refused.body == problem_for_error(errors.UnauthenticatedError("unknown app_id")).body
 
 
 def test_a_problem_byte_for_byte() -> None:
-    problem = problem_for_error(errors.MerchantNotAuthorizedError("11006", evidence=EVIDENCE), "request-1")
+    problem = problem_for_error(errors.MerchantNotAuthorizedError("11006", upstream=EVIDENCE), "request-1")
     assert problem.body == (
         '{"type":"about:blank","title":"Merchant not authorized","status":403,'
         '"code":"merchant_not_authorized","detail":"该商家暂未开通小程序查券","request_id":"request-1",'

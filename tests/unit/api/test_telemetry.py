@@ -94,13 +94,17 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
             certificates=200,
             malformed_count=2,
             malformed_fields=["orders.certificates.start_time"],
-            lost_page_error=errors.UpstreamRejectedError("2119001", evidence=errors.Evidence(2119001, 0, "20260101L")),
+            lost_page_error=errors.UpstreamRejectedError(
+                "2119001", upstream=errors.UpstreamCodes(2119001, 0, "20260101L")
+            ),
         ),
         warnings=["the cached secret is used: timeout"],
         calls=[
             Call("dynamodb", "GetItem", NOW, 0.0121, "ok"),
-            Call("douyin", "query_user_certificates", NOW, 0.25, "2119001", errors.Evidence(2119001, 7, "20260101L")),
-            Call("douyin", "query_user_certificates", NOW, 0.1, "12001", errors.Evidence(0, 12001)),
+            Call(
+                "douyin", "query_user_certificates", NOW, 0.25, "2119001", errors.UpstreamCodes(2119001, 7, "20260101L")
+            ),
+            Call("douyin", "query_user_certificates", NOW, 0.1, "12001", errors.UpstreamCodes(0, 12001)),
             Call("douyin", "query_user_certificates", NOW, 0.1, "timeout"),
         ],
     )

@@ -281,7 +281,7 @@ class TestCertificates:
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
         error = raised_by(parse_page, Response(200, {}, body))
         assert isinstance(error, errors.UpstreamMalformedError)
-        assert (error.reason, error.is_transient, error.evidence) == ("malformed", True, errors.NO_EVIDENCE)
+        assert (error.reason, error.is_transient, error.upstream) == ("malformed", True, errors.NO_CODES)
 
 
 def body_with_code(place: str, code: Any, data: Any = None) -> dict[str, Any]:
@@ -306,8 +306,10 @@ class TestCodes:
                 "unknown_code",
                 False,
             )
-            expected = errors.Evidence(0, int(code), "1") if is_sub_code else errors.Evidence(int(code), 0, "1")
-            assert error.evidence == expected
+            expected = (
+                errors.UpstreamCodes(0, int(code), "1") if is_sub_code else errors.UpstreamCodes(int(code), 0, "1")
+            )
+            assert error.upstream == expected
 
     @pytest.mark.parametrize(
         ("body", "reason"),
@@ -343,7 +345,7 @@ class TestCodes:
     def test_only_what_looks_like_a_log_id_is_kept(self, extra: Any, log_id: Any, logid: str) -> None:
         body = {"data": {"orders": []}, "extra": {"error_code": 2119005, **extra}, "log_id": log_id}
         error = raised_by(parse_page, json_response(body))
-        assert error.evidence == errors.Evidence(2119005, 0, logid)
+        assert error.upstream == errors.UpstreamCodes(2119005, 0, logid)
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -365,7 +367,7 @@ class TestStatus:
         for body in (b"", b"<html>", json_response(body_with_code("err_no", 0, SAMPLES[name].data)).body):
             error = raised_by(parser(ENDPOINTS[name]), Response(status, {}, body))
             assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
-            assert not error.evidence.has_code
+            assert not error.upstream.has_code
             assert error.retry_after == 0.0
 
     @pytest.mark.parametrize("code", [999, 0])
@@ -375,7 +377,7 @@ class TestStatus:
         body = body_with_code("err_no", code, SAMPLES[name].data)
         error = raised_by(parser(ENDPOINTS[name]), json_response(body, status, retry_after="7"))
         assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
-        assert (error.evidence, error.retry_after) == (errors.Evidence(code, 0, "1"), 7.0)
+        assert (error.upstream, error.retry_after) == (errors.UpstreamCodes(code, 0, "1"), 7.0)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +396,11 @@ def test_the_codes_of_an_endpoint_are_read_before_the_status(
 ) -> None:
     for place in ("data.error_code", "extra.error_code", "err_no"):
         error = raised_by(parser(endpoint), json_response(body_with_code(place, code), status, retry_after="7"))
-        assert (type(error), error.reason, error.evidence) == (error_type, str(code), errors.Evidence(code, 0, "1"))
+        assert (type(error), error.reason, error.upstream) == (
+            error_type,
+            str(code),
+            errors.UpstreamCodes(code, 0, "1"),
+        )
         assert error.retry_after == 7.0
 
 

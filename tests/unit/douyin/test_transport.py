@@ -150,10 +150,10 @@ def test_an_error_of_the_library_is_translated(
 ) -> None:
     with pytest.raises(error_type) as raised:
         send(Adapter(error=error))
-    assert (raised.value.reason, raised.value.is_transient, raised.value.evidence) == (
+    assert (raised.value.reason, raised.value.is_transient, raised.value.upstream) == (
         reason,
         True,
-        errors.NO_EVIDENCE,
+        errors.NO_CODES,
     )
     assert raised.value.__suppress_context__, "the library's messages quote URLs and header values"
 

@@ -16,7 +16,7 @@ from botocore.exceptions import (
 
 from chalicelib import errors
 from chalicelib.api.problems import problem_for_error
-from chalicelib.errors import Evidence
+from chalicelib.errors import UpstreamCodes
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.rows import TokenRow
 from infra import smoke
@@ -175,19 +175,25 @@ def test_at_most_20_lists_are_requested_of_different_apps_first(rows: list[Merch
 
 
 @pytest.mark.parametrize(
-    ("code", "evidence", "reason", "text", "advice"),
+    ("code", "upstream", "reason", "text", "advice"),
     [
-        ("token_unavailable", Evidence(10003, 0, "LOG"), "", "app_misconfigured (platform error 10003)", "app add"),
-        ("rate_limited", Evidence(10020, 0), "", "10020", "another system"),
-        ("merchant_not_authorized", Evidence(2100004, 11006), "", "2100004/11006", "商家自研服务"),
-        ("upstream_unavailable", Evidence(424242, 0, "LOG"), "", "424242", "support"),
-        ("upstream_timeout", Evidence(), "timeout", "upstream_timeout (timeout)", "NAT"),
+        (
+            "token_unavailable",
+            UpstreamCodes(10003, 0, "LOG"),
+            "",
+            "app_misconfigured (platform error 10003)",
+            "app add",
+        ),
+        ("rate_limited", UpstreamCodes(10020, 0), "", "10020", "another system"),
+        ("merchant_not_authorized", UpstreamCodes(2100004, 11006), "", "2100004/11006", "商家自研服务"),
+        ("upstream_unavailable", UpstreamCodes(424242, 0, "LOG"), "", "424242", "support"),
+        ("upstream_timeout", UpstreamCodes(0, 0), "timeout", "upstream_timeout (timeout)", "NAT"),
     ],
 )
-def test_the_advice_fits_the_cause(code: str, evidence: Evidence, reason: str, text: str, advice: str) -> None:
-    found = doctor.judge_platform("login", "tt1", code, evidence, reason)
+def test_the_advice_fits_the_cause(code: str, upstream: UpstreamCodes, reason: str, text: str, advice: str) -> None:
+    found = doctor.judge_platform("login", "tt1", code, upstream, reason)
     judged(found, FAILED, text, advice)
-    assert found.logid == evidence.logid
+    assert found.logid == upstream.logid
 
 
 def test_every_error_of_the_platform_has_advice() -> None:

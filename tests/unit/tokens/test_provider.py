@@ -28,7 +28,7 @@ LOST = errors.UpstreamTimeoutError("timeout")
 CUT_OFF = errors.DeadlineExceededError("timeout")
 """The errors of a mint that may have succeeded."""
 
-MISCONFIGURED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0, "20260101L"))
+MISCONFIGURED = errors.AppMisconfiguredError("10013", upstream=errors.UpstreamCodes(10013, 0, "20260101L"))
 
 
 class Tokens:
@@ -218,7 +218,7 @@ class TestFailure:
         tokens.douyin.mint_results = [error]
         tokens.douyin.on_mint = lambda: tokens.clock.sleep(0.5)
         raised = tokens.fail(tokens.get)
-        assert (raised.reason, raised.evidence) == (f"minting failed: {error}", error.evidence)
+        assert (raised.reason, raised.upstream) == (f"minting failed: {error}", error.upstream)
         assert raised.retry_after == pytest.approx(19.5)
         assert (tokens.row().outcome, tokens.row().access_token) == (error.reason, "clt.old")
         tokens.clock.now = NOW + 19.9

@@ -12,8 +12,8 @@ from chalicelib.tokens.renewal import SECONDS_PER_APP, renew_expiring_tokens
 from tests.unit.fakes import Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
-BUSY = errors.UpstreamUnavailableError("28001005", evidence=errors.Evidence(28001005, 0))
-REFUSED = errors.AppMisconfiguredError("10013", evidence=errors.Evidence(10013, 0))
+BUSY = errors.UpstreamUnavailableError("28001005", upstream=errors.UpstreamCodes(28001005, 0))
+REFUSED = errors.AppMisconfiguredError("10013", upstream=errors.UpstreamCodes(10013, 0))
 
 
 class Run:
@@ -61,7 +61,7 @@ def test_each_app_has_one_attempt_with_a_limit_of_its_own_in_random_order() -> N
     assert [(mint.app_id, mint.seconds) for mint in run.douyin.mints] == [("d", 3.0), ("a", 3.0), ("b", 3.0)]
     assert renewal.renewed == ["b"]
     assert texts(renewal) == {"d": f"minting failed: {BUSY}", "a": f"minting failed: {REFUSED}"}
-    assert [error.evidence for error in renewal.failed.values()] == [BUSY.evidence, REFUSED.evidence]
+    assert [error.upstream for error in renewal.failed.values()] == [BUSY.upstream, REFUSED.upstream]
     assert run.stored() == {"a": "old.a", "b": "clt.3", "c": "old.c", "d": "old.d"}
 
 
