@@ -58,6 +58,10 @@ def test_the_core_lists_coupons_and_turns_errors_into_problems(core: dict[str, A
     listed = post(platform.issue_login_code())
     assert listed.status == 200, listed.text
     assert len(listed.json["list"]["certificates"]) > 1
+    event = gateway.build_event("GET", "/coupons", {"Authorization": f"Bearer {listed.json['token']}"})
+    event["requestContext"]["resourcePath"] = "/coupons/{account_id}/{poi_id}"
+    event["pathParameters"] = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
+    assert gateway.parse_response(core["app"](event, LambdaContext())).json == listed.json["list"]
     refused = post("no code")
     assert (refused.status, refused.json["code"]) == (401, "unauthenticated")
     order = core["find_order"](APP_ID, ORDER_ID, core["RequestContext"].for_lambda(LambdaContext()))

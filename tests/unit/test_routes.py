@@ -29,7 +29,7 @@ from sandbox.sample_data import (
     CERTIFICATE_ID,
     CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
-    CUSTOMER_WITHOUT_COUPONS,
+    CUSTOMER_WITH_STORE_LIMITS,
     ORDER_ID,
     OTHER_APP_ID,
     POI_ID,
@@ -44,6 +44,9 @@ OF_A_CUSTOMER = {"order_id": ORDER_ID, "certificate_id": CERTIFICATE_ID}
 
 FORGED = {"Authorization": "Bearer a.b"}
 
+ROOT_ACCOUNT = sample_data.load().merchants[ACCOUNT_ID].life_account_id
+"""The merchant's root account: each call about one of its customers carries it."""
+
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
 
 
@@ -53,6 +56,7 @@ class FakePlatform:
     def __init__(self) -> None:
         self.mock = MockPlatform(sample_data.load())
         self.bodies: list[tuple[str, Any]] = []
+        self.without_root_account: set[str] = set()
 
     def has_idle_connection(self, *_: Any) -> bool:
         return True
@@ -68,6 +72,8 @@ class FakePlatform:
                 case "jscode2session":
                     data = self.mock.login(body)
                 case _:
+                    if headers.get("rpc-transit-life-account") != ROOT_ACCOUNT:
+                        self.without_root_account.add(name)
                     data = getattr(self.mock, name)(headers, body)
         except PlatformError as error:
             return json_response({"data": {"error_code": error.code}, "extra": {"sub_error_code": error.sub_code}})
@@ -86,7 +92,7 @@ class Service:
             {"grant_type": "client_credential", "client_key": APP_ID, "client_secret": data.apps[APP_ID].app_secret}
         )["access_token"]
         rows: dict[str, Any] = {
-            f"MERCHANT#{ACCOUNT_ID}": {"app_id": {"S": APP_ID}},
+            f"MERCHANT#{ACCOUNT_ID}": {"app_id": {"S": APP_ID}, "life_account_id": {"S": ROOT_ACCOUNT}},
             f"TOKEN#{APP_ID}": {"access_token": {"S": token}, "expires_at": {"N": str(int(NOW) * 2)}},
         }
         secret = {"apps": {app.app_id: app.app_secret for app in data.apps.values()}, "session_keys": [SESSION_KEY]}
@@ -140,11 +146,11 @@ class Service:
             self.log_in(CUSTOMER_WITH_MANY_COUPONS)
             cursor = self.call(method, path).json["next_cursor"]
             faults += self._find_leaks(method, path, {"cursor": cursor}, (400,))
-        return faults
+        return faults + [f"{name} lacks the merchant's root account" for name in self.platform.without_root_account]
 
     def _find_leaks(self, method: str, path: str, query: dict[str, str], must_fail: tuple[int, ...]) -> list[str]:
-        """Return what another customer gets with these ids, who has no coupon. `must_fail`: the allowed statuses."""
-        self.log_in(CUSTOMER_WITHOUT_COUPONS)
+        """Return what another customer gets with these ids, who has coupons too. `must_fail`: the allowed statuses."""
+        self.log_in(CUSTOMER_WITH_STORE_LIMITS)
         self.platform.bodies.clear()
         response = self.call(method, path, **query)
         faults = []
@@ -152,7 +158,7 @@ class Service:
             faults.append(f"with ids of another customer and {query}, it is {response.status}")
         if response.status == 200 and any(found in response.text for found in OF_A_CUSTOMER.values()):
             faults.append("another customer's coupons are in the response")
-        own = {"", *self.platform.mock.data.customers[CUSTOMER_WITHOUT_COUPONS].open_ids.values()}
+        own = {"", *self.platform.mock.data.customers[CUSTOMER_WITH_STORE_LIMITS].open_ids.values()}
         for name, body in self.platform.bodies:
             if body.get("open_id", "") not in own or set(OF_A_CUSTOMER.values()) & set(map(str, body.values())):
                 faults.append(f"{name} is asked for another customer")
