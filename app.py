@@ -36,7 +36,7 @@ from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.renewal import renew_expiring_tokens
 
 WARMUP_SECONDS = 2.0
-"""Limit for the whole warm-up."""
+"""Limit for the warm-up: no call starts later."""
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))

@@ -39,6 +39,7 @@ class AppClients:
     clock: Callable[[], float] = time.time
     #: By app_id: when a rate limit ends that the platform has reported (epoch seconds), and its codes.
     limits: dict[str, tuple[float, UpstreamCodes]] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def for_request(self, app_id: str, context: RequestContext, life_account_id: str | None = None) -> "AppClient":
         """Return the client of one request. `life_account_id` is the merchant's root account, if calls need it."""
@@ -53,7 +54,8 @@ class AppClients:
     def put_limit(self, app_id: str, error: RateLimitedError) -> None:
         """Store a limit that the platform reported and that retries did not overcome. It never shortens another one."""
         limit = self.clock() + (error.retry_after or DEFAULT_LIMIT_SECONDS), error.upstream
-        self.limits[app_id] = max(limit, self.limits.get(app_id, NO_LIMIT), key=lambda known: known[0])
+        with self._lock:
+            self.limits[app_id] = max(limit, self.limits.get(app_id, NO_LIMIT), key=lambda known: known[0])
 
 
 class AppClient:

@@ -59,14 +59,14 @@ class Cache(Generic[V]):
         entry = self._entries.get(key)
         if entry is not None and is_fresh(self._max_age if max_age is None else max_age, entry.read_at, now):
             return entry.value
-        is_outage = entry is not None and now < entry.failing_since + OUTAGE_SECONDS
-        if entry is not None and is_outage and is_fresh(RETRY_SECONDS, entry.failed_at, now):
+        may_use_former = entry is not None and now < entry.failing_since + OUTAGE_SECONDS
+        if entry is not None and may_use_former and is_fresh(RETRY_SECONDS, entry.failed_at, now):
             context.record.warnings.append(f"the cached {self._name} is used")
             return entry.value
         try:
             value = self._read(key, context)
         except self._outages as error:
-            if entry is None or not is_outage:
+            if entry is None or not may_use_former:
                 raise
             self._entries[key] = entry._replace(failing_since=min(entry.failing_since, now), failed_at=now)
             context.record.warnings.append(f"the cached {self._name} is used: {error}")

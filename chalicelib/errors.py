@@ -1,7 +1,5 @@
 """Exceptions of this service. They state facts; `api.problems` maps them to HTTP.
 
-Every error here is a RedemptionError.
-
 No message contains a token, a secret, an open_id or a coupon code.
 """
 
@@ -81,7 +79,7 @@ class WrongAppError(RedemptionError):
 
 
 class NotFoundError(RedemptionError):
-    """There is no such route, or no such thing that is the session's user's: another user's is not found."""
+    """There is no such route, or no such thing of the session's user: what is another user's is not found."""
 
 
 class MerchantNotFoundError(RedemptionError):

@@ -62,7 +62,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
-    Each text is a field of the log line. A route's path parameters are stored in the fields of their names.
+    Each text is a field of the log line.
 
     Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). The other
     facts are stored by the thread of the request, where they become known.
@@ -80,8 +80,8 @@ class RequestRecord(msgspec.Struct):
     is_job: bool = False
     #: The app of the login, or of the session.
     app_id: str = ""
-    account_id: str = ""
-    poi_id: str = ""
+    #: The path parameters, or the ids of the list in a login. Log line and trace have each of them.
+    ids: dict[str, str] = {}
     #: The user as the salted hash of the open_id.
     user: str = ""
     #: Whether a check has sent the request: one of this project, or a call for health. It counts in no metric.

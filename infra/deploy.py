@@ -181,7 +181,7 @@ def check_bundle(archive: Path, architecture: str, variables: Mapping[str, str])
         places = re.findall(own, run.stderr)
         where = f"{places[-1][0]}, {places[-1][1]}: " if places else ""
         # The app's log names the place of an error in a request.
-        error = ", ".join([run.stderr.splitlines()[-1], *re.findall(r'"(?:list_)?error": ?"(.*?)"', run.stdout)])
+        error = ", ".join([*run.stderr.splitlines()[-1:], *re.findall(r'"(?:list_)?error": ?"(.*?)"', run.stdout)])
         raise StageError(f"{where}{error}. The app does not work with the stage's variables. Nothing was changed")
 
 
@@ -230,7 +230,7 @@ def main() -> None:
     """Parse the command line and deploy a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
-    parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing in AWS")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
     # API Gateway allows one CreateDeployment in 5 seconds for each account, and a deployment makes two, one in Chalice:

@@ -22,6 +22,7 @@ from chalicelib.douyin import codes
 from chalicelib.errors import NO_CODES, UpstreamCodes
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE
+from chalicelib.tokens.renewal import is_expiring
 from chalicelib.tokens.rows import TokenRow
 from infra import bundle, smoke
 from infra.account import check_account
@@ -288,18 +289,18 @@ def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Findi
 def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | None, stage: str) -> Iterator[Finding]:
     """Judge who receives the notifications of alarms; `email` is the setting `alarm_email`."""
     states = {s["Endpoint"]: s["SubscriptionArn"] for s in subscriptions if s["SubscriptionArn"] != "Deleted"}
-    find = functools.partial(Finding, "alarms.subscription")
+    finding = functools.partial(Finding, "alarms.subscription")
     if email and email not in states:
-        yield find(topic, FAILED, "the address of `alarm_email` is not subscribed", _deploy(stage))
+        yield finding(topic, FAILED, "the address of `alarm_email` is not subscribed", _deploy(stage))
     elif not states:
         advice = f"set `alarm_email` in infra/stages/{stage}.toml and deploy, or subscribe your own system"
-        yield find(topic, WARNING, "nobody receives notifications of alarms", advice)
+        yield finding(topic, WARNING, "nobody receives notifications of alarms", advice)
     for endpoint, arn in states.items():
         if arn == "PendingConfirmation":
             advice = "click the link in AWS's message; if it is older than two days, subscribe again"
-            yield find(endpoint, FAILED, "not confirmed: no alarm arrives there", advice)
+            yield finding(endpoint, FAILED, "not confirmed: no alarm arrives there", advice)
         else:
-            yield find(endpoint, OK, "confirmed")
+            yield finding(endpoint, OK, "confirmed")
 
 
 def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> list[Merchant]:
@@ -354,21 +355,23 @@ def judge_platform(check_id: str, what: str, code: str, upstream: UpstreamCodes,
 
 def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
     """Judge a token; `is_foreign`: another system makes it."""
-    find, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
-    if not is_foreign and row.failure.isdigit():
+    finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
+    # An older failure of a token that somebody has written since is no news.
+    has_failed = bool(row.failure) and not is_foreign and (is_expiring(row, now) or row.is_held_back(now))
+    if has_failed and row.failure.isdigit():
         found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.failure), 0))
         return found._replace(text=f"the last renewal has failed: {found.text}")
-    if not is_foreign and row.failure:
-        return find(WARNING, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
+    if has_failed:
+        return finding(WARNING, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
     if not is_foreign and row.access_token and 0 < seconds <= SHORT_SECONDS:
         advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
-        return find(WARNING, f"expires in {seconds} s, and the schedule has not renewed it", advice)
+        return finding(WARNING, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if row.access_token and seconds > 0:
-        return find(OK, "of another system, valid" if is_foreign else f"expires in {seconds} s")
+        return finding(OK, "of another system, valid" if is_foreign else f"expires in {seconds} s")
     advice = "redeemctl token renew APP_ID shows the reason"
     if is_foreign:
         advice = "let that system write the row TOKEN#<app_id>. If the merchant has left: merchant remove, app remove"
-    return find(FAILED, f"the token {'has expired' if row.access_token else 'is missing or malformed'}", advice)
+    return finding(FAILED, f"the token {'has expired' if row.access_token else 'is missing or malformed'}", advice)
 
 
 @click.command()

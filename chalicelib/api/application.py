@@ -1,7 +1,6 @@
 """The Chalice application: every response gets the documented format and headers, and is reported."""
 
 import functools
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -60,8 +59,6 @@ class Application(Chalice):
         returns the view, a struct, and may raise anything.
         A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
-        if unknown := set(re.findall(r"{(\w+)}", path)).difference(RequestRecord.__struct_fields__):
-            raise TypeError(f"{path}: add {', '.join(unknown)} to RequestRecord of chalicelib/record.py, for the log")
         register = super().route(path, **options)
         headers: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8"}
         if max_age is not None:
@@ -74,8 +71,7 @@ class Application(Chalice):
                 context: RequestContext = request.context[_CONTEXT]
                 try:
                     ids = parse_path_ids(path_parameters)
-                    for name, value in ids.items():
-                        setattr(context.record, name, value)
+                    context.record.ids = ids
                     body = msgspec.json.encode(function(request, context, **ids)).decode()
                 # Otherwise Chalice would turn the exception into its own response.
                 except Exception as error:

@@ -92,6 +92,7 @@ class Telemetry:
         listed = record.list_report or ListReport(pages=0, certificates=0)
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
+            **record.ids,
             **fields,
             **({} if record.renewal is None else msgspec.to_builtins(record.renewal, enc_hook=str)),
             **{name: value for name, value in msgspec.structs.asdict(record).items() if isinstance(value, str)},
@@ -154,8 +155,7 @@ class Telemetry:
             return
         root.start_time = record.started
         annotations = {
-            "account_id": record.account_id,
-            "poi_id": record.poi_id,
+            **record.ids,
             "outcome": record.outcome.code,
             "list_outcome": "" if record.list_outcome is None else record.list_outcome.code,
         }

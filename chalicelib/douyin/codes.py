@@ -84,8 +84,8 @@ def decide_error(known: ErrorTable, reported: list[int], sub_code: int) -> tuple
     """Decide what a response means: return the code that decides, and its error. None without a known code.
 
     `known` has the errors of the endpoint's codes. `reported` are the error codes of the response in order of
-    precedence, `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODES, the first known code, the sub
-    code as an ordinary code.
+    precedence, `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODE_ERRORS, the first known code, the
+    sub code as an ordinary code.
     """
     if sub_code in SUB_CODE_ERRORS:
         return sub_code, SUB_CODE_ERRORS[sub_code]

@@ -92,7 +92,7 @@ class TokenProvider:
         """Return a row with another token than `unwanted`: the cached or present one, or one with a new token."""
         try:
             row = self._read_again(app_id, context) if unwanted else self._cache.get(app_id, context)
-            is_present = bool(unwanted)
+            is_current = bool(unwanted)
             while True:
                 action = decide(row, unwanted, self.clock(), context.deadline.remaining())
                 if action == "use":
@@ -110,11 +110,11 @@ class TokenProvider:
                     # One failed read does not end the wait; the deadline does.
                     with suppress(StorageUnavailableError):
                         row = self._read_again(app_id, context)
-                elif is_present:
+                elif is_current:
                     raise self._explain(app_id, row, app_secret)
                 else:
                     row = self._read_again(app_id, context)
-                is_present = True
+                is_current = True
         except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None
 
@@ -189,7 +189,7 @@ class TokenProvider:
         if not app_secret:
             text = f"another system makes the tokens of {app_id}, and has stored none that is valid"
             return TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)
-        if row.is_being_minted(now) or not row.is_claimed(now):
+        if row.is_being_minted(now) or not row.is_held_back(now):
             return TokenUnavailableError("no new token in time")
         text = f"minting failed moments ago: {row.failure}" if row.failure else "a token was minted moments ago"
         return TokenUnavailableError(text, retry_after=row.seconds_until_claim(now))

@@ -152,7 +152,7 @@ describe("a doubt", () => {
       doubt({ ...Object.fromEntries(Object.entries(fields).slice(index)), off_peak }),
     );
     assert.deepEqual(doubts, ["1970.01.01 已到期", "2026.12.04 起可用", "状态待确认", "剩余 0 次"]);
-    assert.equal(doubt({ off_peak }), "今天 17:00 起可用");
+    assert.equal(doubt({ off_peak }), "不在可用时段内");
   });
 
   // biome-ignore format: one row a line

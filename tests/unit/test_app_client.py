@@ -79,7 +79,7 @@ def test_a_call_uses_the_token_that_another_call_has_replaced_meanwhile() -> Non
     [(MISCONFIGURED, MISCONFIGURED.upstream), (errors.DeadlineExceededError("timeout"), FIRST)],
     ids=["of the mint", "of the refusal"],
 )
-def test_a_replacement_that_failed_is_raised_with_the_best_evidence_and_not_repeated(
+def test_a_replacement_that_failed_is_raised_with_the_best_codes_and_not_repeated(
     error: errors.RedemptionError, upstream: errors.UpstreamCodes
 ) -> None:
     request = Request()

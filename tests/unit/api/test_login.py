@@ -107,7 +107,7 @@ def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
     view, record = logins.log_in(selection=None), logins.context.record
     assert (record.app_id, record.user) == (APP_ID, hash_open_id(OPEN_ID, [SESSION_KEY]))
-    assert (record.account_id, record.list_outcome, record.is_probe) == ("", None, False)
+    assert (record.ids, record.list_outcome, record.is_probe) == ({}, None, False)
     assert decode_session(view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
     with pytest.raises(errors.UnauthenticatedError, match="expired"):
         decode_session(view.token, [SESSION_KEY], NOW + 7200)
@@ -122,7 +122,7 @@ def test_session_and_list_are_one_response() -> None:
     assert list(body) == ["token", "expires_in", "list"]
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
     record = logins.context.record
-    assert (record.account_id, record.poi_id, record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
+    assert (*record.ids.values(), record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
     assert record.list_report == REPORT
     assert logins.events == ["prepare", "login", "prepared", "list"]
     [(session, selection, credentials, _)] = logins.lister.calls

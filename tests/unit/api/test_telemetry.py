@@ -86,9 +86,8 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         request_id="r",
         extended_request_id="x=",
         outcome=outcome,
-        account_id=ACCOUNT_ID,
+        ids={"account_id": ACCOUNT_ID, "poi_id": POI_ID},
         user="0123456789abcdef",
-        poi_id=POI_ID,
         list_report=ListReport(
             pages=4,
             certificates=200,

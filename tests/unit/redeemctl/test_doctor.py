@@ -16,6 +16,7 @@ from botocore.exceptions import (
 
 from chalicelib import errors
 from chalicelib.api.problems import problem_for_error
+from chalicelib.aws import Item
 from chalicelib.errors import UpstreamCodes
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.rows import TokenRow
@@ -203,17 +204,26 @@ def test_every_error_of_the_platform_has_advice() -> None:
     assert doctor.ADVICE.keys() - PROBLEM_TYPES.keys() == set()
 
 
+ITEM: Item = {"access_token": {"S": "t"}}
+
+
 @pytest.mark.parametrize(
     ("row", "is_foreign", "status", "text"),
     [
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
         (
-            TokenRow("t", int(NOW) + 1201, outcome="10013"),
+            TokenRow("t", int(NOW) + 1201, outcome="10013", item=ITEM),
             False,
             FAILED,
             "has failed: app_misconfigured (platform error 10013",
         ),
-        (TokenRow("t", int(NOW) + 1201, outcome="timeout"), False, WARNING, "the last renewal has failed (timeout)"),
+        (
+            TokenRow("t", int(NOW) + 1201, outcome="timeout", item=ITEM),
+            False,
+            WARNING,
+            "the last renewal has failed (timeout)",
+        ),
+        (TokenRow("t", int(NOW) + 7000, outcome="10013", item=ITEM), False, OK, "expires in 7000 s"),
         (TokenRow("t", int(NOW) + 1201, outcome="10013"), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
         (TokenRow("t", int(NOW) + 60), True, OK, "of another system, valid"),
