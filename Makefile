@@ -47,7 +47,7 @@ help:
 	@echo "make format       format the code"
 	@echo "make screenshots  picture the states of the sample page: build/screenshots"
 	@echo "make bench        measure speed against a naive implementation (two minutes)"
-	@echo "make nightly      more examples for random tests, known vulnerabilities, upgrade, benchmarks (an hour)"
+	@echo "make nightly      more examples for random tests, known vulnerabilities, upgrade, benchmarks (20 minutes)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make release      the files of a release: build/release"

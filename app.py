@@ -28,7 +28,7 @@ from chalicelib.certificates.views import ListView
 from chalicelib.commit import read_commit
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.transport import Transport, create_http_pool
+from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
 from chalicelib.sessions import verify_session
@@ -46,7 +46,7 @@ app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
-    transport = Transport(create_http_pool(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
+    transport = Transport(create_http_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
     return Components(settings, create_clients(app.telemetry.warn), transport)
 
 

@@ -15,7 +15,7 @@ from chalicelib import __version__
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
-from chalicelib.douyin.transport import Transport, create_http_pool
+from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
 from infra.account import Account, open_account
@@ -81,7 +81,7 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     configured = config["stages"][name]["environment_variables"]
     variables = {variable: os.environ[variable] for variable in OPTIONAL_VARIABLES if os.environ.get(variable)}
     overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
-    with closing(create_http_pool(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
+    with closing(create_http_session(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
         yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, Transport(http), overrides)
 

@@ -41,7 +41,7 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     return record
 
 
-REFUSALS = ("app_not_permitted", "app_misconfigured", "quota_exhausted", "merchant_not_authorized")
+NEEDS_OPERATOR = ("app_not_permitted", "app_misconfigured", "quota_exhausted", "merchant_not_authorized")
 """The problems with which the platform refuses an app or a merchant: a person must act, however few requests fail."""
 
 
@@ -126,7 +126,7 @@ class Telemetry:
             failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
             if not any(failure.is_callers_mistake for failure in failures):
                 metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(failures)))
-            if any(failure.code in REFUSALS for failure in failures):
+            if any(failure.code in NEEDS_OPERATOR for failure in failures):
                 metrics.add_metric("Refused", MetricUnit.Count, 1)
             if record.list_report is not None:
                 metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)

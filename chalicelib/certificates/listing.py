@@ -45,8 +45,8 @@ class CertificateLister:
 
         The first session key signs the next cursor.
 
-        Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, or no token is
-        available.
+        Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, the session is of
+        another app, the cursor is not of this list, or no token is available.
         """
         start = Cursor()
         if cursor is not None:

@@ -59,17 +59,17 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppCli
             error = lost
 
 
-def _read_page(selection: Selection, open_id: str, number: int, known: Cursor, client: AppClient) -> Page:
-    """Return page `number`. `known`: what was received before it.
+def _read_page(selection: Selection, open_id: str, number: int, before: Cursor, client: AppClient) -> Page:
+    """Return page `number`. `before`: what the pages before it held.
 
     An empty page with a total of 0 contradicts certificates that were received: it is read again, and lost if it stays
     so. If the platform reported a total of 0 beside them, too, the page is the end of the list then.
     """
     body = page_body(selection, open_id, number)
     page = client.send(QUERY_USER_CERTIFICATES, body)
-    if known.received and page.is_void:
+    if before.received and page.is_void:
         page = client.send(QUERY_USER_CERTIFICATES, body)
-        if page.is_void and known.total != 0:
+        if page.is_void and before.total != 0:
             raise UpstreamMalformedError("empty")
     return page
 

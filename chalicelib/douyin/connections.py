@@ -176,8 +176,8 @@ class _Pool(HTTPConnectionPool):
 
     def has_open_connection(self) -> bool:
         """Return whether the connection that was returned last, which the next request takes, is open."""
-        newest: list[Any] = [] if self.pool is None else self.pool.queue[-1:]
-        return any(conn is not None and conn.is_connected for conn in newest)
+        free: Any = self.pool
+        return any(conn is not None and conn.is_connected for conn in free.queue[-1:])
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:

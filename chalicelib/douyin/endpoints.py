@@ -29,7 +29,7 @@ BY_CERTIFICATE = 1
 class Kind(Enum):
     """Where a call is sent, and whether it carries an app's access token."""
 
-    TRADE = "the open API, with a token"
+    AUTHORIZED = "the open API, with a token"
     OAUTH = "the open API"
     LOGIN = "the login API"
 
@@ -55,7 +55,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
 # Lambda, also when its runtime client writes all characters beyond printable ASCII as escapes.
 QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     "query_user_certificates",
-    Kind.TRADE,
+    Kind.AUTHORIZED,
     "/api/trade/v2/fulfillment/query_user_certificates/",
     codes.QUERY_ERRORS,
     parse_certificates,
@@ -73,7 +73,7 @@ JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
 )  # fmt: skip
 # DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
 CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(
-    "code2session", Kind.TRADE, "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
+    "code2session", Kind.AUTHORIZED, "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
     partial(read_data, model=ProviderLoginData), is_repeatable=False,
 )  # fmt: skip
 

@@ -77,7 +77,7 @@ class Transport:
         return prepared
 
 
-def create_http_pool(user_agent: str, connections: int, authorities: str | None = None) -> requests.Session:
+def create_http_session(user_agent: str, connections: int, authorities: str | None = None) -> requests.Session:
     """Create a requests session that pools `connections` per host, ignores proxies and netrc, and never retries.
 
     `authorities` is a file of trusted CA certificates; certifi's by default.

@@ -31,7 +31,8 @@ WRITE_SECONDS = 1.0
 """The time kept for writing the new token into the row. Without it, the token could be lost."""
 
 MINT_SECRET_MAX_AGE = 10.0
-"""How old the secret may be for a claim, in seconds: a mint ends the tokens of a system that makes them now."""
+"""How old the secret may be for a claim, in seconds: an operator may just have handed the app to another system, whose
+tokens a mint would end."""
 
 POLL_SECONDS = (0.04, 0.16)
 """Random delay between two reads while another instance mints."""

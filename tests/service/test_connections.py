@@ -19,7 +19,7 @@ from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.connections import READ_SECONDS
 from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, Selection, login_body, page_body
-from chalicelib.douyin.transport import Transport, create_http_pool
+from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
 from tests.unit.fakes import FixedToken
@@ -34,7 +34,7 @@ def own_page(request: Received) -> bytes:
 
 
 def create_client(url: str, authorities: str | None = None) -> DouyinClient:
-    return DouyinClient(Transport(create_http_pool("test", 4, authorities)), url, url, sleep=lambda _: None)
+    return DouyinClient(Transport(create_http_session("test", 4, authorities)), url, url, sleep=lambda _: None)
 
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:

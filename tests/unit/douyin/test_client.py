@@ -31,7 +31,7 @@ class Platform:
 
     def send(self, name: str) -> Any:
         """Send the sample of a call, with the token headers that it needs."""
-        headers = {"access-token": "clt.x", "Root": "8"} if ENDPOINTS[name].kind is Kind.TRADE else None
+        headers = {"access-token": "clt.x", "Root": "8"} if ENDPOINTS[name].kind is Kind.AUTHORIZED else None
         return self.client.send(ENDPOINTS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
@@ -45,7 +45,7 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     assert platform.send(name) == SAMPLES[name].result
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
-    headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.kind is Kind.TRADE else {}
+    headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.kind is Kind.AUTHORIZED else {}
     base_url = LOGIN_API if endpoint.kind is Kind.LOGIN else OPEN_API
     assert (sent.base_url, sent.request.path) == (base_url, CALLS[name])
     assert sent.request == Request(endpoint.path, SAMPLES[name].sent, headers, "POST")
@@ -65,7 +65,7 @@ def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_it(name: str) -> None:
     platform = Platform(json_response({}))
-    headers = None if ENDPOINTS[name].kind is Kind.TRADE else {"access-token": "clt.x"}
+    headers = None if ENDPOINTS[name].kind is Kind.AUTHORIZED else {"access-token": "clt.x"}
     with pytest.raises(TypeError, match=f"{name}: AppClient"):
         platform.client.send(ENDPOINTS[name], SAMPLES[name].body, platform.context, headers)
     assert platform.transport.sent == []

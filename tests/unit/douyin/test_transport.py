@@ -14,7 +14,7 @@ from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
 from chalicelib.douyin.protocol import Request, Response
-from chalicelib.douyin.transport import Transport, create_http_pool
+from chalicelib.douyin.transport import Transport, create_http_session
 from tests.unit.fakes import Clock
 
 URL = "https://open.example"
@@ -172,13 +172,13 @@ def test_a_response_that_the_deadline_cut_off_says_so() -> None:
 
 class TestSession:
     def test_it_ignores_proxies_and_netrc_and_sends_two_headers_of_its_own(self) -> None:
-        session = create_http_pool("service/1", 4)
+        session = create_http_session("service/1", 4)
         assert session.trust_env is False
         assert dict(session.headers) == {"user-agent": "service/1", "accept-encoding": "gzip, deflate"}
 
     @pytest.mark.parametrize("url", ["https://open.example/", "http://127.0.0.1:1/"])
     def test_it_never_retries_and_pools_its_connections(self, url: str) -> None:
-        adapter: Any = create_http_pool("service/1", 4).get_adapter(url)
+        adapter: Any = create_http_session("service/1", 4).get_adapter(url)
         assert adapter.max_retries.total == 0
         pool = adapter.poolmanager.connection_from_url(url)
         assert pool.pool.maxsize == 4

@@ -19,7 +19,7 @@ import {
   type Session,
 } from "./body";
 import { newProblem, type Problem, type Reply, type Result, readProblem, readReply } from "./problem";
-import { attempt, settle, TIMEOUT_MS, type TtApi } from "./tt";
+import { attempt, SESSION_KEY, settle, TIMEOUT_MS, type TtApi } from "./tt";
 
 export type { Certificate, Kind, Merchant, Store } from "./body";
 export type { Action, Code, Problem, Reply } from "./problem";
@@ -109,8 +109,6 @@ const EXPIRY_MARGIN_MS = 30000;
 const STORES_CACHE_MS = 300000;
 // The service reads up to four pages of the platform for a part, and ends a list after 40 (paging.py).
 const MAX_EMPTY_PARTS = 10;
-// Douyin isolates storage by user and mini-program and clears it when the user logs out.
-const SESSION_KEY = "redemption.session";
 const CANCELLED: Outcome = { kind: "cancelled" };
 const SWITCHES: { [name in keyof Switches]-?: true } = { notice: true, redeeming: true };
 

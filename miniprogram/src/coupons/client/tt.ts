@@ -2,6 +2,9 @@
 
 import { newProblem, type Reply, type Result } from "./problem";
 
+/** Where the session is stored. Douyin isolates storage by user and mini-program and clears it when the user logs out. */
+export const SESSION_KEY = "redemption.session";
+
 export interface RequestOptions {
   url: string;
   method: "GET" | "POST";

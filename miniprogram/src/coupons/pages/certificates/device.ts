@@ -3,7 +3,7 @@
  * are needed, every other function may be missing, in an old base library or another host.
  */
 
-import { attempt } from "../../client/tt";
+import { attempt, SESSION_KEY } from "../../client/tt";
 import { dialled, type Position } from "./stores";
 
 declare const console: { error(...values: unknown[]): void };
@@ -23,8 +23,6 @@ export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 const STANDARD_TEXT = 16;
 const LARGE_TEXT = 32;
 const TEXT_SIZE_KEY = "redemption.text_size";
-/** Where the client stores its session. */
-const SESSION_KEY = "redemption.session";
 
 /** Return the app_id of this mini-program; empty if the host does not name it. */
 export function appId(): string {
