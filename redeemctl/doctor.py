@@ -95,7 +95,7 @@ class Finding(NamedTuple):
 
 
 class Doctor:
-    """The checks of one run. They change nothing. With `merchant`, only its list is requested."""
+    """The checks of one run. They only read; a list may renew a token. With `merchant`, only its list is requested."""
 
     def __init__(self, stage: Stage, project: Path, merchant: str | None = None) -> None:
         self._stage = stage

@@ -1,4 +1,4 @@
-"""The environment is read in one place."""
+"""The environment is read in one place, and a token sent by one."""
 
 import ast
 import re
@@ -17,3 +17,8 @@ def test_the_environment_is_only_passed_to_settings() -> None:
         assert len(passed) == len(re.findall(r"\benvironb?\b|\bgetenvb?\b", code)), path
         users |= {path.name} if passed else set()
     assert users == {"app.py", "telemetry.py"}
+
+
+def test_only_app_client_sends_a_token() -> None:
+    """So each call with a token has its replacement, the app's rate limit and the merchant's root account."""
+    assert [path.name for path in FILES if "access-token" in path.read_text(encoding="utf-8")] == ["app_client.py"]
