@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import Endpoint
+from chalicelib.douyin.protocol import MAX_RETRY_AFTER_SECONDS
 from chalicelib.errors import NO_CODES, RateLimitedError, TokenRefusedError, TokenUnavailableError, UpstreamCodes
 
 T = TypeVar("T")
@@ -48,7 +49,8 @@ class AppClients:
     def check_limit(self, app_id: str) -> None:
         """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
         ends_at, upstream = self.limits.get(app_id, NO_LIMIT)
-        if (seconds := ends_at - self.clock()) > 0:
+        # A limit that is further away was stored before the clock was set back.
+        if 0 < (seconds := ends_at - self.clock()) <= MAX_RETRY_AFTER_SECONDS:
             raise RateLimitedError("cached", upstream, retry_after=seconds)
 
     def put_limit(self, app_id: str, error: RateLimitedError) -> None:

@@ -328,7 +328,9 @@ def judge_response(check_id: str, url: str, response: requests.Response, probe: 
 def judge_list(account_id: str, response: requests.Response, stage: str) -> Finding:
     """Judge the list of a merchant for a user that does not exist."""
     problem = smoke.read_object(response)
-    code, upstream = str(problem.get("code", "")), msgspec.convert(problem.get("upstream", NO_CODES), UpstreamCodes)
+    code = str(problem.get("code", ""))
+    given = {**msgspec.structs.asdict(NO_CODES), **(problem.get("upstream") or {})}
+    upstream = msgspec.convert(given, UpstreamCodes)
     if response.status_code == 200:
         return Finding("merchant", account_id, OK, "the endpoint returns a list")
     if not code:
@@ -362,7 +364,8 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> 
         found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.failure), 0))
         return found._replace(text=f"the last renewal has failed: {found.text}")
     if has_failed:
-        return finding(WARNING, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
+        outcome = WARNING if row.is_valid(now) else FAILED
+        return finding(outcome, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
     if not is_foreign and row.access_token and 0 < seconds <= SHORT_SECONDS:
         advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
         return finding(WARNING, f"expires in {seconds} s, and the schedule has not renewed it", advice)

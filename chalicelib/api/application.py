@@ -1,6 +1,7 @@
 """The Chalice application: every response gets the documented format and headers, and is reported."""
 
 import functools
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -37,7 +38,10 @@ class Application(Chalice):
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway's REST API. What is missing in any other event counts as empty."""
         fields = event if isinstance(event, dict) else {}
-        gateway_context = {"resourcePath": "", "httpMethod": "", **(fields.get("requestContext") or {})}
+        given = fields.get("requestContext")
+        gateway_context: dict[str, Any] = dict(given) if isinstance(given, dict) else {}
+        for name in ("resourcePath", "httpMethod"):
+            gateway_context[name] = str(gateway_context.get(name) or "")
         context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
         context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
         gateway_context[_CONTEXT] = context
@@ -59,6 +63,9 @@ class Application(Chalice):
         returns the view, a struct, and may raise anything.
         A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
         """
+        names = re.findall(r"{(\w+)}", path)
+        if any(not name.endswith("_id") or name in RequestRecord.__struct_fields__ for name in names):
+            raise TypeError(f"{path}: a path parameter is an id, …_id, and no field of the log line has its name")
         register = super().route(path, **options)
         headers: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8"}
         if max_age is not None:

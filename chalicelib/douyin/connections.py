@@ -6,8 +6,9 @@ they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. The 
 
 import io
 import socket
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from http.client import HTTPResponse
 from typing import Any
 
@@ -127,12 +128,18 @@ class _Connection(HTTPConnection):
         """Connect within the time limit.
 
         Name resolution has no timeout at all, and urllib3 counts its limit for each address of the host. So a thread of
-        its own connects, which is abandoned when the time is over.
+        its own connects, which is abandoned when the time is over. It is a daemon: no process waits for it.
         """
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS
-        executor = ThreadPoolExecutor(1, "connect")
-        connected = executor.submit(super().connect)
-        executor.shutdown(wait=False)
+        connect, connected = super().connect, Future[None]()
+
+        def run() -> None:
+            try:
+                connected.set_result(connect())
+            except BaseException as error:
+                connected.set_exception(error)
+
+        threading.Thread(target=run, name="connect", daemon=True).start()
         try:
             connected.result(limit)
         except TimeoutError:

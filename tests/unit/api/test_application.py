@@ -100,6 +100,12 @@ def test_chalice_does_not_log_by_itself() -> None:
     assert Application("unlogged", FakeTelemetry()).log.handlers == []
 
 
+@pytest.mark.parametrize("name", ["outcome", "message", "app_id", "request_id"])
+def test_a_path_parameter_cannot_take_the_place_of_a_field_of_the_log_line(name: str) -> None:
+    with pytest.raises(TypeError, match="a path parameter is an id"):
+        Application("unlogged", FakeTelemetry()).route(f"/v1/{{account_id}}/{{{name}}}")
+
+
 def test_a_view_gets_request_context_and_path_parameters_which_are_recorded(app: App) -> None:
     event = make_event(
         resource="/a/{account_id}/b/{poi_id}",
@@ -217,6 +223,8 @@ def test_a_body_of_the_right_media_type_or_of_none_is_accepted(app: App, headers
     [
         ({}, 404, "not_found"),
         ("text", 404, "not_found"),
+        ({"requestContext": "text"}, 404, "not_found"),
+        ({"requestContext": {"resourcePath": None, "httpMethod": ["GET"]}}, 404, "not_found"),
         ({"version": "2.0", "routeKey": "GET /plain", "rawPath": "/plain"}, 404, "not_found"),
     ],
 )
