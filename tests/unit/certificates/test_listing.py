@@ -144,38 +144,6 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_that_key_signs_the_ne
     assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [OTHER_KEY]) == Cursor(9, 200, 0, 500)
 
 
-def test_a_lost_page_is_where_the_next_response_starts() -> None:
-    instance = Lists(340)
-    error = errors.UpstreamRejectedError("2119001")
-    instance.douyin.errors = {3: error}
-    view = instance.respond()
-    assert (ids(view), instance.report.lost_page_error) == (numbers(range(100)), error)
-    assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(3, 100, 0, 340)
-
-
-def test_all_pages_share_a_token_that_is_replaced_once() -> None:
-    lists = Lists(150)
-    fetch = lists.douyin.fetch
-
-    def refuse(page: int, token: str) -> Page:
-        if token == "clt.row":
-            raise errors.TokenRefusedError("2190008")
-        return fetch(page, token)
-
-    lists.douyin.fetch = refuse
-    assert len(ids(lists.respond())) == 150
-    assert lists.douyin.fetches == [(1, "clt.row"), (1, "clt.1"), (2, "clt.1"), (3, "clt.1")]
-    assert len(lists.douyin.mints) == 1
-
-
-def test_a_page_that_is_lost_to_a_rate_limit_limits_the_app() -> None:
-    instance = Lists(150)
-    instance.douyin.errors = {3: errors.RateLimitedError("2119003", retry_after=30.0)}
-    assert len(ids(instance.respond())) == 100
-    with pytest.raises(errors.RateLimitedError, match="cached"):
-        instance.respond()
-
-
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Lists()
     pages = {
