@@ -329,8 +329,7 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
     """Judge the list of a merchant for a user that does not exist."""
     problem = smoke.read_object(response)
     code = str(problem.get("code", ""))
-    given = {**msgspec.structs.asdict(NO_CODES), **(problem.get("upstream") or {})}
-    upstream = msgspec.convert(given, UpstreamCodes)
+    upstream = UpstreamCodes(**{**msgspec.structs.asdict(NO_CODES), **(problem.get("upstream") or {})})
     if response.status_code == 200:
         return Finding("merchant", account_id, OK, "the endpoint returns a list")
     if not code:

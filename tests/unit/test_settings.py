@@ -42,7 +42,6 @@ NO_BASE_URLS = [
     "open.douyin.com",
     "https:///path",
     "https://open.example?x=1",
-    "https://open.example#x",
     "https://:password@open.example",
     "https://open.example:port",
     "https://[::1",

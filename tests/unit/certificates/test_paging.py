@@ -202,13 +202,6 @@ class TestVoidPage:
         assert sorted(pages.fetched) == [1, 2, 3]
 
 
-def test_a_lost_first_page_is_an_error() -> None:
-    fetch = Pages({5: LOST})
-    with pytest.raises(UpstreamRejectedError):
-        read(fetch, Cursor(5, 200))
-    assert fetch.fetched == [5]
-
-
 def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
     started: list[int] = []
     together = threading.Barrier(PAGES_PER_RESPONSE - 1)
