@@ -57,7 +57,7 @@ class AppClients:
         """Store a limit that the platform reported and that retries did not overcome. It never shortens another one."""
         limit = self.clock() + (error.retry_after or DEFAULT_LIMIT_SECONDS), error.upstream
         with self._lock:
-            self.limits[app_id] = max(limit, self.limits.get(app_id, NO_LIMIT), key=lambda known: known[0])
+            self.limits[app_id] = max(limit, self.limits.get(app_id, NO_LIMIT), key=lambda each: each[0])
 
 
 class AppClient:

@@ -52,7 +52,7 @@ def verify_session(
     if len(token) > MAX_TOKEN_LENGTH:
         raise UnauthenticatedError("session token is too long")
     session, credentials = credentials_cache.look_up(
-        lambda known: decode_session(token, known.session_keys, now), context
+        lambda secret: decode_session(token, secret.session_keys, now), context
     )
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")

@@ -51,7 +51,7 @@ class CertificateLister:
         start = Cursor()
         if cursor is not None:
             decoded, credentials = self.credentials_cache.look_up(
-                lambda known: decode_cursor(cursor, selection, session.open_id, known.session_keys), context
+                lambda secret: decode_cursor(cursor, selection, session.open_id, secret.session_keys), context
             )
             if decoded is None:
                 raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")

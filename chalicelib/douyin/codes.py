@@ -80,13 +80,13 @@ MINT_ERRORS: ErrorTable = {
 }
 
 
-def decide_error(known: ErrorTable, reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
+def decide_error(table: ErrorTable, reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
     """Decide what a response means: return the code that decides, and its error. None without a known code.
 
-    `known` has the errors of the endpoint's codes. `reported` are the error codes of the response in order of
+    `table` has the errors of the endpoint's codes. `reported` are the error codes of the response in order of
     precedence, `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODE_ERRORS, the first known code, the
     sub code as an ordinary code.
     """
     if sub_code in SUB_CODE_ERRORS:
         return sub_code, SUB_CODE_ERRORS[sub_code]
-    return next(((code, known[code]) for code in (*reported, sub_code) if code in known), None)
+    return next(((code, table[code]) for code in (*reported, sub_code) if code in table), None)

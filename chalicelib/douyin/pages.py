@@ -44,9 +44,9 @@ class Page(RedactedStruct, frozen=True):
         return self.size == 0 and self.total == 0
 
 
-def parse_certificates(response: Response, known: ErrorTable) -> Page:
+def parse_certificates(response: Response, table: ErrorTable) -> Page:
     """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported."""
-    page = _parse_documented(response) or _parse_leniently(response, known)
+    page = _parse_documented(response) or _parse_leniently(response, table)
     if page.size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large", is_transient=False)
     return page
@@ -72,9 +72,9 @@ def _parse_documented(response: Response) -> Page | None:
     return Page(data.orders, sum(len(order.certificates or ()) for order in data.orders), _count(data.total))
 
 
-def _parse_leniently(response: Response, known: ErrorTable) -> Page:
+def _parse_leniently(response: Response, table: ErrorTable) -> Page:
     """Parse a page in which something is not as documented."""
-    envelope = open_envelope(response, known)
+    envelope = open_envelope(response, table)
     orders: list[models.Order] = []
     unreadable_fields: list[str] = []
     malformed_by_id: dict[str, list[str]] = {}

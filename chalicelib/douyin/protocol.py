@@ -52,17 +52,17 @@ CONNECTION_TEST = Request("/", method="HEAD")
 """A request for nothing: it opens a connection that the next request reuses."""
 
 
-def parse_mint(response: Response, known: ErrorTable) -> MintedToken:
+def parse_mint(response: Response, table: ErrorTable) -> MintedToken:
     """Return the new token; raises UpstreamError."""
-    minted = read_data(response, known, MintedToken)
+    minted = read_data(response, table, MintedToken)
     if not is_access_token(minted.access_token) or minted.expires_in <= 0:
         raise UpstreamMalformedError("malformed")
     return MintedToken(minted.access_token, min(minted.expires_in, MAX_TOKEN_SECONDS))
 
 
-def read_data(response: Response, known: ErrorTable, model: type[S]) -> S:
+def read_data(response: Response, table: ErrorTable, model: type[S]) -> S:
     """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
-    data = lenient.read(open_envelope(response, known).get("data"), model, "data", [])
+    data = lenient.read(open_envelope(response, table).get("data"), model, "data", [])
     if data is None:
         raise UpstreamMalformedError("malformed")
     return data
@@ -76,7 +76,7 @@ def is_access_token(text: str) -> bool:
 _ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}")
 
 
-def open_envelope(response: Response, known: ErrorTable) -> dict[str, Any]:
+def open_envelope(response: Response, table: ErrorTable) -> dict[str, Any]:
     """Return the envelope of a response that reports no error; raises UpstreamError.
 
     A known error code decides, whatever the HTTP status is, otherwise the status, otherwise an unknown code.
@@ -94,7 +94,7 @@ def open_envelope(response: Response, known: ErrorTable) -> dict[str, Any]:
     sub_code = extra.sub_error_code or 0
     upstream = UpstreamCodes(next(iter(reported), 0), sub_code, read_logid(extra.logid, gateway.log_id))
     retry_after = _retry_after(response)
-    if decision := codes.decide_error(known, reported, sub_code):
+    if decision := codes.decide_error(table, reported, sub_code):
         code, error_type = decision
         raise error_type(str(code), upstream, retry_after=retry_after)
     if response.status != 200:
