@@ -7,16 +7,8 @@ import msgspec
 import pytest
 
 from chalicelib import errors
-from chalicelib.douyin import pages
-from chalicelib.douyin.endpoints import (
-    CLIENT_TOKEN,
-    CODE2SESSION,
-    JSCODE2SESSION,
-    QUERY_USER_CERTIFICATES,
-    Endpoint,
-    Selection,
-    page_body,
-)
+from chalicelib.douyin import endpoints, pages
+from chalicelib.douyin.endpoints import Endpoint, Kind, Selection, page_body
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import Response, is_access_token
 from tests.endpoints import SAMPLES, find_endpoints
@@ -37,8 +29,10 @@ def parser(endpoint: Endpoint[Any]) -> Parse:
 
 def test_every_call_has_a_sample_with_a_request_that_needs_it() -> None:
     assert set(SAMPLES) == set(ENDPOINTS), "tests/endpoints.py has a sample of each call"
-    known = {"query_user_certificates", "client_token", "jscode2session", "code2session"}
-    assert all(SAMPLES[name].url for name in SAMPLES.keys() - known), "a sample lacks its url"
+    named = SAMPLES.keys() - {"query_user_certificates", "client_token", "jscode2session", "code2session"}
+    assert [name for name in named if not SAMPLES[name].url] == [], "these samples lack their url"
+    authorized = [row for row in ENDPOINTS.values() if row.kind is Kind.AUTHORIZED]
+    assert [row.name for row in authorized if 28001003 not in row.errors] == [], "gateway's codes are missing"
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -76,7 +70,7 @@ def test_a_filter_that_is_not_given_is_not_sent(selection: Selection, optional: 
 
 @pytest.mark.parametrize(("reported", "believed"), [(86_400, 86_400), (86_401, 86_400), (10**11, 86_400), ("1", 1)])
 def test_a_token_lives_for_a_day_at_most(reported: Any, believed: int) -> None:
-    minted = parse(CLIENT_TOKEN, json_response({"data": {"access_token": "clt.x", "expires_in": reported}}))
+    minted = parse(endpoints.CLIENT_TOKEN, json_response({"data": {"access_token": "clt.x", "expires_in": reported}}))
     assert minted.expires_in == believed
 
 
@@ -383,12 +377,12 @@ class TestStatus:
 @pytest.mark.parametrize(
     ("endpoint", "status", "code", "error_type"),
     [
-        (QUERY_USER_CERTIFICATES, 503, 28001008, errors.TokenRefusedError),
-        (QUERY_USER_CERTIFICATES, 429, 28003017, errors.QuotaExhaustedError),
-        (QUERY_USER_CERTIFICATES, 429, 2100004, errors.UpstreamUnavailableError),
-        (CLIENT_TOKEN, 500, 10013, errors.AppMisconfiguredError),
-        (JSCODE2SESSION, 503, 40018, errors.LoginRefusedError),
-        (CODE2SESSION, 503, 28001008, errors.TokenRefusedError),
+        (endpoints.QUERY_USER_CERTIFICATES, 503, 28001008, errors.TokenRefusedError),
+        (endpoints.QUERY_USER_CERTIFICATES, 429, 28003017, errors.QuotaExhaustedError),
+        (endpoints.QUERY_USER_CERTIFICATES, 429, 2100004, errors.UpstreamUnavailableError),
+        (endpoints.CLIENT_TOKEN, 500, 10013, errors.AppMisconfiguredError),
+        (endpoints.JSCODE2SESSION, 503, 40018, errors.LoginRefusedError),
+        (endpoints.CODE2SESSION, 503, 28001008, errors.TokenRefusedError),
     ],
 )
 def test_the_codes_of_an_endpoint_are_read_before_the_status(
