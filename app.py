@@ -107,7 +107,7 @@ def _renew_tokens(context: RequestContext) -> None:
 def _read_body(request: Request) -> bytes:
     try:
         return cast("bytes", request.raw_body)
-    # It is no base64, or has half of a surrogate pair.
+    # The text is not base64, although the event says so, or has an unpaired surrogate.
     except ValueError:
         raise InvalidRequestError("body", "must be valid UTF-8") from None
 

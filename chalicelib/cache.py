@@ -59,18 +59,18 @@ class Cache(Generic[V]):
         entry = self._entries.get(key)
         if entry is not None and is_fresh(self._max_age if max_age is None else max_age, entry.read_at, now):
             return entry.value
-        may_use_former = entry is not None and now < entry.failing_since + OUTAGE_SECONDS
-        if entry is not None and may_use_former and is_fresh(RETRY_SECONDS, entry.failed_at, now):
+        former = entry if entry is not None and now < entry.failing_since + OUTAGE_SECONDS else None
+        if former is not None and is_fresh(RETRY_SECONDS, former.failed_at, now):
             context.record.warnings.append(f"the cached {self._name} is used")
-            return entry.value
+            return former.value
         try:
             value = self._read(key, context)
         except self._outages as error:
-            if entry is None or not may_use_former:
+            if former is None:
                 raise
-            self._entries[key] = entry._replace(failing_since=min(entry.failing_since, now), failed_at=now)
+            self._entries[key] = former._replace(failing_since=min(former.failing_since, now), failed_at=now)
             context.record.warnings.append(f"the cached {self._name} is used: {error}")
-            return entry.value
+            return former.value
         except RedemptionError as error:
             if not isinstance(error, DeadlineExceededError):
                 self._entries.pop(key, None)

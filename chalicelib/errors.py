@@ -79,7 +79,7 @@ class WrongAppError(RedemptionError):
 
 
 class NotFoundError(RedemptionError):
-    """There is no such route, or no such thing of the session's user: what is another user's is not found."""
+    """No route has this path, or the session's user has nothing with this id: another user's counts as not found."""
 
 
 class MerchantNotFoundError(RedemptionError):

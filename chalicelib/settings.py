@@ -15,16 +15,21 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _base_url(name: str, value: str) -> str:
-    try:
-        url = urlsplit(value)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        host = None
-    # These calls carry the access token and the app secret: no plain http except on this machine.
-    is_safe = url.scheme == "https" or (url.scheme == "http" and host in _LOOPBACK) if host else False
-    if not is_safe or url.query or url.fragment or url.username is not None:
+    if not _is_safe_base_url(value):
         raise ConfigurationError(f"environment variable {name} is not an https base URL (http only for loopback)")
     return value.rstrip("/")
+
+
+def _is_safe_base_url(value: str) -> bool:
+    try:
+        url = urlsplit(value)
+        # Reading the port checks it.
+        host, _ = url.hostname, url.port
+    except ValueError:
+        return False
+    # These calls carry the access token and the app secret: no plain http except on this machine.
+    is_safe = url.scheme == "https" or (url.scheme == "http" and host in _LOOPBACK)
+    return bool(host) and is_safe and not url.query and not url.fragment and url.username is None
 
 
 def _seconds(name: str, value: str) -> int:

@@ -70,6 +70,7 @@ class Run:
     app_id: str
     account_id: str
     poi_id: str
+    app_secret: str
     code: str
 
     def __post_init__(self) -> None:
@@ -107,7 +108,7 @@ class Run:
         return self.stage.components.tokens.get(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
-        return self.stage.log_in(self.app_id, read_secret_version(self.stage).get_app_secret(self.app_id), code)
+        return self.stage.log_in(self.app_id, self.app_secret, code)
 
     def _log_in(self) -> str:
         if not self.code:
@@ -183,7 +184,7 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
     a prompt. It must not be older than 5 minutes.
     """
     with options.open_stage() as stage:
-        read_secret_version(stage).get_app_secret(ids["app_id"])
+        app_secret = read_secret_version(stage).get_app_secret(ids["app_id"])
         if options.dry_run:
             print_line("dry run: no calls were made")
             return
@@ -192,7 +193,7 @@ def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None
         if has_code and not code:
             raise InvalidInputError(f"login code (from {source}): must not be empty")
         transport = RecordingTransport(stage.http)
-        run = Run(replace(stage, transport=transport), code=code, **ids)
+        run = Run(replace(stage, transport=transport), app_secret=app_secret, code=code, **ids)
         steps = []
         for name, seen, is_ok in run.take_steps():
             print_note(f"{'✓' if is_ok else '✗'} {name}: {seen}")

@@ -329,7 +329,7 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
     """Judge the list of a merchant for a user that does not exist."""
     problem = smoke.read_object(response)
     code = str(problem.get("code", ""))
-    upstream = UpstreamCodes(**{**msgspec.structs.asdict(NO_CODES), **(problem.get("upstream") or {})})
+    upstream = msgspec.convert({**msgspec.structs.asdict(NO_CODES), **(problem.get("upstream") or {})}, UpstreamCodes)
     if response.status_code == 200:
         return Finding("merchant", account_id, OK, "the endpoint returns a list")
     if not code:
@@ -357,7 +357,7 @@ def judge_platform(check_id: str, what: str, code: str, upstream: UpstreamCodes,
 def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
     """Judge a token; `is_foreign`: another system makes it."""
     finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
-    # An older failure of a token that somebody has written since is no news.
+    # An older failure does not count: somebody has written a valid token since.
     has_failed = bool(row.failure) and not is_foreign and (is_expiring(row, now) or row.is_held_back(now))
     if has_failed and row.failure.isdigit():
         found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.failure), 0))

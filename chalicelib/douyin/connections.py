@@ -127,8 +127,8 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         """Connect within the time limit.
 
-        Name resolution has no timeout at all, and urllib3 counts its limit for each address of the host. So a thread of
-        its own connects, which is abandoned when the time is over. It is a daemon: no process waits for it.
+        Name resolution has no timeout at all, and urllib3 counts its limit for each address of the host. So a separate
+        thread connects. It is abandoned when the time is over. It is a daemon: the process can end without it.
         """
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS
         connect, connected = super().connect, Future[None]()
@@ -143,7 +143,7 @@ class _Connection(HTTPConnection):
         try:
             connected.result(limit)
         except TimeoutError:
-            # What the thread opens after all is closed.
+            # If the thread connects later, this closes the connection.
             connected.add_done_callback(lambda _: self.close())
             raise ConnectTimeoutError(self, "connecting timed out") from None
 

@@ -37,15 +37,12 @@ function offPeakText(offPeak: OffPeak, now: number): string {
   const { weekdays = [], start_time, end_time } = offPeak;
   const isWithin = isWithinHours(offPeak, now);
   const hasDates = weekdays.length > 0 || start_time !== undefined || end_time !== undefined;
-  if (isWithin === false && hasDates) {
-    return "不在可用时段内";
+  if (hasDates) {
+    return isWithin === false ? "不在可用时段内" : "可用日期见抖音订单";
   }
   if (isWithin === false) {
     const start = nextStartToday(offPeak, now);
     return start ? `今天 ${timeText(start)} 起可用` : "今天的可用时段已过";
-  }
-  if (hasDates) {
-    return "可用日期见抖音订单";
   }
   return isWithin ? "" : "可用时段见抖音订单";
 }
