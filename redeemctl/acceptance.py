@@ -21,10 +21,10 @@ import msgspec
 
 from chalicelib import errors
 from chalicelib.certificates.paging import MAX_PAGES
+from chalicelib.certificates.views import build_view
 from chalicelib.douyin import lenient, protocol
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
-from chalicelib.douyin.models import Certificate
-from chalicelib.douyin.pages import Page
+from chalicelib.douyin.pages import Certificate, Page
 from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
@@ -135,10 +135,10 @@ class Run:
     def _list(self, wanted: Selection) -> str:
         pages = self._read_pages(wanted)
         size, found = sum(page.size for page in pages), _certificates(pages)
-        wrong = {path for page in pages for paths in page.malformed_by_id.values() for path in paths}
-        wrong |= {path for page in pages for path in page.unreadable_fields}
-        wrong |= {"expire_time" for certificate in found if certificate.expire_time is None}
-        wrong |= {"sku_info.title" for c in found if c.sku_info is None or not c.sku_info.title}
+        wrong = {path for page in pages for path in page.unreadable}
+        wrong |= {path for certificate in found for path in certificate.malformed_fields}
+        wrong |= {"expire_time" for certificate in found if certificate.fields.expire_time is None}
+        wrong |= {"sku_info.title" for certificate in found if build_view(certificate).title is None}
         if wrong:
             raise CommandError(f"of {size} certificates, not readable: {', '.join(sorted(wrong))}")
         if not size:
@@ -150,7 +150,7 @@ class Run:
     def _compare_pages(self, wanted: Selection) -> str:
         """Read the same list in small pages. It shows whether paging, `total` and the filter are as assumed."""
         lists = [_certificates(self._read_pages(wanted, size)) for size in (PAGE_SIZE, SMALL_PAGE)]
-        whole, parts = ([str(certificate.certificate_id) for certificate in found] for found in lists)
+        whole, parts = ([certificate.certificate_id for certificate in found] for found in lists)
         if len(whole) <= SMALL_PAGE:
             raise CommandError("not observed: the list has too few certificates")
         if sorted(whole) != sorted(parts):
@@ -167,7 +167,7 @@ def _refused(expected: type[errors.RedemptionError], call: Callable[[], object])
 
 
 def _certificates(pages: list[Page]) -> list[Certificate]:
-    return [certificate for page in pages for order in page.orders for certificate in order.certificates or ()]
+    return [certificate for page in pages for certificate in page.certificates]
 
 
 @click.command()

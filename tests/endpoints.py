@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import chalicelib
 from chalicelib.douyin import endpoints
 from chalicelib.douyin.endpoints import Endpoint, Selection
-from chalicelib.douyin.models import Certificate, LoginData, Order, ProviderLoginData
-from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import MintedToken
+from chalicelib.douyin.models import CertificateFields
+from chalicelib.douyin.pages import Certificate, Page
+from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData
 
 
 class Sample(NamedTuple):
@@ -37,7 +37,7 @@ SAMPLES = {
         b'{"account_id":"7","open_id":"user","poi_id":"6601","biz_type":2,"page":3,"page_size":10,'
         b'"page_dimension":1,"time_range":{"start_time":100,"end_time":200}}',
         {"total": 1, "orders": [{"order_id": "1", "can_use": True, "certificates": [{"certificate_id": "a"}]}]},
-        Page([Order("1", True, [Certificate("a")])], 1, 1),
+        Page([Certificate("a", "1", True, CertificateFields(), [])], 1, 1),
     ),
     "client_token": Sample(
         endpoints.mint_body("tta", "secret"),

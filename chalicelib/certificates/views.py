@@ -7,7 +7,7 @@ are strings. Numbers whose meaning the platform does not publish are passed on u
 import msgspec
 
 from chalicelib.douyin import models
-from chalicelib.douyin.pages import Page
+from chalicelib.douyin.pages import Certificate, Page
 
 _KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
 _TAIL_LENGTH = 4
@@ -115,28 +115,21 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     `now` (epoch seconds) decides whether an unusable certificate has expired or not started.
     """
     views: dict[str, CertificateView] = {}
-    unusable: dict[str, models.Certificate] = {}
+    unusable: dict[str, models.CertificateFields] = {}
     malformed_count = 0
     malformed_fields: dict[str, None] = {}
     for page in pages:
-        malformed_count += page.unreadable
-        malformed_fields |= dict.fromkeys(page.unreadable_fields)
-        for order in page.orders:
-            if not order.can_use:
-                for certificate in order.certificates or ():
-                    unusable[str(certificate.certificate_id)] = certificate
-                continue
-            order_id = str(order.order_id)
-            for certificate in order.certificates or ():
-                certificate_id = str(certificate.certificate_id)
-                if certificate_id in views:
-                    continue
-                views[certificate_id] = build_view(certificate, order_id)
-                if certificate_id in page.malformed_by_id:
-                    malformed_count += 1
-                    malformed_fields |= dict.fromkeys(page.malformed_by_id[certificate_id])
+        malformed_count += len(page.unreadable)
+        malformed_fields |= dict.fromkeys(page.unreadable)
+        for certificate in page.certificates:
+            if not certificate.can_use:
+                unusable[certificate.certificate_id] = certificate.fields
+            elif certificate.certificate_id not in views:
+                views[certificate.certificate_id] = build_view(certificate)
+                malformed_count += bool(certificate.malformed_fields)
+                malformed_fields |= dict.fromkeys(certificate.malformed_fields)
     # A certificate that is usable by another order is shown, and not counted.
-    rest = [certificate for certificate_id, certificate in unusable.items() if certificate_id not in views]
+    rest = [fields for certificate_id, fields in unusable.items() if certificate_id not in views]
     return BuiltViews(
         sorted(views.values(), key=_sort_key),
         malformed_count,
@@ -145,30 +138,31 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     )
 
 
-def build_view(certificate: models.Certificate, order_id: str) -> CertificateView:
+def build_view(certificate: Certificate) -> CertificateView:
     """Build the view of a usable certificate. Its kind is `other` if `groupon_type` is missing or unknown."""
-    sku, amount = certificate.sku_info or models.SkuInfo(), certificate.amount or models.Amount()
+    fields = certificate.fields
+    sku, amount = fields.sku_info or models.SkuInfo(), fields.amount or models.Amount()
     return CertificateView(
-        certificate_id=str(certificate.certificate_id),
-        order_id=order_id,
+        certificate_id=certificate.certificate_id,
+        order_id=certificate.order_id,
         kind=_KINDS.get(sku.groupon_type or 0, "other"),
         sku_id=None if sku.sku_id is None else str(sku.sku_id),
         title=sku.title or None,
         pay_amount=amount.pay_amount,
         original_amount=amount.original_amount,
         market_price=sku.market_price,
-        start_time=certificate.start_time,
-        expire_time=certificate.expire_time,
-        code_tail=_code_tail(certificate.code),
-        is_transfer_asset=certificate.is_transfer_asset or None,
-        times=_times(certificate.times_card_info or models.TimesCardInfo()),
-        voucher=_voucher((sku.voucher_info or models.VoucherInfo()).dynamic_par_rule_struct or models.DynamicParRule()),
-        lock=_lock(certificate.lock_info_extra or models.LockInfoExtra()),
-        off_peak=_off_peak(certificate.off_peak_discount_detail or models.OffPeakDiscountDetail()),
+        start_time=fields.start_time,
+        expire_time=fields.expire_time,
+        code_tail=_code_tail(fields.code),
+        is_transfer_asset=fields.is_transfer_asset or None,
+        times=_times(fields.times_card_info, certificate.malformed_fields),
+        voucher=_voucher(sku.voucher_info),
+        lock=_lock(fields.lock_info_extra),
+        off_peak=_off_peak(fields.off_peak_discount_detail),
     )
 
 
-def _count_unusable(certificates: list[models.Certificate], now: float) -> UnusableView:
+def _count_unusable(certificates: list[models.CertificateFields], now: float) -> UnusableView:
     counts = UnusableView()
     for certificate in certificates:
         if certificate.expire_time is not None and certificate.expire_time < now:
@@ -190,26 +184,32 @@ def _code_tail(code: str | None) -> str | None:
     return code[-_TAIL_LENGTH:] if code is not None and len(code) > _TAIL_LENGTH else None
 
 
-def _times(card: models.TimesCardInfo) -> TimesView | None:
+def _times(card: models.TimesCardInfo | None, malformed_fields: list[str]) -> TimesView | None:
+    if card is None:
+        return None
     serials = None
-    if card.total_times_serial_nums:
+    # The three lists mean something only together: nothing is guessed if one of them is malformed.
+    if card.total_times_serial_nums and not any(path.endswith("_serial_nums") for path in malformed_fields):
         unusable = {*(card.used_times_serial_nums or ()), *(card.locked_times_serial_nums or ())}
         serials = [serial for serial in card.total_times_serial_nums if serial not in unusable] or None
     view = TimesView(card.usable_times, card.total_times, card.use_amount, card.times_card_type, serials)
     return view if view != TimesView() else None
 
 
-def _voucher(rule: models.DynamicParRule) -> VoucherView | None:
+def _voucher(info: models.VoucherInfo | None) -> VoucherView | None:
+    rule = None if info is None else info.dynamic_par_rule_struct
+    if rule is None:
+        return None
     view = VoucherView(rule.dynamic_par_rule_desc or None, rule.dynamic_par_min_amount, rule.dynamic_par_max_amount)
     return view if view != VoucherView() else None
 
 
-def _lock(lock: models.LockInfoExtra) -> LockView | None:
-    return LockView(lock.lock_status, lock.lock_scene) if lock.lock_status or lock.lock_scene else None
+def _lock(info: models.LockInfoExtra | None) -> LockView | None:
+    return LockView(info.lock_status, info.lock_scene) if info and (info.lock_status or info.lock_scene) else None
 
 
-def _off_peak(detail: models.OffPeakDiscountDetail) -> OffPeakView | None:
-    if not detail.has_off_peak_discount:
+def _off_peak(detail: models.OffPeakDiscountDetail | None) -> OffPeakView | None:
+    if detail is None or not detail.has_off_peak_discount:
         return None
     time = detail.off_peak_time or models.OffPeakTime()
     hours = [(span.start_time, span.end_time) for span in time.daily_time_range_list or ()]

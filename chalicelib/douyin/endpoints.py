@@ -13,9 +13,8 @@ import msgspec
 
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
-from chalicelib.douyin.models import LoginData, ProviderLoginData
 from chalicelib.douyin.pages import Page, parse_certificates
-from chalicelib.douyin.protocol import MintedToken, Response, parse_mint, read_data
+from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, Response, parse_mint, read_data
 
 T = TypeVar("T")
 

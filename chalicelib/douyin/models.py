@@ -1,26 +1,17 @@
-"""The platform's responses as typed models, with the names of its document.
+"""The fields of a certificate as typed models, with the names of the platform's document.
 
-They have only the fields that this service uses: nothing in the document's other fields can affect a response.
-
-Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.
-Numbers may arrive as strings and ids as numbers (related endpoints of the platform do both); both are accepted. Amounts
-are integers in 分, times are epoch seconds.
+They have only the fields that this service shows: nothing in the document's other fields can affect a response. All are
+optional, because real responses omit most of them. Amounts are integers in 分, times are epoch seconds.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 import msgspec
 
+from chalicelib.douyin.lenient import MAX_ID_LENGTH, Int
 from chalicelib.redaction import RedactedStruct
 
-MAX_ID_LENGTH = 64
-"""Characters of an id, also of one that arrives as a number."""
-
-NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
-Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-IdText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
-Id = IdText | Int
-"""`lenient` also reads the numbers of more than 64 bits."""
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | Int
 
 
 class Part(msgspec.Struct, gc=False):
@@ -92,9 +83,6 @@ class LockInfoExtra(Part):
 class TimesCardInfo(Part):
     """A times card: number of uses, and the serial numbers that exist, are used, or are locked."""
 
-    TOGETHER: ClassVar = frozenset({"total_times_serial_nums", "used_times_serial_nums", "locked_times_serial_nums"})
-    """Fields that mean something only together: when one is malformed, none is used."""
-
     total_times: Int | None = None
     usable_times: Int | None = None
     use_amount: Int | None = None
@@ -104,10 +92,9 @@ class TimesCardInfo(Part):
     locked_times_serial_nums: list[Int] | None = None
 
 
-class Certificate(RedactedStruct, frozen=True, gc=False):
-    """One certificate (coupon). `code` is the plain coupon code: a secret."""
+class CertificateFields(RedactedStruct, frozen=True, gc=False):
+    """The optional fields of a certificate. `code` is the plain coupon code: a secret."""
 
-    certificate_id: Id
     code: str | None = None
     start_time: Int | None = None
     expire_time: Int | None = None
@@ -117,57 +104,3 @@ class Certificate(RedactedStruct, frozen=True, gc=False):
     times_card_info: TimesCardInfo | None = None
     lock_info_extra: LockInfoExtra | None = None
     off_peak_discount_detail: OffPeakDiscountDetail | None = None
-
-
-class Order(Part):
-    """An order and its certificates. `can_use`: whether it is usable (in the store, if one was sent); null means no."""
-
-    order_id: Id
-    can_use: bool | None = None
-    certificates: list[Certificate] | None = None
-
-
-class Codes(msgspec.Struct):
-    """The error code in `data` or `extra` of the envelope. Text fields are not read."""
-
-    error_code: Int | None = None
-
-
-class Extra(Codes):
-    """The `extra` part of the envelope."""
-
-    sub_error_code: Int | None = None
-    logid: Any = None
-
-
-class CertificatesData(Codes):
-    """The `data` part of the envelope, when everything in it is as documented."""
-
-    total: Any = None
-    orders: list[Order] | None = None
-
-
-class GatewayStatus(msgspec.Struct):
-    """The error fields of the platform's gateway, at the same level as `data` and `extra`."""
-
-    err_no: Int | None = None
-    log_id: Any = None
-
-
-class CertificatesReply(GatewayStatus):
-    """The whole response of query_user_certificates, when everything in it is as documented."""
-
-    data: CertificatesData | None = None
-    extra: Extra | None = None
-
-
-class LoginData(RedactedStruct, frozen=True):
-    """`data` of jscode2session. Only the openid is read, never the session_key."""
-
-    openid: NonEmpty
-
-
-class ProviderLoginData(RedactedStruct, frozen=True):
-    """`data` of code2session. Only the open_id is read: an anonymous_open_id stands for a phone without a user."""
-
-    open_id: NonEmpty

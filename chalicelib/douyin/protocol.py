@@ -6,16 +6,19 @@ fields are not evaluated. `open_envelope` decides whether a response is a succes
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from chalicelib.douyin import codes, lenient, models
+from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
+from chalicelib.douyin.lenient import decode_json, read_int
 from chalicelib.errors import RateLimitedError, UpstreamCodes, UpstreamMalformedError, UpstreamUnavailableError
 from chalicelib.redaction import RedactedStruct
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest wait that a customer is asked for, whatever the platform's Retry-After says."""
@@ -41,6 +44,18 @@ class Response(RedactedStruct, frozen=True):
     body: bytes
 
 
+class LoginData(RedactedStruct, frozen=True):
+    """`data` of jscode2session. Only the openid is read, never the session_key."""
+
+    openid: Text
+
+
+class ProviderLoginData(RedactedStruct, frozen=True):
+    """`data` of code2session. Only the open_id is read: an anonymous_open_id stands for a phone without a user."""
+
+    open_id: Text
+
+
 class MintedToken(RedactedStruct, frozen=True):
     """`data` of client_token: a new access token and its lifetime in seconds."""
 
@@ -62,10 +77,10 @@ def parse_mint(response: Response, table: ErrorTable) -> MintedToken:
 
 def read_data(response: Response, table: ErrorTable, model: type[S]) -> S:
     """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
-    data = lenient.read(open_envelope(response, table).get("data"), model, "data", [])
-    if data is None:
-        raise UpstreamMalformedError("malformed")
-    return data
+    try:
+        return msgspec.convert(open_envelope(response, table).get("data"), model, strict=False)
+    except msgspec.ValidationError:
+        raise UpstreamMalformedError("malformed") from None
 
 
 def is_access_token(text: str) -> bool:
@@ -82,19 +97,18 @@ def open_envelope(response: Response, table: ErrorTable) -> dict[str, Any]:
     A known error code decides, whatever the HTTP status is, otherwise the status, otherwise an unknown code.
     """
     try:
-        body = lenient.decode_json(response.body)
+        body = decode_json(response.body)
     except ValueError:
         body = None
     envelope: dict[str, Any] = body if isinstance(body, dict) else {}
-    malformed: list[str] = []
-    data = lenient.read(envelope.get("data") or {}, models.Codes, "data", malformed) or models.Codes()
-    extra = lenient.read(envelope.get("extra") or {}, models.Extra, "extra", malformed) or models.Extra()
-    gateway = lenient.read(envelope, models.GatewayStatus, "", malformed) or models.GatewayStatus()
-    reported = [code for code in (data.error_code, extra.error_code, gateway.err_no) if code]
-    sub_code = extra.sub_error_code or 0
-    upstream = UpstreamCodes(next(iter(reported), 0), sub_code, read_logid(extra.logid, gateway.log_id))
+    given = find_codes(envelope)
+    *main_codes, sub_code = [None if code is None else read_int(code) for code in given]
+    reported = [code for code in main_codes if code]
+    extra = envelope.get("extra") or {}
+    logid = read_logid(extra.get("logid") if isinstance(extra, dict) else None, envelope.get("log_id"))
+    upstream = UpstreamCodes(next(iter(reported), 0), sub_code or 0, logid)
     retry_after = _retry_after(response)
-    if decision := codes.decide_error(table, reported, sub_code):
+    if decision := codes.decide_error(table, reported, sub_code or 0):
         code, error_type = decision
         raise error_type(str(code), upstream, retry_after=retry_after)
     if response.status != 200:
@@ -103,10 +117,17 @@ def open_envelope(response: Response, table: ErrorTable) -> dict[str, Any]:
         raise error_type(f"http_{response.status}", upstream, is_transient=is_transient, retry_after=retry_after)
     if upstream.has_code:
         raise UpstreamUnavailableError("unknown_code", upstream, is_transient=False)
-    # A malformed error code may hide a failure.
-    if not isinstance(body, dict) or malformed:
+    # A code that cannot be read may hide a failure.
+    is_readable = isinstance(extra, dict) and all(code is None or read_int(code) is not None for code in given)
+    if not isinstance(body, dict) or not is_readable:
         raise UpstreamMalformedError("malformed")
     return envelope
+
+
+def find_codes(envelope: dict[str, Any]) -> list[Any]:
+    """Return the error codes of an envelope as they were sent: three main codes, and the sub code. None: missing."""
+    data, extra = (part if isinstance(part, dict) else {} for part in (envelope.get("data"), envelope.get("extra")))
+    return [data.get("error_code"), extra.get("error_code"), envelope.get("err_no"), extra.get("sub_error_code")]
 
 
 def read_logid(*candidates: Any) -> str:

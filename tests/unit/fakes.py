@@ -15,9 +15,9 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
-from chalicelib.douyin.models import Certificate, LoginData, Order, ProviderLoginData
-from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import MintedToken, Request, Response
+from chalicelib.douyin.models import CertificateFields
+from chalicelib.douyin.pages import Certificate, Page
+from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
     RedemptionError,
@@ -351,8 +351,21 @@ def make_page(
     certificate_ids: Iterable[str], total: int | None = None, *, size: int | None = None, **fields: Any
 ) -> Page:
     """Return a page of usable certificates, each in an order of its own."""
-    orders = [Order(f"order-{number}", True, [Certificate(number)]) for number in certificate_ids]
-    return Page(orders, len(orders) if size is None else size, total, **fields)
+    certificates = [make_certificate(number, f"order-{number}") for number in certificate_ids]
+    return Page(certificates, len(certificates) if size is None else size, total, **fields)
+
+
+def make_certificate(
+    certificate_id: str,
+    order_id: str = "1",
+    *,
+    can_use: bool = True,
+    malformed_fields: Iterable[str] = (),
+    **fields: Any,
+) -> Certificate:
+    """Return a certificate with these fields of the platform."""
+    typed = msgspec.convert(fields, CertificateFields)
+    return Certificate(certificate_id, order_id, can_use, typed, list(malformed_fields))
 
 
 def parse(endpoint: Endpoint[T], response: Response) -> T:

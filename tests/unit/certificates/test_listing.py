@@ -30,6 +30,7 @@ from tests.unit.fakes import (
     FakeSecret,
     FakeTable,
     InlineExecutor,
+    make_certificate,
     make_context,
     make_credentials,
     make_page,
@@ -146,15 +147,16 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_that_key_signs_the_ne
 
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance = Lists()
+    many = [f"field{number}" for number in range(20)]
     pages = {
-        1: make_page(["a"] * 50, 60, unreadable=2, unreadable_fields=["x"], malformed_by_id={"a": ["y"]}),
-        2: make_page("abc", 60, unreadable=1, malformed_by_id={"b": [f"field{number}" for number in range(20)]}),
+        1: Page([make_certificate("a", malformed_fields=["y"])], 50, 60, unreadable=["x", "x"]),
+        2: Page([*make_page("ac").certificates, make_certificate("b", malformed_fields=many)], 3, 60, ["z"]),
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()
     report = instance.report
     assert (report.pages, report.certificates, report.malformed_count) == (2, 3, 5)
-    assert report.malformed_fields == ["x", "y", *(f"field{number}" for number in range(8))]
+    assert report.malformed_fields == ["x", "y", "z", *many[:7]]
     assert len(report.malformed_fields) == MAX_REPORTED_FIELDS
     assert (report.lost_page_error, report.received, report.total) == (None, 53, 60)
 

@@ -216,7 +216,7 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
 
     with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
         result = read(fetch, executor=executor)
-    assert [page.orders[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
+    assert [page.certificates[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
 
 
 @pytest.mark.parametrize("error", [LOST, ZeroDivisionError("x")])
