@@ -1,7 +1,7 @@
 """Configuration from environment variables. The service reads them nowhere else."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,12 +12,6 @@ MAX_TTL = 30 * 86_400
 """The longest lifetime of a session, in seconds."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def _base_url(name: str, value: str) -> str:
-    if not _is_safe_base_url(value):
-        raise ConfigurationError(f"environment variable {name} is not an https base URL (http only for loopback)")
-    return value.rstrip("/")
 
 
 def _is_safe_base_url(value: str) -> bool:
@@ -32,50 +26,35 @@ def _is_safe_base_url(value: str) -> bool:
     return bool(host) and is_safe and not url.query and not url.fragment and url.username is None
 
 
-def _seconds(name: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_TTL):
-        raise ConfigurationError(f"environment variable {name} is not a number of seconds from 1 to {MAX_TTL}")
-    return int(value)
-
-
-class Variable(NamedTuple):
-    """An environment variable of the service."""
-
-    name: str
-    #: None: the variable is required. Empty: nothing is set by default.
-    default: str | None = None
-    #: Returns the value of a text, given the name; raises ConfigurationError.
-    parse: Callable[[str, str], Any] = lambda _, value: value
-
-
-VARIABLES = {
-    "table_name": Variable("TABLE_NAME"),
-    "secret_name": Variable("SECRET_NAME"),
-    "open_api": Variable("DOUYIN_OPEN_API", "https://open.douyin.com", _base_url),
-    "login_api": Variable("DOUYIN_LOGIN_API", "https://developer.toutiao.com", _base_url),
-    "session_ttl": Variable("SESSION_TTL_SECONDS", "7200", _seconds),
-}
-"""The variable of each field of Settings. The tests compare the stages' files and the guides with it."""
-
-
 class Settings(msgspec.Struct, frozen=True):
-    """Configuration of one deployment."""
+    """Configuration of one deployment. Each field has the name of its environment variable."""
 
     #: The DynamoDB table.
-    table_name: str
+    table_name: str = msgspec.field(name="TABLE_NAME")
     #: The secret in Secrets Manager.
-    secret_name: str
+    secret_name: str = msgspec.field(name="SECRET_NAME")
     #: Base URL of tokens, certificates and code2session, without a trailing slash.
-    open_api: str
+    open_api: str = msgspec.field(name="DOUYIN_OPEN_API", default="https://open.douyin.com")
     #: Base URL of jscode2session, without a trailing slash.
-    login_api: str
+    login_api: str = msgspec.field(name="DOUYIN_LOGIN_API", default="https://developer.toutiao.com")
     #: Lifetime of a session in seconds.
-    session_ttl: int
+    session_ttl: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL)] = msgspec.field(
+        name="SESSION_TTL_SECONDS", default=7200
+    )
+
+    def __post_init__(self) -> None:
+        for variable, value in (("DOUYIN_OPEN_API", self.open_api), ("DOUYIN_LOGIN_API", self.login_api)):
+            if not _is_safe_base_url(value):
+                raise ValueError(f"{variable} is not an https base URL (http only for loopback)")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Read the settings; raises ConfigurationError that names the missing or malformed variable."""
-        return cls(**{field: _read(env, variable) for field, variable in VARIABLES.items()})
+        values = {name: value.strip().rstrip("/") for name, value in env.items() if value.strip()}
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(f"environment: {error}") from None
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True):
@@ -110,10 +89,3 @@ def is_traced(env: Mapping[str, str]) -> bool:
     """Return whether this invocation is traced. The runtime sets the trace header for each invocation."""
     disabled = env.get("POWERTOOLS_TRACE_DISABLED", "").lower() in ("1", "true", "yes", "on", "y", "t")
     return not disabled and "Sampled=1" in env.get("_X_AMZN_TRACE_ID", "")
-
-
-def _read(env: Mapping[str, str], variable: Variable) -> Any:
-    value = env.get(variable.name, "").strip() or variable.default
-    if value is None:
-        raise ConfigurationError(f"environment variable {variable.name} is missing")
-    return variable.parse(variable.name, value)

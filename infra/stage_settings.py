@@ -8,12 +8,12 @@ import msgspec
 from aws_lambda_powertools.shared import constants as powertools
 
 from chalicelib.errors import ConfigurationError
-from chalicelib.settings import VARIABLES, Settings
+from chalicelib.settings import Settings
 
 APP_NAME = "douyin-redemption"
 
-OPTIONAL_VARIABLES = {variable.name: variable for variable in VARIABLES.values() if variable.default is not None}
-"""By name, the variables of `chalicelib.settings` that a stage may set, and the environment of `redeemctl` too."""
+OPTIONAL_VARIABLES = {f.encode_name: str(f.default) for f in msgspec.structs.fields(Settings) if not f.required}
+"""The variables of `Settings` that a stage may set, and the environment of `redeemctl` too, with their defaults."""
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 _POWERTOOLS_VARIABLES = frozenset(

@@ -54,7 +54,7 @@ def test_an_instance_that_cannot_warm_up_logs_why_and_serves_health(
     incomplete = {name: value for name, value in environment.items() if name != "TABLE_NAME"}
     for variables, error, code in (
         (environment | unreachable, "StorageUnavailableError", "unavailable"),
-        (incomplete, "ConfigurationError: environment variable TABLE_NAME is missing", "internal_error"),
+        (incomplete, "ConfigurationError: environment: Object missing required field `TABLE_NAME`", "internal_error"),
     ):
         with run_app(bundle, variables, log) as instance:
             assert call(instance, "GET", "/v1/health").status == 200

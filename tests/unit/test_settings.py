@@ -50,16 +50,18 @@ NO_BASE_URLS = [
     "http://127.0.0.1.example",
     "ftp://localhost",
 ]
-NO_SECONDS = ["0", "-1", "1.5", "2592001", "٣", "²"]
 
 
 @pytest.mark.parametrize(
     ("name", "problem", "values"),
     [
-        ("TABLE_NAME", "is missing", [None, "", " \n"]),
-        ("SECRET_NAME", "is missing", [None, "", " \n"]),
-        ("SESSION_TTL_SECONDS", "is not a number of seconds from 1 to 2592000", NO_SECONDS),
-        ("DOUYIN_LOGIN_API", "is not an https base URL (http only for loopback)", NO_BASE_URLS),
+        ("TABLE_NAME", "Object missing required field `{}`", [None, "", " \n"]),
+        ("SECRET_NAME", "Object missing required field `{}`", [None, "", " \n"]),
+        ("SESSION_TTL_SECONDS", "Expected `int` >= 1 - at `$.{}`", ["0", "-1"]),
+        ("SESSION_TTL_SECONDS", "Expected `int` <= 2592000 - at `$.{}`", ["2592001"]),
+        ("SESSION_TTL_SECONDS", "Expected `int`, got `str` - at `$.{}`", ["1.5", "٣", "²", "many"]),
+        ("DOUYIN_OPEN_API", "{} is not an https base URL (http only for loopback)", NO_BASE_URLS),
+        ("DOUYIN_LOGIN_API", "{} is not an https base URL (http only for loopback)", NO_BASE_URLS),
     ],
 )
 def test_a_missing_or_malformed_variable_is_named_without_its_value(
@@ -69,7 +71,7 @@ def test_a_missing_or_malformed_variable_is_named_without_its_value(
         env = {other: text for other, text in {**REQUIRED, name: value}.items() if text is not None}
         with pytest.raises(ConfigurationError) as raised:
             Settings.from_env(env)
-        assert str(raised.value) == f"environment variable {name} {problem}"
+        assert str(raised.value) == f"environment: {problem.format(name)}"
 
 
 def test_telemetry_has_names_whatever_is_configured() -> None:
