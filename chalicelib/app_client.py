@@ -23,11 +23,8 @@ NO_LIMIT = 0.0, NO_CODES
 class TokenSource(Protocol):
     """Where the apps' access tokens come from. Raises TokenUnavailableError. `tokens.provider` has the usual one."""
 
-    def get(self, app_id: str, context: RequestContext) -> str:
-        """Return a token."""
-
-    def replace(self, app_id: str, refused: str, context: RequestContext) -> str:
-        """Return another token than `refused`, which the platform refuses."""
+    def get(self, app_id: str, context: RequestContext, refused: str = "") -> str:
+        """Return a token: another one than `refused`, which the platform refuses."""
 
 
 @dataclass(eq=False, repr=False)
@@ -110,7 +107,7 @@ class AppClient:
                 raise TokenUnavailableError("refused; a request replaces its token once", refusal.upstream)
             self._is_replaced = True
             try:
-                self._token = self._shared.tokens.replace(self._app_id, refused, self._context)
+                self._token = self._shared.tokens.get(self._app_id, self._context, refused)
             except TokenUnavailableError as error:
                 if not error.upstream.has_code:
                     error.upstream = refusal.upstream

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -39,13 +39,9 @@ class Credentials(RedactedStruct, frozen=True):
     #: app_id to app secret. An empty secret: the app is a service provider's (服务商), whose system writes its token.
     apps: dict[str, str]
     #: The session keys. The first one signs and verifies, the others only verify.
-    session_keys: list[str]
+    session_keys: Annotated[list[Annotated[str, msgspec.Meta(min_length=MIN_KEY_LENGTH)]], msgspec.Meta(min_length=1)]
     #: The apps with an app secret whose tokens another system of the company makes. The secret is for logins.
     external_tokens: list[str] = msgspec.field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if not self.session_keys or any(len(key) < MIN_KEY_LENGTH for key in self.session_keys):
-            raise ValueError("session keys are missing or too short")
 
     def find_mint_secret(self, app_id: str) -> str:
         """Return the app secret with which this service mints, or "": another system does, or the app is unknown."""

@@ -1,17 +1,16 @@
 """Merchants (`MERCHANT#` rows): their app, their stores, and whether they are served. Cached for five minutes."""
 
-import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from chalicelib.aws import Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
-from chalicelib.douyin.lenient import read_bool
+from chalicelib.douyin.lenient import read, read_bool
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
 
 MERCHANT_PREFIX = "MERCHANT#"
@@ -23,16 +22,15 @@ MERCHANT_MAX_AGE = 300.0
 MAX_NOTICE_LENGTH = 200
 """The most characters of a notice. A longer one counts as missing."""
 
-_HEADER_VALUE = re.compile(r"[!-~]+")
-"""Printable ASCII without blanks."""
-
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line separators, and characters that change the direction of a text."""
 
-_DATA_TYPES = {"S": "a string", "M": "a map", "BOOL": "a boolean"}
-
-MAX_DEGREES = {"latitude": 90.0, "longitude": 180.0}
+MAX_DEGREES = {"latitude": 90, "longitude": 180}
 """A position lies between this number of degrees and its negative."""
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Latitude = Annotated[float, msgspec.Meta(ge=-MAX_DEGREES["latitude"], le=MAX_DEGREES["latitude"])]
+_Longitude = Annotated[float, msgspec.Meta(ge=-MAX_DEGREES["longitude"], le=MAX_DEGREES["longitude"])]
 
 
 class StoreView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,10 +38,10 @@ class StoreView(msgspec.Struct, frozen=True, omit_defaults=True):
 
     poi_id: str
     name: str
-    address: str | None = None
-    phone: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
+    address: _Text | None = None
+    phone: _Text | None = None
+    latitude: _Latitude | None = None
+    longitude: _Longitude | None = None
 
 
 class StoresView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,6 +77,15 @@ class Merchant(msgspec.Struct, frozen=True):
         """Raise StoreNotFoundError if the merchant lists its stores and this is none of them."""
         if self.stores is not None and poi_id not in self.stores:
             raise StoreNotFoundError(poi_id)
+
+
+class _Row(msgspec.Struct):
+    """What decides in a row for whom and where it is served. `life_account_id` can be sent as a header."""
+
+    app_id: _Text
+    life_account_id: Annotated[str, msgspec.Meta(pattern=r"^[!-~]*\Z")] | None = None
+    stores: dict[str, Any] | None = None
+    active: bool = True
 
 
 class MerchantRepository:
@@ -119,20 +126,18 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     What only the customer sees is read leniently: a malformed name, notice, store or attribute of a store counts as
     missing.
     """
-    app_id = _read_strictly(account_id, item, "app_id", "S")
-    if not app_id:
-        raise ConfigurationError(f"merchant {account_id}: attribute app_id is missing")
-    life_account_id = _read_strictly(account_id, item, "life_account_id", "S") or None
-    if life_account_id and not _HEADER_VALUE.fullmatch(life_account_id):
-        raise ConfigurationError(f"merchant {account_id}: attribute life_account_id cannot be sent as a header")
-    stores = _read_strictly(account_id, item, "stores", "M")
+    try:
+        row = msgspec.convert({name: _to_plain(attribute) for name, attribute in item.items()}, _Row)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"merchant {account_id}: {error}") from None
+    stores = None if row.stores is None else {poi_id: _parse_store(poi_id, row.stores[poi_id]) for poi_id in row.stores}
     return Merchant(
-        account_id=account_id,
-        app_id=app_id,
-        life_account_id=life_account_id,
-        stores=None if stores is None else {poi_id: _parse_store(poi_id, entry) for poi_id, entry in stores.items()},
-        active=_read_strictly(account_id, item, "active", "BOOL") is not False,
-        name=_lenient_string(item, "name"),
+        account_id,
+        row.app_id,
+        row.life_account_id or None,
+        stores,
+        row.active,
+        name=_read_text(item, "name") or None,
         notice=parse_notice(item),
         redeeming=parse_redeeming(item),
     )
@@ -140,7 +145,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
 
 def parse_notice(item: Item) -> str | None:
     """Return the notice of a row; None when it is missing, blank, too long or not a string."""
-    notice = clean_notice(_lenient_string(item, "notice") or "")
+    notice = clean_notice(_read_text(item, "notice"))
     return notice if notice and len(notice) <= MAX_NOTICE_LENGTH else None
 
 
@@ -156,44 +161,28 @@ def parse_redeeming(item: Item) -> bool:
     A string or number is on if `read_bool` reads it as true. Any other value is off: an operator who wrote it
     has tried to switch redemption off.
     """
-    attribute: Mapping[str, Any] = item.get("redeeming", {"BOOL": True})
-    value = float(attribute["N"]) if "N" in attribute else attribute.get("BOOL", attribute.get("S"))
-    return read_bool(value) is True
+    return read_bool(_to_plain(item.get("redeeming", {"BOOL": True}))) is True
 
 
-def _parse_store(poi_id: str, entry: Mapping[str, Any]) -> StoreView | None:
-    """Parse a store: a map of attributes, or its name alone. Returns None when it has no readable name."""
-    attributes = {"name": entry} if "S" in entry else entry.get("M", {})
-    name = _lenient_string(attributes, "name")
-    if name is None:
+def _parse_store(poi_id: str, entry: Any) -> StoreView | None:
+    """Parse a store: an object, or its name alone. Returns None when it has no readable name."""
+    fields = {"name": entry} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
+    if not isinstance(fields.get("name"), str) or not fields["name"]:
         return None
-    return StoreView(
-        poi_id,
-        name,
-        _lenient_string(attributes, "address"),
-        _lenient_string(attributes, "phone"),
-        _degrees(attributes, "latitude"),
-        _degrees(attributes, "longitude"),
-    )
+    store, _ = read({**fields, "poi_id": poi_id}, StoreView)
+    return store
 
 
-def _lenient_string(attributes: Mapping[str, Any], name: str) -> str | None:
-    """Return a string attribute, or None when it is missing, empty or not a string."""
-    return attributes.get(name, {}).get("S") or None
+def _read_text(item: Item, name: str) -> str:
+    """Return a string attribute, or "" when it is missing or not a string."""
+    return item.get(name, {}).get("S", "")
 
 
-def _degrees(attributes: Mapping[str, Any], name: str) -> float | None:
-    """Return a number in the range of its name, or None. The low-level client returns numbers as text."""
-    try:
-        value = float(attributes.get(name, {}).get("N", ""))
-    except ValueError:
-        return None
-    return value if math.fabs(value) <= MAX_DEGREES[name] else None
-
-
-def _read_strictly(account_id: str, item: Item, name: str, data_type: str) -> Any:
-    """Return the value of an attribute, or None when it is missing; raises ConfigurationError for another data type."""
-    attribute: Any = item.get(name)
-    if attribute is not None and data_type not in attribute:
-        raise ConfigurationError(f"merchant {account_id}: attribute {name} is not {_DATA_TYPES[data_type]}")
-    return attribute and attribute[data_type]
+def _to_plain(attribute: Mapping[str, Any]) -> Any:
+    """Return the value of an attribute in DynamoDB's format. A set, list or null has no right type here."""
+    [(data_type, value)] = attribute.items()
+    if data_type == "M":
+        return {name: _to_plain(part) for name, part in value.items()}
+    if data_type == "N":
+        return float(value)
+    return value if data_type in ("S", "BOOL") else []

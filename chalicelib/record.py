@@ -22,16 +22,18 @@ class Call(msgspec.Struct):
     upstream: UpstreamCodes = NO_CODES
 
 
-class ListReport(msgspec.Struct, frozen=True):
-    """What a list has returned, and what was wrong with the platform's pages. Numbers are counts."""
+class ListReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a list has returned, and what was wrong with the platform's pages. The log line has these fields."""
 
+    #: The numbers of pages that were read, and of certificates that are shown.
     pages: int
     certificates: int
-    #: The certificates that are not shown, or are shown with a malformed field omitted.
-    malformed_count: int = 0
+    #: The number of certificates that are not shown, or are shown with a malformed field omitted.
+    malformed: int = 0
     #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = []
-    lost_page_error: RedemptionError | None = None
+    #: The error of the page that could not be read.
+    lost_page: RedemptionError | None = None
     #: The certificates that were received and the platform's total, if the list has ended below that.
     received: int | None = None
     total: int | None = None

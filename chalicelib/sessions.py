@@ -10,10 +10,9 @@ import hmac
 from chalicelib import signing
 from chalicelib.context import RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
-from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
+from chalicelib.errors import UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 
-MAX_TOKEN_LENGTH = 2048
 _PURPOSE = b"douyin-redemption session"
 
 PROBE_OPEN_ID = "redeemctl-doctor"
@@ -34,11 +33,8 @@ class Session(RedactedStruct, frozen=True):
 
 
 def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
-    """Return the token of a session; raises UpstreamMalformedError for an open_id that is too long for one."""
-    token = signing.sign([session.app_id, session.open_id, expires_at], _PURPOSE, keys)
-    if len(token) > MAX_TOKEN_LENGTH:
-        raise UpstreamMalformedError("too_large", is_transient=False)
-    return token
+    """Return the token of a session."""
+    return signing.sign([session.app_id, session.open_id, expires_at], _PURPOSE, keys)
 
 
 def verify_session(
@@ -49,16 +45,14 @@ def verify_session(
     App and user are in the record. Raises UnauthenticatedError for a forged or expired token, and what
     `CredentialsCache.get` raises.
     """
-    if len(token) > MAX_TOKEN_LENGTH:
-        raise UnauthenticatedError("session token is too long")
     session, credentials = credentials_cache.look_up(
         lambda secret: decode_session(token, secret.session_keys, now), context
     )
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
-    record = context.record
-    record.app_id, record.user = session.app_id, hash_open_id(session.open_id, credentials.session_keys)
-    record.is_probe = session.open_id == PROBE_OPEN_ID
+    context.record.app_id = session.app_id
+    context.record.user = hash_open_id(session.open_id, credentials.session_keys)
+    context.record.is_probe = session.open_id == PROBE_OPEN_ID
     return session, credentials
 
 

@@ -15,9 +15,6 @@ from chalicelib.errors import RedemptionError, format_error
 from chalicelib.merchants import MerchantRepository
 from chalicelib.tokens.provider import TokenProvider
 
-MAX_APPS = 3
-"""How many apps' tokens are read when an instance starts. The others are read when a request needs them."""
-
 
 @dataclass(eq=False, repr=False)
 class Warmup:
@@ -36,7 +33,7 @@ class Warmup:
         opens its own.
         """
         with self._beside(self.douyin.ensure_connection, context):
-            for app_id in list(self.credentials_cache.get(context).apps)[:MAX_APPS]:
+            for app_id in self.credentials_cache.get(context).apps:
                 self.tokens.preload(app_id, context)
 
     @contextmanager

@@ -101,7 +101,7 @@ def _put_gateway_response(
 ) -> None:
     omitted = ("status", "errors") if own_status else ()
     body = {name: value for name, value in json.loads(problem.body).items() if name not in omitted}
-    status: dict[str, Any] = {} if own_status else {"statusCode": str(problem.type.status)}
+    status: dict[str, Any] = {} if own_status else {"statusCode": str(problem.view.status)}
     # A value in single quotes is a literal, a value without quotes is a mapping expression:
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-parameter-mapping.html
     headers = {

@@ -216,7 +216,7 @@ class Doctor:
         except errors.UpstreamRejectedError as error:
             yield Finding("login", app_id, WARNING, f"the platform refuses code or app id ({error.reason})", _LOG_IN)
         except errors.UpstreamError as error:
-            found = judge_platform("login", app_id, problem_for_error(error).type.code, error.upstream, error.reason)
+            found = judge_platform("login", app_id, problem_for_error(error).view.code, error.upstream, error.reason)
             yield found._replace(advice=_WAIT_OR_NETWORK) if found.advice == _WAIT else found
         else:
             yield Finding(
@@ -345,7 +345,7 @@ def judge_platform(check_id: str, what: str, code: str, upstream: UpstreamCodes,
     decision = codes.decide_error(PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
     if decision is not None:
         # TokenUnavailableError carries the codes of the mint: the platform's code says which error it was.
-        code = problem_for_error(decision[1]("")).type.code
+        code = problem_for_error(decision[1]("")).view.code
     number = f"{upstream.error_code}" + (f"/{upstream.sub_error_code}" if upstream.sub_error_code else "")
     known = f"platform error {number}" if upstream.has_code else reason
     advice = ADVICE.get(code, f"look up {code} in docs/run.md, By code")

@@ -21,8 +21,7 @@ RouteFunction = Callable[..., msgspec.Struct]
 _CONTEXT = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
 
-_PARTS = "multiValueQueryStringParameters", "headers", "pathParameters", "body", "stageVariables"
-_EMPTY_EVENT = dict.fromkeys(_PARTS)
+_EMPTY_EVENT = dict.fromkeys(["multiValueQueryStringParameters", "headers", "pathParameters", "body", "stageVariables"])
 """What Chalice requires in an event. API Gateway sends null for a part that a request does not have."""
 
 
@@ -37,16 +36,12 @@ class Application(Chalice):
 
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway's REST API. What is missing in any other event counts as empty."""
-        fields = event if isinstance(event, dict) else {}
-        given = fields.get("requestContext")
-        gateway_context: dict[str, Any] = dict(given) if isinstance(given, dict) else {}
-        for name in ("resourcePath", "httpMethod"):
-            gateway_context[name] = str(gateway_context.get(name) or "")
+        gateway_context = {"resourcePath": "", "httpMethod": "", **event.get("requestContext", {})}
         context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
         context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
         gateway_context[_CONTEXT] = context
         try:
-            return super().__call__({**_EMPTY_EVENT, **fields, "requestContext": gateway_context}, lambda_context)
+            return super().__call__({**_EMPTY_EVENT, **event, "requestContext": gateway_context}, lambda_context)
         except Exception as error:
             # Chalice failed outside of the middleware.
             record = context.record
@@ -67,9 +62,10 @@ class Application(Chalice):
         if any(not name.endswith("_id") or name in RequestRecord.__struct_fields__ for name in names):
             raise TypeError(f"{path}: a path parameter is an id, …_id, and no field of the log line has its name")
         register = super().route(path, **options)
-        headers: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8"}
-        if max_age is not None:
-            headers["Cache-Control"] = f"public, max-age={max_age}"
+        headers: dict[str, str | list[str]] = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Cache-Control": "no-store" if max_age is None else f"public, max-age={max_age}",
+        }
 
         def decorate(function: RouteFunction) -> RouteFunction:
             @functools.wraps(function)
@@ -103,11 +99,11 @@ class Application(Chalice):
             job(context)
         except Exception as raised:
             context.record.outcome = problem_for_error(raised).outcome
-            self._report(name, context.record)
             if isinstance(raised, RedemptionError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
-        self._report(name, context.record)
+        finally:
+            self._report(name, context.record)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
         record: RequestRecord = request.context[_CONTEXT].record
@@ -148,4 +144,4 @@ def _to_response(
     """Return the response of a problem, and record the outcome."""
     record.outcome = problem.outcome
     problem_headers = {"Content-Type": "application/problem+json", **problem.headers, **(headers or {})}
-    return Response(problem.body, problem_headers, problem.type.status)
+    return Response(problem.body, problem_headers, problem.view.status)

@@ -99,18 +99,12 @@ ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem response, with the error that only the log line shows."""
+    """A problem response."""
 
-    type: ProblemType
     #: The content of the body.
     view: ProblemView
-    #: The error that has caused the problem, if there is one.
-    error: BaseException | None = None
-
-    @property
-    def outcome(self) -> Outcome:
-        """What is reported of the request."""
-        return Outcome(self.type.code, self.type.is_callers_mistake, self.error)
+    #: What is reported of the request, with the error that only the log line shows.
+    outcome: Outcome
 
     @property
     def body(self) -> str:
@@ -123,7 +117,7 @@ class Problem(msgspec.Struct, frozen=True):
         headers = {}
         if self.view.retry_after is not None:
             headers["Retry-After"] = str(self.view.retry_after)
-        if self.type.status == 401:
+        if self.view.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return headers
 
@@ -149,4 +143,4 @@ def problem_for_type(kind: ProblemType, request_id: str = "", error: BaseExcepti
     view = ProblemView(
         "about:blank", kind.title, kind.status, kind.code, kind.detail, request_id, kind.retryable, kind.retry_after
     )
-    return Problem(kind, view, error)
+    return Problem(view, Outcome(kind.code, kind.is_callers_mistake, error))

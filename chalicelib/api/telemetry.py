@@ -18,7 +18,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from chalicelib.errors import RedemptionError, format_error
-from chalicelib.record import Call, ListReport, Outcome, RequestRecord
+from chalicelib.record import Call, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings, is_traced
 
 WITHHELD = "a message of another logger is withheld, because it may quote a secret: "
@@ -68,6 +68,10 @@ class Telemetry:
         # The factory serves all loggers, levels and handlers, also those that the runtime or a library adds later.
         logging.setLogRecordFactory(_build_log_record)
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
+        stage = {"stage": settings.stage} if settings.stage else {}
+        self._metrics = EphemeralMetrics(
+            namespace=settings.namespace, service=settings.service, default_dimensions=stage
+        )
         self._cold = True
 
     def report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
@@ -89,25 +93,17 @@ class Telemetry:
         self._log("warmup", record)
 
     def _log(self, operation: str, record: RequestRecord, **fields: Any) -> None:
-        listed = record.list_report or ListReport(pages=0, certificates=0)
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
         entry: dict[str, Any] = {
             **record.ids,
             **fields,
-            **({} if record.renewal is None else msgspec.to_builtins(record.renewal, enc_hook=str)),
+            **msgspec.to_builtins(record.renewal or record.list_report or {}, enc_hook=str),
             **{name: value for name, value in msgspec.structs.asdict(record).items() if isinstance(value, str)},
             "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
             "ms": round((time.time() - record.started) * 1000, 1),
-            "pages": listed.pages or None,
-            "certificates": None if record.list_report is None else listed.certificates,
-            "received": listed.received,
-            "total": listed.total,
-            "malformed": listed.malformed_count or None,
-            "malformed_fields": listed.malformed_fields,
             "warnings": record.warnings,
-            "lost_page": None if listed.lost_page_error is None else str(listed.lost_page_error),
             "calls": [_format_call(call) for call in record.calls],
             "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.outcome != "ok"),
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
@@ -132,13 +128,6 @@ class Telemetry:
                 metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
         if metrics.metric_set:
             metrics.flush_metrics()
-
-    @cached_property
-    def _metrics(self) -> EphemeralMetrics:
-        stage = {"stage": self._settings.stage} if self._settings.stage else {}
-        return EphemeralMetrics(
-            namespace=self._settings.namespace, service=self._settings.service, default_dimensions=stage
-        )
 
     @cached_property
     def _tracer(self) -> Any:
@@ -187,9 +176,7 @@ def _format_call(call: Call) -> dict[str, Any]:
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
         "outcome": call.outcome,
-        "error_code": call.upstream.error_code,
-        "sub_error_code": call.upstream.sub_error_code,
-        "logid": call.upstream.logid,
+        **msgspec.structs.asdict(call.upstream),
     }
     return {name: value for name, value in fields.items() if value}
 

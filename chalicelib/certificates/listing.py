@@ -79,9 +79,9 @@ class CertificateLister:
         report = ListReport(
             pages=len(result.pages),
             certificates=len(built.views),
-            malformed_count=built.malformed_count,
+            malformed=built.malformed,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
-            lost_page_error=result.lost_page_error,
+            lost_page=result.lost_page_error,
             received=position.received if is_short else None,
             total=position.total if is_short else None,
         )

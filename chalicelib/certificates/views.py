@@ -102,7 +102,7 @@ class BuiltViews(msgspec.Struct, frozen=True):
     #: The views, sorted; each certificate_id once.
     views: list[CertificateView]
     #: The number of certificates that cannot be shown, or that are shown with a malformed field omitted.
-    malformed_count: int
+    malformed: int
     #: The paths of the malformed fields.
     malformed_fields: list[str]
     #: Counts of the unusable certificates; None when every certificate is usable.
@@ -116,23 +116,23 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     """
     views: dict[str, CertificateView] = {}
     unusable: dict[str, models.CertificateFields] = {}
-    malformed_count = 0
+    malformed = 0
     malformed_fields: dict[str, None] = {}
     for page in pages:
-        malformed_count += len(page.unreadable)
+        malformed += len(page.unreadable)
         malformed_fields |= dict.fromkeys(page.unreadable)
         for certificate in page.certificates:
             if not certificate.can_use:
                 unusable[certificate.certificate_id] = certificate.fields
             elif certificate.certificate_id not in views:
                 views[certificate.certificate_id] = build_view(certificate)
-                malformed_count += bool(certificate.malformed_fields)
+                malformed += bool(certificate.malformed_fields)
                 malformed_fields |= dict.fromkeys(certificate.malformed_fields)
     # A certificate that is usable by another order is shown, and not counted.
     rest = [fields for certificate_id, fields in unusable.items() if certificate_id not in views]
     return BuiltViews(
         sorted(views.values(), key=_sort_key),
-        malformed_count,
+        malformed,
         list(malformed_fields),
         _count_unusable(rest, now) if rest else None,
     )

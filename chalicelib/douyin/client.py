@@ -27,8 +27,6 @@ RETRY_POLICY = RetryPolicy(
 OPEN_CONNECTION_SECONDS = 1.0
 """Limit for opening a connection in advance. If that fails, the request that needs one opens it, with retries."""
 
-CONNECTION_TEST_BYTES = 64 * 1024
-
 ONCE_MAX_IDLE_SECONDS = 1.2
 """How long a connection may have been idle before a call that is sent once: it must not depend on a connection that may
 have been dropped.
@@ -83,4 +81,4 @@ class DouyinClient:
         """
         if not self.transport.has_idle_connection(self.open_api, CONNECTION_TEST):
             deadline = Deadline(OPEN_CONNECTION_SECONDS)
-            self.transport.send(self.open_api, CONNECTION_TEST, deadline, CONNECTION_TEST_BYTES)
+            self.transport.send(self.open_api, CONNECTION_TEST, deadline, max_bytes=0)

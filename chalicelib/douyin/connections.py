@@ -108,20 +108,21 @@ class _Connection(HTTPConnection):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._response: Any = None
-        self._last_begun_at = 0.0
+        #: In epoch seconds: the wall clock goes on while Lambda has frozen the instance.
+        self.last_begun_at = 0.0
 
     def request(self, *arguments: Any, **options: Any) -> None:
         """Begin an exchange. The idle time counts from here: Lambda may freeze the instance before its end."""
-        self._last_begun_at = time.time()
+        self.last_begun_at = time.time()
         super().request(*arguments, **options)
 
     def end_exchange(self) -> None:
         """Close the connection unless it can be reused."""
         response = self._response
         self._response = None
-        if self.sock is None:
-            return
-        if response is None or not response.is_clean() or self._is_unusable():
+        # Bytes may wait in the TLS library, too.
+        pending = getattr(self.sock, "pending", None)
+        if response is None or not response.is_clean() or (pending and pending()) or not self.is_connected:
             self.close()
 
     def connect(self) -> None:
@@ -152,16 +153,6 @@ class _Connection(HTTPConnection):
         self._response = response._original_response  # noqa: SLF001 - only http.client's object knows
         return response
 
-    def was_used_within(self, max_idle: float) -> bool:
-        """Return whether less than `max_idle` seconds have passed since the last exchange began."""
-        # The wall clock goes on while Lambda has frozen the instance.
-        return is_fresh(max_idle, self._last_begun_at, time.time())
-
-    def _is_unusable(self) -> bool:
-        """Return whether bytes wait in the connection (also inside the TLS library), or it is closed."""
-        pending = getattr(self.sock, "pending", None)
-        return bool(pending and pending()) or not self.is_connected
-
 
 class _HTTPSConnection(_Connection, HTTPSConnection):
     pass
@@ -178,7 +169,7 @@ class _Pool(HTTPConnectionPool):
         free: Any = self.pool
         with free.mutex:
             for conn in free.queue:
-                if conn is not None and not conn.was_used_within(max_idle):
+                if conn is not None and not is_fresh(max_idle, conn.last_begun_at, time.time()):
                     conn.close()
 
     def has_open_connection(self) -> bool:

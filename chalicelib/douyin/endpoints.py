@@ -14,7 +14,7 @@ import msgspec
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
 from chalicelib.douyin.pages import Page, parse_certificates
-from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, Response, parse_mint, read_data
+from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, Response, read_data
 
 T = TypeVar("T")
 
@@ -63,8 +63,9 @@ QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
 )
 # A mint whose response is lost has replaced the app's token all the same.
 CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
-    "client_token", Kind.OAUTH, "/oauth/client_token/", codes.MINT_ERRORS, parse_mint, is_repeatable=False
-)
+    "client_token", Kind.OAUTH, "/oauth/client_token/", codes.MINT_ERRORS,
+    partial(read_data, model=MintedToken), is_repeatable=False,
+)  # fmt: skip
 # A login code is valid once.
 JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
     "jscode2session", Kind.LOGIN, "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS,

@@ -72,7 +72,7 @@ _ERROR = re.compile(r"Expected `(\w+).* - at `\$\.([\w.]+)(\[?)")
 
 
 def read(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
-    """Read a struct whose fields are all optional; return it, and the paths of the malformed fields.
+    """Read a struct whose required fields are right; return it, and the paths of the malformed fields.
 
     A malformed field counts as missing, and is removed from `fields`; so is a list with a malformed element. Numbers
     may arrive as strings (related endpoints of the platform do that). null counts as missing.

@@ -18,13 +18,15 @@ from chalicelib.redaction import RedactedStruct
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-Text = Annotated[str, msgspec.Meta(min_length=1)]
+OpenId = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+"""A longer one might not fit into the header of a session token."""
+
 
 MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest wait that a customer is asked for, whatever the platform's Retry-After says."""
 
-MAX_TOKEN_SECONDS = 86_400
-"""The longest lifetime of a token that is believed. The platform documents two hours."""
+_VISIBLE_ASCII = r"^[!-~]{1,2048}\Z"
+"""Any other text could not be sent in a header."""
 
 
 class Request(RedactedStruct, frozen=True):
@@ -47,32 +49,24 @@ class Response(RedactedStruct, frozen=True):
 class LoginData(RedactedStruct, frozen=True):
     """`data` of jscode2session. Only the openid is read, never the session_key."""
 
-    openid: Text
+    openid: OpenId
 
 
 class ProviderLoginData(RedactedStruct, frozen=True):
     """`data` of code2session. Only the open_id is read: an anonymous_open_id stands for a phone without a user."""
 
-    open_id: Text
+    open_id: OpenId
 
 
 class MintedToken(RedactedStruct, frozen=True):
     """`data` of client_token: a new access token and its lifetime in seconds."""
 
-    access_token: str
-    expires_in: int
+    access_token: Annotated[str, msgspec.Meta(pattern=_VISIBLE_ASCII)]
+    expires_in: Annotated[int, msgspec.Meta(gt=0)]
 
 
 CONNECTION_TEST = Request("/", method="HEAD")
 """A request for nothing: it opens a connection that the next request reuses."""
-
-
-def parse_mint(response: Response, table: ErrorTable) -> MintedToken:
-    """Return the new token; raises UpstreamError."""
-    minted = read_data(response, table, MintedToken)
-    if not is_access_token(minted.access_token) or minted.expires_in <= 0:
-        raise UpstreamMalformedError("malformed")
-    return MintedToken(minted.access_token, min(minted.expires_in, MAX_TOKEN_SECONDS))
 
 
 def read_data(response: Response, table: ErrorTable, model: type[S]) -> S:
@@ -84,11 +78,8 @@ def read_data(response: Response, table: ErrorTable, model: type[S]) -> S:
 
 
 def is_access_token(text: str) -> bool:
-    """Return whether a text can be an access token: anything else could not be sent in a header."""
-    return _ACCESS_TOKEN.fullmatch(text) is not None
-
-
-_ACCESS_TOKEN = re.compile(r"[!-~]{1,2048}")
+    """Return whether a text can be an access token."""
+    return re.match(_VISIBLE_ASCII, text) is not None
 
 
 def open_envelope(response: Response, table: ErrorTable) -> dict[str, Any]:
@@ -101,14 +92,14 @@ def open_envelope(response: Response, table: ErrorTable) -> dict[str, Any]:
     except ValueError:
         body = None
     envelope: dict[str, Any] = body if isinstance(body, dict) else {}
-    given = find_codes(envelope)
-    *main_codes, sub_code = [None if code is None else read_int(code) for code in given]
-    reported = [code for code in main_codes if code]
+    # None: a code is there and cannot be read.
+    found = [0 if code is None else read_int(code) for code in find_codes(envelope)]
+    *reported, sub_code = [code or 0 for code in found]
     extra = envelope.get("extra") or {}
     logid = read_logid(extra.get("logid") if isinstance(extra, dict) else None, envelope.get("log_id"))
-    upstream = UpstreamCodes(next(iter(reported), 0), sub_code or 0, logid)
+    upstream = UpstreamCodes(next(filter(None, reported), 0), sub_code, logid)
     retry_after = _retry_after(response)
-    if decision := codes.decide_error(table, reported, sub_code or 0):
+    if decision := codes.decide_error(table, reported, sub_code):
         code, error_type = decision
         raise error_type(str(code), upstream, retry_after=retry_after)
     if response.status != 200:
@@ -118,8 +109,7 @@ def open_envelope(response: Response, table: ErrorTable) -> dict[str, Any]:
     if upstream.has_code:
         raise UpstreamUnavailableError("unknown_code", upstream, is_transient=False)
     # A code that cannot be read may hide a failure.
-    is_readable = isinstance(extra, dict) and all(code is None or read_int(code) is not None for code in given)
-    if not isinstance(body, dict) or not is_readable:
+    if not isinstance(body, dict) or not isinstance(extra, dict) or None in found:
         raise UpstreamMalformedError("malformed")
     return envelope
 

@@ -16,9 +16,6 @@ from chalicelib.douyin.protocol import Request, Response
 MAX_IDLE_SECONDS = 30.0
 """How long a connection may be idle. An older one is replaced, for example after Lambda has frozen the instance."""
 
-CUT_OFF_SECONDS = 0.05
-"""A connection attempt that ends within this time of the deadline was cut off by the deadline."""
-
 
 class Transport:
     """Sends requests over the connection pool of a requests session.
@@ -47,13 +44,12 @@ class Transport:
             with adapter.send(prepared, timeout=limits, stream=True) as response:
                 body = _read(response, max_bytes)
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
-        except requests.ConnectTimeout:
-            if deadline.remaining() < CUT_OFF_SECONDS:
-                raise errors.DeadlineExceededError("budget") from None
-            raise errors.UpstreamUnavailableError("connect_timeout") from None
-        except (requests.Timeout, Urllib3TimeoutError, TimeoutError):
-            late = errors.UpstreamTimeoutError if deadline.remaining() > 0 else errors.DeadlineExceededError
-            raise late("timeout") from None
+        except (requests.Timeout, Urllib3TimeoutError, TimeoutError) as error:
+            if deadline.remaining() <= 0:
+                raise errors.DeadlineExceededError("timeout") from None
+            if isinstance(error, requests.ConnectTimeout):
+                raise errors.UpstreamUnavailableError("connect_timeout") from None
+            raise errors.UpstreamTimeoutError("timeout") from None
         except (requests.RequestException, HTTPError, OSError):
             raise errors.UpstreamUnavailableError("connection") from None
         return Response(response.status_code, response.headers, body)

@@ -27,6 +27,9 @@ The platform ends a token five minutes after it was replaced; another instance m
 MINT_SECONDS = 3.0
 """Limit for a mint."""
 
+MAX_TOKEN_SECONDS = 86_400
+"""The longest lifetime of a token that is believed. The platform documents two hours."""
+
 WRITE_SECONDS = 1.0
 """The time kept for writing the new token into the row. Without it, the token could be lost."""
 
@@ -59,13 +62,38 @@ class TokenProvider:
     def __post_init__(self) -> None:
         self._cache = Cache("token", self.read_row, TOKEN_MAX_AGE, self.clock)
 
-    def get(self, app_id: str, context: RequestContext) -> str:
-        """Return a token that has not expired: the cached one, that of the row, or a new one."""
-        return self._obtain(app_id, "", context).access_token
+    def get(self, app_id: str, context: RequestContext, refused: str = "") -> str:
+        """Return a token that has not expired: the cached one, that of the row, or a new one.
 
-    def replace(self, app_id: str, refused: str, context: RequestContext) -> str:
-        """Return another token than `refused`, which the platform refuses: that of the row, or a new one."""
-        return self._obtain(app_id, refused, context).access_token
+        `refused` is a token that the platform refuses: then the row is read, and another one is returned.
+        """
+        try:
+            row = self._read_again(app_id, context) if refused else self._cache.get(app_id, context)
+            is_current = bool(refused)
+            while True:
+                action = decide(row, refused, self.clock(), context.deadline.remaining())
+                if action == "use":
+                    return row.access_token
+                max_age = MINT_SECRET_MAX_AGE if action == "mint" else SECRET_MAX_AGE
+                app_secret = self.credentials_cache.get(context, max_age).find_mint_secret(app_id)
+                if action == "mint" and app_secret:
+                    # A claim on a row that has changed fails, and returns the present row.
+                    try:
+                        return self._mint(app_id, app_secret, row, context).access_token
+                    except ConditionFailedError as conflict:
+                        row = TokenRow.from_item(conflict.item)
+                elif action == "wait" and app_secret:
+                    self.sleep(self.uniform(*POLL_SECONDS))
+                    # One failed read does not end the wait; the deadline does.
+                    with suppress(StorageUnavailableError):
+                        row = self._read_again(app_id, context)
+                elif is_current:
+                    raise self._explain(app_id, row, app_secret)
+                else:
+                    row = self._read_again(app_id, context)
+                is_current = True
+        except DeadlineExceededError:
+            raise TokenUnavailableError("no new token in time") from None
 
     def preload(self, app_id: str, context: RequestContext) -> None:
         """Read the row into the cache, unless it is there. Never mints. Raises StorageUnavailableError."""
@@ -89,36 +117,6 @@ class TokenProvider:
             raise StorageUnavailableError("the new token could not be stored")
         return renewed
 
-    def _obtain(self, app_id: str, unwanted: str, context: RequestContext) -> TokenRow:
-        """Return a row with another token than `unwanted`: the cached or present one, or one with a new token."""
-        try:
-            row = self._read_again(app_id, context) if unwanted else self._cache.get(app_id, context)
-            is_current = bool(unwanted)
-            while True:
-                action = decide(row, unwanted, self.clock(), context.deadline.remaining())
-                if action == "use":
-                    return row
-                max_age = MINT_SECRET_MAX_AGE if action == "mint" else SECRET_MAX_AGE
-                app_secret = self.credentials_cache.get(context, max_age).find_mint_secret(app_id)
-                if action == "mint" and app_secret:
-                    # A claim on a row that has changed fails, and returns the present row.
-                    try:
-                        return self._mint(app_id, app_secret, row, context)
-                    except ConditionFailedError as conflict:
-                        row = TokenRow.from_item(conflict.item)
-                elif action == "wait" and app_secret:
-                    self.sleep(self.uniform(*POLL_SECONDS))
-                    # One failed read does not end the wait; the deadline does.
-                    with suppress(StorageUnavailableError):
-                        row = self._read_again(app_id, context)
-                elif is_current:
-                    raise self._explain(app_id, row, app_secret)
-                else:
-                    row = self._read_again(app_id, context)
-                is_current = True
-        except DeadlineExceededError:
-            raise TokenUnavailableError("no new token in time") from None
-
     def _mint(self, app_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> TokenRow:
         """Claim the row as it was read, mint, and store the token; return its row, without `item` if it is not stored.
 
@@ -137,7 +135,7 @@ class TokenProvider:
                 self._write(app_id, claimed, {"outcome": {"S": error.reason}}, "", context)
             retry_after = claimed.seconds_until_claim(self.clock())
             raise TokenUnavailableError(f"minting failed: {error}", error.upstream, retry_after=retry_after) from None
-        expires_at = int(started) + minted.expires_in
+        expires_at = int(started) + min(minted.expires_in, MAX_TOKEN_SECONDS)
         changes: Item = {"access_token": {"S": minted.access_token}, "expires_at": {"N": str(expires_at)}}
         changes["outcome"] = {"S": MINTED}
         try:

@@ -9,7 +9,7 @@ from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import RedemptionError, TokenUnavailableError
 from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.rows import NO_ROW, TokenRow
+from chalicelib.tokens.rows import TokenRow
 
 SECONDS_PER_APP = 10.0
 """Limit for the renewal of one app's token."""
@@ -28,21 +28,20 @@ def renew_expiring_tokens(
     """Renew the tokens that expire within RENEW_BEFORE_EXPIRY_SECONDS.
 
     Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
-    early, other apps are left out each time. The rows are read by key, one for each app in the secret. The apps whose
-    tokens another system makes come last, and their rows are only read. Raises StorageUnavailableError or
-    ConfigurationError when the secret cannot be read.
+    early, other apps are left out each time. The rows are read by key, one for each app in the secret; those of apps
+    whose tokens another system makes are only read. Raises StorageUnavailableError or ConfigurationError when the
+    secret cannot be read.
     """
     credentials = credentials_cache.get(context)
-    is_own = {app_id: bool(credentials.find_mint_secret(app_id)) for app_id in credentials.apps}
-    app_ids = list(is_own)
+    app_ids = list(credentials.apps)
     shuffle(app_ids)
     report = RenewalReport()
-    for app_id in sorted(app_ids, key=lambda app_id: not is_own[app_id]):
+    for app_id in app_ids:
         app_context = context.with_timeout(SECONDS_PER_APP)
-        row = NO_ROW
+        row = TokenRow()
         try:
             row = tokens.read_row(app_id, app_context)
-            if is_own[app_id] and is_expiring(row, tokens.clock()):
+            if credentials.find_mint_secret(app_id) and is_expiring(row, tokens.clock()):
                 if row.failure and row.is_held_back(tokens.clock()):
                     raise TokenUnavailableError(f"minting failed: {row.failure}")
                 if not row.is_held_back(tokens.clock()):

@@ -13,8 +13,8 @@ Lambda synchronizes the clocks of its instances: they differ by CLOCK_DIFFERENCE
 """
 
 import math
+import re
 import uuid
-from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -43,6 +43,9 @@ MAX_EPOCH_SECONDS = 10**11
 """The largest `expires_at` in seconds. A larger one is in milliseconds: the system that has written it may use them."""
 
 MINTED = "ok"
+
+_CLAIM = re.compile(r"([0-9]{1,15})(-|\Z)")
+"""Epoch milliseconds before the random id."""
 
 Action = Literal["use", "wait", "mint", "fail"]
 
@@ -86,33 +89,30 @@ class TokenRow(RedactedStruct, frozen=True):
     def from_item(cls, item: Item) -> "TokenRow":
         """Parse an item. A malformed attribute counts as missing, so that a mint repairs it."""
         access_token = item.get("access_token", {}).get("S", "")
-        expires_at = int(Decimal(item.get("expires_at", {}).get("N", 0)))
-        milliseconds = item.get("claim", {}).get("S", "").partition("-")[0]
+        expires_at = int(float(item.get("expires_at", {}).get("N", 0)))
+        claim = _CLAIM.match(item.get("claim", {}).get("S", ""))
         return cls(
             access_token=access_token if is_access_token(access_token) else "",
             expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
-            claimed_at=int(milliseconds) / 1000 if _is_time(milliseconds) else -math.inf,
+            claimed_at=int(claim[1]) / 1000 if claim else -math.inf,
             outcome=item.get("outcome", {}).get("S", ""),
             item=item,
         )
 
 
-NO_ROW = TokenRow()
-
-
-def decide(row: TokenRow, unwanted: str, now: float, seconds_left: float) -> Action:
-    """Decide what to do with a row. `unwanted`: a token that is not wanted, or "". `seconds_left`: of the caller.
+def decide(row: TokenRow, refused: str, now: float, seconds_left: float) -> Action:
+    """Decide what to do with a row. `refused`: a token that the platform refuses, or "". `seconds_left`: of the caller.
 
     | the row's token             | its claim                            | time left | action |
     |-----------------------------|--------------------------------------|-----------|--------|
-    | is valid and not `unwanted` |                                      |           | use    |
+    | is valid and not `refused` |                                      |           | use    |
     | otherwise                   | younger than 8 s, without an outcome | 1 s       | wait   |
     |                             | the same                             | less      | fail   |
     |                             | younger than 20 s                    |           | fail   |
     |                             | none, or older                       | 5 s       | mint   |
     |                             | the same                             | less      | fail   |
     """
-    if row.is_valid(now) and row.access_token != unwanted:
+    if row.is_valid(now) and row.access_token != refused:
         return "use"
     if row.is_being_minted(now):
         return "wait" if seconds_left >= MIN_WAIT_SECONDS else "fail"
@@ -129,7 +129,3 @@ def new_claim(now: float) -> str:
 def token_key(app_id: str) -> str:
     """Return the partition key of a token's row."""
     return f"TOKEN#{app_id}"
-
-
-def _is_time(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and len(digits) < 16

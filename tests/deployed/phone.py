@@ -210,4 +210,4 @@ def respond_with_problem(route: Route, code: str) -> None:
         route.fulfill(json=session)
         return
     headers = {"Content-Type": "application/problem+json", "X-Request-Id": REQUEST_ID, **problem.headers}
-    route.fulfill(status=problem.type.status, headers=headers, body=problem.body)
+    route.fulfill(status=problem.view.status, headers=headers, body=problem.body)

@@ -266,11 +266,10 @@ class FixedToken:
     def __init__(self, token: str = "clt.x") -> None:  # noqa: S107 - sample value
         self.token = token
 
-    def get(self, *_: Any) -> str:
+    def get(self, _app_id: str, _context: RequestContext, refused: str = "") -> str:
+        if refused:
+            raise TokenUnavailableError("there is no other token")
         return self.token
-
-    def replace(self, *_: Any) -> str:
-        raise TokenUnavailableError("there is no other token")
 
 
 class Sent(NamedTuple):

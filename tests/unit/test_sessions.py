@@ -1,23 +1,18 @@
 """Session tokens: signed by the first key, verified by every key."""
 
 import hashlib
-import random
-import string
 
 import pytest
 from itsdangerous import URLSafeSerializer
 
-from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
-from chalicelib.sessions import MAX_TOKEN_LENGTH, Session, decode_session, encode_session, hash_open_id, verify_session
+from chalicelib.errors import UnauthenticatedError
+from chalicelib.sessions import Session, decode_session, encode_session, hash_open_id
 from tests.unit.fakes import (
     APP_ID,
     NOW,
     OPEN_ID,
     OTHER_KEY,
     SESSION_KEY,
-    FakeSecret,
-    make_context,
-    make_credentials,
 )
 
 SESSION = Session(APP_ID, OPEN_ID)
@@ -29,16 +24,6 @@ def test_a_token_stands_for_app_and_user_until_it_expires() -> None:
     assert decode_session(token, KEYS, NOW + 7199) == SESSION
     with pytest.raises(UnauthenticatedError, match="session expired"):
         decode_session(token, KEYS, NOW + 7200)
-
-
-def test_a_token_is_issued_only_if_it_is_accepted_later() -> None:
-    """Otherwise the customer would be logged in, and each list would answer that the session is invalid."""
-    # Random letters: the token is compressed.
-    letters = "".join(random.Random(1).choices(string.ascii_letters, k=2600))  # noqa: S311 - test data
-    long = Session(APP_ID, letters[:1500])
-    assert decode_session(encode_session(long, int(NOW) + 1, KEYS), KEYS, NOW) == long
-    with pytest.raises(UpstreamMalformedError):
-        encode_session(Session(APP_ID, letters), int(NOW) + 1, KEYS)
 
 
 def sign(payload: object) -> str:
@@ -61,20 +46,13 @@ def sign(payload: object) -> str:
         (sign([APP_ID, None, int(NOW) + 1]), None),
         (sign([APP_ID, OPEN_ID, str(int(NOW) + 1)]), None),
         # Not signed. Another key may have signed it, which this instance does not know yet.
-        ("x" * MAX_TOKEN_LENGTH, None),
+        ("x" * 10_000, None),
         ("a.b", None),
         ("店.店", None),
     ],
 )
 def test_only_a_signed_token_of_this_service_verifies(token: str, session: Session | None) -> None:
     assert decode_session(token, KEYS, NOW) == session
-
-
-def test_a_token_that_is_too_long_needs_no_secret() -> None:
-    secret = FakeSecret()
-    with pytest.raises(UnauthenticatedError, match="too long"):
-        verify_session("x" * (MAX_TOKEN_LENGTH + 1), make_credentials(secret), NOW, make_context())
-    assert secret.reads == 0
 
 
 def test_the_first_key_signs_and_every_key_verifies() -> None:

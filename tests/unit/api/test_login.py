@@ -164,7 +164,6 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
     ("result", "error"),
     [
         (errors.LoginRefusedError("40018"), errors.LoginRefusedError),
-        (LONG, errors.UpstreamMalformedError),
         (PROBE_OPEN_ID, errors.UpstreamMalformedError),
     ],
 )

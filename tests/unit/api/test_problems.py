@@ -52,7 +52,7 @@ def test_an_error_has_its_problem(
 ) -> None:
     problem = problem_for_error(error, "request-1")
     body = json.loads(problem.body)
-    status, code = problem.type.status, problem.type.code
+    status, code = problem.view.status, problem.view.code
     assert f"{status} {code}" == f"{body['status']} {body['code']}" == expected
     assert body["retryable"] is retryable
     assert problem.headers.get("Retry-After") == retry_after

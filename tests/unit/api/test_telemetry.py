@@ -91,11 +91,9 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         list_report=ListReport(
             pages=4,
             certificates=200,
-            malformed_count=2,
+            malformed=2,
             malformed_fields=["orders.certificates.start_time"],
-            lost_page_error=errors.UpstreamRejectedError(
-                "2119001", upstream=errors.UpstreamCodes(2119001, 0, "20260101L")
-            ),
+            lost_page=errors.UpstreamRejectedError("2119001", upstream=errors.UpstreamCodes(2119001, 0, "20260101L")),
         ),
         warnings=["the cached secret is used: timeout"],
         calls=[
@@ -186,10 +184,10 @@ def test_the_line_of_a_login_with_a_list_has_both_outcomes_and_errors(
 
 
 def test_empty_fields_are_omitted_but_no_certificates_are_logged_as_zero(output: Output) -> None:
-    make_telemetry().report("GET /x", make_record(list_report=ListReport(0, 0)))
+    make_telemetry().report("GET /x", make_record(list_report=ListReport(1, 0)))
     [line] = output.log_lines()
-    assert set(line) == {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start", "certificates"}
-    assert line["certificates"] == 0
+    names = {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start", "pages", "certificates"}
+    assert (set(line), line["certificates"]) == (names, 0)
 
 
 def fail_deeply(depth: int) -> None:
@@ -243,7 +241,7 @@ REFUSAL = {"Refused": count(1)}
         # A caller's mistake is neither a success nor a failure.
         ({"outcome": failed(errors.UnauthenticatedError("x"))}, {}),
         ({"list_outcome": failed(errors.WrongAppError("7"))}, {}),
-        ({"list_report": ListReport(1, 3, malformed_count=2)}, SUCCESS | {"CertificatesReturned": count(3)}),
+        ({"list_report": ListReport(1, 3, malformed=2)}, SUCCESS | {"CertificatesReturned": count(3)}),
         # A refused app or merchant, also in a login.
         ({"outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, FAILURE | REFUSAL),
         ({"list_outcome": failed(errors.AppNotPermittedError("28001014"))}, FAILURE | REFUSAL),

@@ -155,10 +155,10 @@ def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()
     report = instance.report
-    assert (report.pages, report.certificates, report.malformed_count) == (2, 3, 5)
+    assert (report.pages, report.certificates, report.malformed) == (2, 3, 5)
     assert report.malformed_fields == ["x", "y", "z", *many[:7]]
     assert len(report.malformed_fields) == MAX_REPORTED_FIELDS
-    assert (report.lost_page_error, report.received, report.total) == (None, 53, 60)
+    assert (report.lost_page, report.received, report.total) == (None, 53, 60)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ X = make_certificate("a", malformed_fields=["x"])
 )
 def test_malformed_parts_are_counted_and_named(pages: list[Page], malformed: int, fields: list[str]) -> None:
     built = build_views(pages, NOW)
-    assert (built.malformed_count, set(built.malformed_fields)) == (malformed, set(fields))
+    assert (built.malformed, set(built.malformed_fields)) == (malformed, set(fields))
 
 
 PAST, FUTURE = int(NOW) - 1, int(NOW) + 1

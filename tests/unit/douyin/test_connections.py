@@ -117,7 +117,7 @@ class TestReuse:
 def make_connection(sock: socket.socket) -> Any:
     connection = connections._Connection("localhost", 1)
     connection.sock = sock
-    connection._last_begun_at = time.time()
+    connection.last_begun_at = time.time()
     return connection
 
 

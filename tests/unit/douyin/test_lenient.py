@@ -61,7 +61,7 @@ def test_a_wrong_value_of_a_shown_field_counts_as_missing_and_is_reported(path: 
         set_path(wrong, path, value)
         built = read(wrong)
         assert to_json(built) == expected, value
-        assert built.malformed_count == 1, value
+        assert built.malformed == 1, value
         # A list with a malformed element is malformed.
         assert built.malformed_fields == ["orders.certificates." + path.partition(".0")[0]], value
 
@@ -73,7 +73,7 @@ def test_a_field_that_is_not_shown_cannot_affect_the_view() -> None:
             certificate = build_certificate()
             set_path(certificate, path, value)
             built = read(certificate)
-            assert (to_json(built), built.malformed_count) == (expected, 0), (
+            assert (to_json(built), built.malformed) == (expected, 0), (
                 path,
                 value,
                 "NOT_SHOWN of sample_reply.py",
@@ -86,7 +86,7 @@ def test_null_counts_as_missing_and_is_not_malformed() -> None:
         set_path(null, path, None)
         set_path(without, path, MISSING)
         built = read(null)
-        assert (to_json(built), built.malformed_count) == (to_json(read(without)), 0), path
+        assert (to_json(built), built.malformed) == (to_json(read(without)), 0), path
 
 
 @pytest.mark.parametrize("value", ["4499", "-1", 0, 2**63 - 1, -(2**63), 3.0])
@@ -106,7 +106,7 @@ def test_a_boolean_and_each_number_of_a_list_may_have_another_form() -> None:
         )
     )
     [view] = built.views
-    assert (view.is_transfer_asset, view.off_peak, built.malformed_count) == (True, OffPeakView(weekdays=[1, 2]), 0)
+    assert (view.is_transfer_asset, view.off_peak, built.malformed) == (True, OffPeakView(weekdays=[1, 2]), 0)
     assert view.times == TimesView(usable_serials=list(range(2, 20_000)))
 
 
@@ -125,7 +125,7 @@ def test_a_certificate_of_an_order_that_is_not_usable_is_counted_by_what_is_read
     fields: dict[str, Any], unusable: UnusableView | None, malformed: int, can_use: Any
 ) -> None:
     built = read(None, order={"order_id": "1", "can_use": can_use, "certificates": [build_certificate(**fields)]})
-    assert (built.views, built.unusable, built.malformed_count) == ([], unusable, malformed)
+    assert (built.views, built.unusable, built.malformed) == ([], unusable, malformed)
 
 
 BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False).encode()
@@ -150,7 +150,7 @@ def test_what_makes_a_text_no_json_or_no_utf8_hides_nothing(written: bytes, repl
     assert to_json(built) == to_json(
         read(build_certificate(sku_info={**build_certificate()["sku_info"], "title": title}))
     )
-    assert built.malformed_count == 0
+    assert built.malformed == 0
 
 
 def test_a_body_that_is_nested_too_deeply_is_no_json() -> None:

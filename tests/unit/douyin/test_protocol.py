@@ -68,12 +68,6 @@ def test_a_filter_that_is_not_given_is_not_sent(selection: Selection, optional: 
     assert page_body(selection, "user", 1) == required | optional
 
 
-@pytest.mark.parametrize(("reported", "believed"), [(86_400, 86_400), (86_401, 86_400), (10**11, 86_400), ("1", 1)])
-def test_a_token_lives_for_a_day_at_most(reported: Any, believed: int) -> None:
-    minted = parse(endpoints.CLIENT_TOKEN, json_response({"data": {"access_token": "clt.x", "expires_in": reported}}))
-    assert minted.expires_in == believed
-
-
 def test_an_access_token_is_text_that_can_be_sent_in_a_header() -> None:
     assert all(is_access_token(text) for text in ("!~", "a" * 2048))
     assert not any(is_access_token(text) for text in ("", "a" * 2049, "a\n", "a\x7f", "券"))

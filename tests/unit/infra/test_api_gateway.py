@@ -42,7 +42,7 @@ def test_the_status_in_the_body_is_the_responses_status(response_type: Any) -> N
     _put_gateway_response(client, "abc", response_type, _GATEWAY_RESPONSES[response_type])
     put = client.put_gateway_response.call_args.kwargs
     body = json.loads(put["responseTemplates"]["application/json"])
-    assert (str(body["status"]), body["code"]) == (put["statusCode"], _GATEWAY_RESPONSES[response_type].type.code)
+    assert (str(body["status"]), body["code"]) == (put["statusCode"], _GATEWAY_RESPONSES[response_type].view.code)
     assert body["request_id"] == "$context.requestId"
     headers = put["responseParameters"]
     assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"

@@ -144,7 +144,12 @@ def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
     ("attributes", "status", "text", "advice"),
     [
         ({"app_id": {"S": "tt2"}}, FAILED, "its app tt2 is not in the secret", "app add tt2"),
-        ({"app_id": {"N": "1"}}, FAILED, "malformed row: attribute app_id is not a string", "merchant remove"),
+        (
+            {"app_id": {"N": "1"}},
+            FAILED,
+            "malformed row: Expected `str`, got `float` - at `$.app_id`",
+            "merchant remove",
+        ),
         ({"app_id": {"S": "tt1"}, "active": {"BOOL": False}}, OK, "suspended", ""),
     ],
 )
@@ -200,7 +205,7 @@ def test_the_advice_fits_the_cause(code: str, upstream: UpstreamCodes, reason: s
 def test_every_error_of_the_platform_has_advice() -> None:
     # A check logs in with an invalid code, so a refused one is what it expects.
     raised = {*doctor.PLATFORM_ERRORS.values()} - {errors.LoginRefusedError}
-    assert {problem_for_error(error("")).type.code for error in raised} - doctor.ADVICE.keys() == set()
+    assert {problem_for_error(error("")).view.code for error in raised} - doctor.ADVICE.keys() == set()
     assert doctor.ADVICE.keys() - PROBLEM_TYPES.keys() == set()
 
 

@@ -56,7 +56,7 @@ class Tokens:
         return self.provider.get("tta", self.context)
 
     def replace(self, refused: str) -> str:
-        return self.provider.replace("tta", refused, self.context)
+        return self.provider.get("tta", self.context, refused)
 
     def renew(self) -> TokenRow:
         return self.provider.renew("tta", self.provider.read_row("tta", self.context), self.context)
@@ -312,3 +312,11 @@ class TestRenew:
         tokens.douyin.on_mint = lambda: setattr(tokens.table, "fails_writes", True)
         with pytest.raises(errors.StorageUnavailableError, match="could not be stored"):
             tokens.renew()
+
+
+@pytest.mark.parametrize(("reported", "believed"), [(1, 1), (86_400, 86_400), (86_401, 86_400), (10**11, 86_400)])
+def test_a_token_lives_for_a_day_at_most(reported: int, believed: int) -> None:
+    tokens = Tokens()
+    tokens.douyin.mint_results = [MintedToken("clt.x", reported)]
+    tokens.get()
+    assert tokens.table.items[KEY]["expires_at"] == {"N": str(int(NOW) + believed)}

@@ -4,8 +4,10 @@ import msgspec
 import pytest
 
 from chalicelib.aws import Item
-from chalicelib.tokens.rows import NO_ROW, TokenRow, decide, new_claim
+from chalicelib.tokens.rows import TokenRow, decide, new_claim
 from tests.unit.fakes import NOW, token_row
+
+NO_ROW = TokenRow()
 
 
 @pytest.mark.parametrize(
