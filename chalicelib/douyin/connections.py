@@ -198,6 +198,12 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
         self._context.load_verify_locations(authorities)
         super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
 
+    def get_connection_with_tls_context(self, request: Any, *arguments: Any, **options: Any) -> Any:
+        """Return a request's pool. Connections are closed that were idle for longer than its `max_idle` seconds."""
+        pool: Any = super().get_connection_with_tls_context(request, *arguments, **options)
+        pool.close_idle(request.max_idle)
+        return pool
+
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Require a valid certificate. `conn` has the SSL context already; requests would load one per connection."""
         del url, verify, cert

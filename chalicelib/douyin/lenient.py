@@ -60,8 +60,9 @@ def read_id(value: Any) -> str | None:
     """Return an id of 1 to MAX_ID_LENGTH characters, or None. It may arrive as a number of any size."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = str(value) if type(value) is int else value
-    return text if isinstance(text, str) and 1 <= len(text) <= MAX_ID_LENGTH else None
+    if type(value) is int:
+        value = str(value)
+    return value if isinstance(value, str) and 1 <= len(value) <= MAX_ID_LENGTH else None
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {"int": read_int, "bool": read_bool}

@@ -36,9 +36,7 @@ class Transport:
 
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
-        prepared = self._prepare(base_url, request)
-        adapter, pool = self._find_pool(prepared)
-        pool.close_idle(max_idle)
+        prepared, adapter = self._prepare(base_url, request, max_idle)
         limits = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.check())
         try:
             with adapter.send(prepared, timeout=limits, stream=True) as response:
@@ -56,21 +54,17 @@ class Transport:
 
     def has_idle_connection(self, base_url: str, request: Request) -> bool:
         """Return whether the request would reuse an open connection."""
-        _, pool = self._find_pool(self._prepare(base_url, request))
-        pool.close_idle(MAX_IDLE_SECONDS)
-        return bool(pool.has_open_connection())
+        prepared, adapter = self._prepare(base_url, request, MAX_IDLE_SECONDS)
+        return bool(adapter.get_connection_with_tls_context(prepared, verify=True).has_open_connection())
 
-    def _find_pool(self, prepared: requests.PreparedRequest) -> tuple[Any, Any]:
-        """Return the adapter of a request, and its connection pool."""
-        adapter: Any = self.session.get_adapter(str(prepared.url))
-        return adapter, adapter.get_connection_with_tls_context(prepared, verify=True)
-
-    def _prepare(self, base_url: str, request: Request) -> requests.PreparedRequest:
-        prepared = requests.PreparedRequest()
+    def _prepare(self, base_url: str, request: Request, max_idle: float) -> tuple[Any, Any]:
+        """Return a request as the adapter needs it, and the adapter."""
+        prepared: Any = requests.PreparedRequest()
+        prepared.max_idle = max_idle
         prepared.method, prepared.url, prepared.body = request.method, base_url + request.path, request.body
         headers: Any = {**self.session.headers, **request.headers, "Content-Length": str(len(request.body))}
         prepared.headers = requests.structures.CaseInsensitiveDict(headers)
-        return prepared
+        return prepared, self.session.get_adapter(prepared.url)
 
 
 def create_http_session(user_agent: str, connections: int, authorities: str | None = None) -> requests.Session:

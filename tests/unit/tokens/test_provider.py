@@ -61,9 +61,6 @@ class Tokens:
     def renew(self) -> TokenRow:
         return self.provider.renew("tta", self.provider.read_row("tta", self.context), self.context)
 
-    def preload(self) -> None:
-        self.provider.preload("tta", self.context)
-
     def fail(self, call: Callable[[], object]) -> errors.TokenUnavailableError:
         """Return the error of a call that finds no token."""
         with pytest.raises(errors.TokenUnavailableError) as raised:
@@ -127,7 +124,7 @@ def test_the_lifetime_of_a_token_counts_from_before_the_mint_and_a_short_one_is_
 class TestPreloadedRow:
     def test_without_a_token_it_is_claimed_as_it_was_read(self) -> None:
         tokens = Tokens(token_row("clt.old", -1))
-        tokens.preload()
+        tokens.provider.preload("tta", tokens.context)
         assert tokens.get() == "clt.1"
         assert tokens.table.reads == [KEY]
 
@@ -135,7 +132,7 @@ class TestPreloadedRow:
     def test_it_is_read_again_before_a_request_fails(self, apps: dict[str, str]) -> None:
         tokens = Tokens(token_row("clt.old", -1, claimed=-10, outcome="10013"))
         tokens.secret.put(apps)
-        tokens.preload()
+        tokens.provider.preload("tta", tokens.context)
         store(tokens, value="clt.by-hand")()
         assert tokens.get() == "clt.by-hand"
 

@@ -7,13 +7,11 @@ from chalicelib.aws import Item
 from chalicelib.tokens.rows import TokenRow, decide, new_claim
 from tests.unit.fakes import NOW, token_row
 
-NO_ROW = TokenRow()
-
 
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        ({}, NO_ROW),
+        ({}, TokenRow()),
         (token_row("clt.1"), TokenRow("clt.1", int(NOW) + 3600)),
         (token_row("clt. 1"), TokenRow("", int(NOW) + 3600)),
         ({"access_token": {"S": "clt.1"}}, TokenRow("clt.1", 0)),
@@ -34,9 +32,9 @@ NO_ROW = TokenRow()
                 "claim": {"N": "1800000000000"},
                 "outcome": {"N": "7"},
             },
-            NO_ROW,
+            TokenRow(),
         ),
-        *(({"claim": {"S": text}}, NO_ROW) for text in ("", "-x", "soon-x", "1" * 16 + "-x", "١-x")),
+        *(({"claim": {"S": text}}, TokenRow()) for text in ("", "-x", "soon-x", "1" * 16 + "-x", "١-x")),
     ],
 )
 def test_a_row_is_parsed_and_a_malformed_attribute_counts_as_missing(item: Item, expected: TokenRow) -> None:
@@ -65,7 +63,7 @@ def row(value: str = "clt.old", seconds: int = -1, claimed: float | None = None,
         (row(seconds=1, claimed=-1, outcome="10013"), "", 0.0, "use"),
         (row(seconds=1), "clt.another", 9.0, "use"),
         # There is none: the caller mints, if it has the time for it,
-        (NO_ROW, "", 9.0, "mint"),
+        (TokenRow(), "", 9.0, "mint"),
         (row(seconds=0), "", 5.0, "mint"),
         (row(seconds=0), "", 4.99, "fail"),
         (row("", 1), "", 9.0, "mint"),
