@@ -218,12 +218,14 @@ describe("the hook", () => {
 test("orders that cannot be opened are said, and all steps take the place of the button", async () => {
   for (const openOrders of [thrower(new Error("no")), () => Promise.reject(new Error("no"))]) {
     const phone = await new Phone().open({ openOrders });
-    assert.ok(phone.page.data.hasOrders);
+    assert.ok(phone.page.data.hasOrders && phone.list.data.hasOrders);
     phone.page.openOrders();
     await flush();
-    assert.deepEqual([phone.toasts, phone.page.data.hasOrders], [["打不开，请照步骤打开"], false]);
+    assert.deepEqual([phone.toasts, phone.page.data.hasOrders], [["打不开，请自己打开抖音「我的订单」"], false]);
     await phone.comeBack();
     assert.ok(!phone.page.data.hasOrders);
+    phone.back();
+    assert.ok(!phone.list.data.hasOrders);
   }
 });
 

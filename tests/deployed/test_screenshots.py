@@ -210,6 +210,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "remembered": remembered,
     "loading": loading,
     "empty": opened("这里没查到可用的券", CUSTOMER_WITHOUT_COUPONS),
+    "empty-orders": opened("打开我的订单", CUSTOMER_WITHOUT_COUPONS, orders=""),
     "searched": searched,
     "offline": stale,
     "login": opened("登录", ""),

@@ -11,7 +11,7 @@ export interface Config {
   appId?: string;
   /** What a customer does when the page cannot help. Default: show the coupon in Douyin's orders. */
   help?: string;
-  /** Opens the customer's orders in Douyin: 券详情 has a button 打开我的订单. Where it fails, the steps take its place. */
+  /** Opens the customer's orders in Douyin: the pages have a button 打开我的订单. Where it fails, the steps take its place. */
   openOrders?: () => unknown;
   /** A page of your program that shows its licences; the list links it as 资质公示. With a slash in front. */
   qualificationPage?: string;

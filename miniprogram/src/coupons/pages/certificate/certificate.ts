@@ -26,8 +26,6 @@ Page({
   /** Number of times that taps had to be ignored for a while; and whether they are not now. */
   guards: 0,
   isReady: false,
-  /** The program could not open the orders: the steps say how. */
-  hasFailed: false,
 
   onLoad(query: { id?: string }) {
     const { id = "" } = query;
@@ -63,7 +61,7 @@ Page({
     if (view.button && !this.data.button) {
       this.guard();
     }
-    this.setData({ ...view, hasOrders: view.hasOrders && !this.hasFailed });
+    this.setData(view);
   },
 
   /** Ignore taps for a moment: they were meant for what was on the screen before. */
@@ -84,12 +82,7 @@ Page({
   },
 
   openOrders() {
-    new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
-      device.logError("openOrders", error);
-      device.toast("打不开，请照步骤打开");
-      this.hasFailed = true;
-      visit.render();
-    });
+    visit.openOrders();
   },
 
   /** Handle the button of a problem: what needs another store is left to the list. */

@@ -119,6 +119,10 @@ Page({
     this.setData({ textSize: device.changeTextSize(this.data.textSize) });
   },
 
+  openOrders() {
+    visit.openOrders();
+  },
+
   callStore() {
     device.dial(this.data.phone);
   },

@@ -54,6 +54,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     problemBelow,
     hasCards: certificates.length > 0,
     hasQualification: !!config.qualificationPage,
+    hasOrders: !!config.openOrders,
     help: helpOf(config),
   };
 }

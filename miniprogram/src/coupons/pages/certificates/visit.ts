@@ -347,6 +347,16 @@ export const visit = {
       });
   },
 
+  /** Let the program open the user's orders. If it cannot, the pages say how, until it is restarted. */
+  openOrders() {
+    new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
+      device.logError("openOrders", error);
+      device.toast("打不开，请自己打开抖音「我的订单」");
+      delete config.openOrders;
+      this.render();
+    });
+  },
+
   /** The ids of the current store, for requests and for the hook. */
   store() {
     return { account_id: this.stores.accountId, poi_id: this.stores.poiId };
