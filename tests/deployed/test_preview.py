@@ -221,7 +221,7 @@ def test_the_folder_works_in_another_program(phone: Phone, deployed: stack.Stack
         phone.show_certificate("午市拿铁十次卡")
         assert look() == sample[1]
         phone.button("打开我的订单").click()
-        expect(phone.page.get_by_text("打不开，请照步骤打开")).to_be_visible()
+        expect(phone.page.get_by_text("打不开，请自己打开抖音「我的订单」")).to_be_visible()
         expect(phone.page.locator(".coupons-step")).to_have_count(3)
         phone.page.go_back()
         phone.button("切换门店").click()
