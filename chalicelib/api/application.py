@@ -36,7 +36,7 @@ class Application(Chalice):
 
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway's REST API. What is missing in any other event counts as empty."""
-        gateway_context = {"resourcePath": "", "httpMethod": "", **event.get("requestContext", {})}
+        gateway_context = {"resourcePath": "", "httpMethod": "", **(event.get("requestContext") or {})}
         context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
         context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
         gateway_context[_CONTEXT] = context
