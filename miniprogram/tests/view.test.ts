@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "没列出的券，可在抖音「我的订单」给店员扫";
+const HELP = "也可打开抖音「我的订单」给店员扫";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -59,7 +59,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "暂未查到，还没查完");
+    assert.equal(view(list).searched, "还没查完，请继续查找");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -83,9 +83,9 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", false, "状态待确认"],
-      ["4", false, "今天 23:31 起可用"],
-      ["5", false, "今天 23:30 已到期"],
+      ["3", false, "状态未确认，可扫码试试"],
+      ["4", false, "今天 23:31 起可用，可扫码试试"],
+      ["5", false, "今天 23:30 到期，可扫码试试"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["2 张可用", ["1", true, ""]],
@@ -98,7 +98,7 @@ describe("the list", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张可用", ["2", false, ""]],
-      ["另 1 张，以扫码结果为准", ["3", false, "状态待确认"]],
+      ["另 1 张，以扫码结果为准", ["3", false, "状态未确认，可扫码试试"]],
       ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -143,7 +143,7 @@ describe("券详情", () => {
     assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
     assert.equal(age, "本页为\u00a023:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
-    assert.deepEqual([locked.doubt, locked.age], ["状态待确认，请店员扫码，以扫码结果为准", ""]);
+    assert.deepEqual([locked.doubt, locked.age], ["状态未确认，可扫码试试，以扫码结果为准", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
   });
 
@@ -225,7 +225,7 @@ describe("券详情", () => {
     assert.match(await html({ ...LISTED, certificates: [] }), /看它的状态；还没用的，请店员扫订单.*验券成功才出餐/s);
     assert.match(
       await html({ ...INITIAL_STATE, problem: PROBLEM }),
-      /网络不给力.*重试.*没列出的券，可在抖音「我的订单」给店员扫.*店员：扫订单里的码/s,
+      /网络不给力.*重试.*也可打开抖音「我的订单」给店员扫.*店员：.*扫订单里的码/s,
     );
   });
 });

@@ -41,7 +41,7 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 /** What decides, whatever is doubtful. */
 export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
-export const DEFAULT_HELP = "没列出的券，可在抖音「我的订单」给店员扫";
+export const DEFAULT_HELP = "也可打开抖音「我的订单」给店员扫";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",

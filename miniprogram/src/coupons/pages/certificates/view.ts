@@ -47,7 +47,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "暂未查到，还没查完" : "",
+    searched: canLoadMore(list) && !certificates.length ? "还没查完，请继续查找" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listNotice(list, stores, config, now),
@@ -88,13 +88,13 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const { list, stores } = visit;
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);
-  const fact = certificate ? doubtOf(certificate, now) : "";
+  const doubt = certificate ? doubtOf(certificate, now) : "";
   const tail = certificate?.code_tail || "";
   return {
     ...header,
     detail: certificate ? detailOf(shownOf(config)(certificate), header.store, now) : null,
-    doubt: fact && `${fact}，请店员扫码，${SCAN}`,
-    age: fact ? "" : ageText(list, now),
+    doubt: doubt && `${doubt}，${SCAN}`,
+    age: doubt ? "" : ageText(list, now),
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
