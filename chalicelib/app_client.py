@@ -28,8 +28,8 @@ class TokenSource(Protocol):
 
 
 @dataclass(eq=False, repr=False)
-class AppClients:
-    """Creates the clients of requests. All of this instance share token source and rate limits."""
+class AppClient:
+    """The client of the platform for calls with an app's token. All requests share token source and rate limits."""
 
     douyin: DouyinClient
     tokens: TokenSource
@@ -39,9 +39,9 @@ class AppClients:
     limits: dict[str, tuple[float, UpstreamCodes]] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def for_request(self, app_id: str, context: RequestContext, life_account_id: str | None = None) -> "AppClient":
-        """Return the client of one request. `life_account_id` is the merchant's root account, if calls need it."""
-        return AppClient(self, app_id, context, life_account_id)
+    def for_request(self, app_id: str, context: RequestContext, life_account_id: str | None = None) -> "AppCalls":
+        """Return the calls of one request. `life_account_id` is the merchant's root account, if they need it."""
+        return AppCalls(self, app_id, context, life_account_id)
 
     def check_limit(self, app_id: str) -> None:
         """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
@@ -57,14 +57,11 @@ class AppClients:
             self.limits[app_id] = max(limit, self.limits.get(app_id, NO_LIMIT), key=lambda each: each[0])
 
 
-class AppClient:
-    """Sends the calls of one request that carry an app's token. Thread-safe.
-
-    All of them share a token. If the platform refuses it, it is replaced once.
-    """
+class AppCalls:
+    """The calls of one request. They share a token; if the platform refuses it, it is replaced once. Thread-safe."""
 
     def __init__(
-        self, shared: AppClients, app_id: str, context: RequestContext, life_account_id: str | None = None
+        self, shared: AppClient, app_id: str, context: RequestContext, life_account_id: str | None = None
     ) -> None:
         self._shared = shared
         self._app_id = app_id

@@ -27,13 +27,14 @@ class Warmup:
     executor: Executor
 
     def warm_up_instance(self, context: RequestContext) -> None:
-        """Read the secret and the tokens, which opens the connections to AWS; raises RedemptionError.
+        """Read the secret and a token, which opens the connections to AWS; raises RedemptionError.
 
         A connection to the platform's open API is opened meanwhile. If that fails, the first request that needs it
         opens its own.
         """
-        with self._beside(self.douyin.ensure_connection, context):
-            for app_id in self.credentials_cache.get(context).apps:
+        with self._run_beside(self.douyin.ensure_connection, context):
+            # The other apps' tokens are read when a request needs them.
+            for app_id in list(self.credentials_cache.get(context).apps)[:1]:
                 self.tokens.preload(app_id, context)
 
     @contextmanager
@@ -47,11 +48,11 @@ class Warmup:
             self.tokens.preload(self.merchants.get(account_id, context).app_id, context)
             self.douyin.ensure_connection()
 
-        with self._beside(prepare, context):
+        with self._run_beside(prepare, context):
             yield
 
     @contextmanager
-    def _beside(self, job: Callable[[], object], context: RequestContext) -> Iterator[None]:
+    def _run_beside(self, job: Callable[[], object], context: RequestContext) -> Iterator[None]:
         """Run a job beside the block. A RedemptionError is ignored; any other error is a defect, and a warning."""
         running = self.executor.submit(job)
         try:

@@ -358,7 +358,7 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> 
     """Judge a token; `is_foreign`: another system makes it."""
     finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
     # An older failure does not count: somebody has written a valid token since.
-    has_failed = bool(row.failure) and not is_foreign and (is_expiring(row, now) or row.is_held_back(now))
+    has_failed = bool(row.failure) and not is_foreign and (is_expiring(row, now) or row.blocks_claims(now))
     if has_failed and row.failure.isdigit():
         found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.failure), 0))
         return found._replace(text=f"the last renewal has failed: {found.text}")

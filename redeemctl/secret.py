@@ -130,7 +130,7 @@ def session_key() -> None:
 def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
     """Sign sessions with a new key from now on.
 
-    The two former keys still verify, so no session ends, unless this is the third rotation within two hours.
+    The two former keys still verify. So no session ends, unless this is the third rotation within its lifetime.
     """
     with options.open_stage() as stage:
         version = read_secret_version(stage)

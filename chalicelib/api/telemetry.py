@@ -109,7 +109,7 @@ class Telemetry:
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
             "error": format_error(record.outcome.error),
         }
-        log = self._logger.warning if errors else self._logger.info
+        log = self._logger.warning if errors or record.warnings else self._logger.info
         if not all(isinstance(error, RedemptionError) for error in errors):
             log = self._logger.error
         log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [], {})})

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, wait
 
 import msgspec
 
-from chalicelib.app_client import AppClient
+from chalicelib.app_client import AppCalls
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
 from chalicelib.douyin.pages import Page
@@ -33,13 +33,13 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: RedemptionError | None = None
 
 
-def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppClient, executor: Executor) -> PagedResult:
+def list_pages(start: Cursor, selection: Selection, open_id: str, calls: AppCalls, executor: Executor) -> PagedResult:
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    Raises what `AppClient.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and 2, and
+    Raises what `AppCalls.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and 2, and
     `position` is at page 3: the next response reads pages 3 and 4.
     """
-    pages = [_read_page(selection, open_id, start.next_page, start, client)]
+    pages = [_read_page(selection, open_id, start.next_page, start, calls)]
     error: RedemptionError | None = None
     while True:
         position = advance(start, pages)
@@ -49,7 +49,7 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppCli
             # The list may have ended before a lost page: some pages are read only to find the end.
             return PagedResult(pages, position, continues, error if continues else None)
         numbers = range(position.next_page, position.next_page + count)
-        futures = [executor.submit(_read_page, selection, open_id, n, position, client) for n in numbers]
+        futures = [executor.submit(_read_page, selection, open_id, n, position, calls) for n in numbers]
         # Lambda freezes the instance after the response: no call may be left running.
         wait(futures)
         try:
@@ -59,17 +59,17 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, client: AppCli
             error = lost
 
 
-def _read_page(selection: Selection, open_id: str, number: int, before: Cursor, client: AppClient) -> Page:
+def _read_page(selection: Selection, open_id: str, number: int, before: Cursor, calls: AppCalls) -> Page:
     """Return page `number`. `before`: what the pages before it held.
 
-    An empty page with a total of 0 contradicts certificates that were received: it is read again, and lost if it stays
-    so. If the platform reported a total of 0 beside them, too, the page is the end of the list then.
+    An empty page with a total of 0 contradicts certificates that were received: it is read again. If it stays so, it is
+    lost, or the end of the list if the former total promises nothing more: the platform may count each page alone.
     """
     body = page_body(selection, open_id, number)
-    page = client.send(QUERY_USER_CERTIFICATES, body)
-    if before.received and page.is_void:
-        page = client.send(QUERY_USER_CERTIFICATES, body)
-        if page.is_void and before.total != 0:
+    page = calls.send(QUERY_USER_CERTIFICATES, body)
+    if before.received and page.claims_no_certificates:
+        page = calls.send(QUERY_USER_CERTIFICATES, body)
+        if page.claims_no_certificates and (before.total is None or before.total > before.received):
             raise UpstreamMalformedError("empty")
     return page
 

@@ -58,7 +58,7 @@ class DouyinClient:
         `token_headers` are those of an app: `app_client` sends the calls that need them.
         """
         if (endpoint.kind is Kind.AUTHORIZED) != (token_headers is not None):
-            raise TypeError(f"{endpoint.name}: AppClient.send sends the calls that carry an app's token, and no others")
+            raise TypeError(f"{endpoint.name}: AppCalls.send sends the calls that carry an app's token, and no others")
         headers = {"content-type": "application/json", **(token_headers or {})}
         request = Request(endpoint.path, msgspec.json.encode(body), headers)
         base_url = self.login_api if endpoint.kind is Kind.LOGIN else self.open_api

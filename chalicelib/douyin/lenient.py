@@ -68,17 +68,18 @@ def read_id(value: Any) -> str | None:
 _READERS: dict[str, Callable[[Any], Any]] = {"int": read_int, "bool": read_bool}
 """By the type in an error message of msgspec. Any other type has one form."""
 
-_ERROR = re.compile(r"Expected `(\w+).* - at `\$\.([\w.]+)(\[?)")
+_ERROR = re.compile(r"(?:Expected `(\w+))?.* - at `\$\.([\w.]+)(\[?)")
 """For example: Expected `int`, got `str` - at `$.times_card_info.used_times_serial_nums[0]`."""
 
 
 def read(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
-    """Read a struct whose required fields are right; return it, and the paths of the malformed fields.
+    """Read a struct whose own required fields are right; return it, and the paths of the malformed fields.
 
     A malformed field counts as missing, and is removed from `fields`; so is a list with a malformed element. Numbers
     may arrive as strings (related endpoints of the platform do that). null counts as missing.
     """
     malformed: list[str] = []
+    converted: set[str] = set()
     while True:
         try:
             return msgspec.convert(fields, model), malformed
@@ -90,11 +91,12 @@ def read(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
             part = part[parent]
         reader = _READERS.get(expected)
         values = [None if reader is None else reader(value) for value in (part[name] if is_list else [part[name]])]
-        if None in values:
+        if None in values or path in converted:
             malformed.append(path)
             del part[name]
         else:
             part[name] = values if is_list else values[0]
+            converted.add(path)
 
 
 def _parse_digits(digits: str) -> int | float:

@@ -40,7 +40,7 @@ class Page(RedactedStruct, frozen=True):
     unreadable: list[str] = msgspec.field(default_factory=list)
 
     @property
-    def is_void(self) -> bool:
+    def claims_no_certificates(self) -> bool:
         """Whether the page says that the user has no certificate at all."""
         return self.size == 0 and self.total == 0
 

@@ -69,7 +69,7 @@ class TokenProvider:
         """
         try:
             row = self._read_again(app_id, context) if refused else self._cache.get(app_id, context)
-            is_current = bool(refused)
+            was_read = bool(refused)
             while True:
                 action = decide(row, refused, self.clock(), context.deadline.remaining())
                 if action == "use":
@@ -87,11 +87,11 @@ class TokenProvider:
                     # One failed read does not end the wait; the deadline does.
                     with suppress(StorageUnavailableError):
                         row = self._read_again(app_id, context)
-                elif is_current:
+                elif was_read:
                     raise self._explain(app_id, row, app_secret)
                 else:
                     row = self._read_again(app_id, context)
-                is_current = True
+                was_read = True
         except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None
 
@@ -186,9 +186,9 @@ class TokenProvider:
         """Return the error of a row that has no token to be used, and with which nothing can be done now."""
         now = self.clock()
         if not app_secret:
-            text = f"another system makes the tokens of {app_id}, and has stored none that is valid"
+            text = f"no valid token of {app_id} is stored; another system makes them, or the app is not in the secret"
             return TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)
-        if row.is_being_minted(now) or not row.is_held_back(now):
+        if row.is_being_minted(now) or not row.blocks_claims(now):
             return TokenUnavailableError("no new token in time")
-        text = f"minting failed moments ago: {row.failure}" if row.failure else "a token was minted moments ago"
+        text = f"minting failed moments ago: {row.failure}" if row.failure else "another mint has begun moments ago"
         return TokenUnavailableError(text, retry_after=row.seconds_until_claim(now))

@@ -42,9 +42,9 @@ def renew_expiring_tokens(
         try:
             row = tokens.read_row(app_id, app_context)
             if credentials.find_mint_secret(app_id) and is_expiring(row, tokens.clock()):
-                if row.failure and row.is_held_back(tokens.clock()):
+                if row.failure and row.blocks_claims(tokens.clock()):
                     raise TokenUnavailableError(f"minting failed: {row.failure}")
-                if not row.is_held_back(tokens.clock()):
+                if not row.blocks_claims(tokens.clock()):
                     row = tokens.renew(app_id, row, app_context)
                     report.renewed.append(app_id)
         except ConditionFailedError as conflict:

@@ -68,13 +68,13 @@ class TokenRow(RedactedStruct, frozen=True):
         """Return whether there is a token, and it has not expired."""
         return bool(self.access_token) and self.expires_at > now
 
-    def is_held_back(self, now: float) -> bool:
+    def blocks_claims(self, now: float) -> bool:
         """Return whether the last claim keeps everybody from making another one, whatever came of it."""
         return -CLOCK_DIFFERENCE_SECONDS <= now - self.claimed_at < CLAIM_SECONDS
 
     def is_being_minted(self, now: float) -> bool:
         """Return whether the token of the last claim can be waited for."""
-        return self.is_held_back(now) and now - self.claimed_at < WAIT_SECONDS and not self.outcome
+        return self.blocks_claims(now) and now - self.claimed_at < WAIT_SECONDS and not self.outcome
 
     @property
     def failure(self) -> str:
@@ -83,7 +83,7 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def seconds_until_claim(self, now: float) -> float:
         """Return the seconds until the next claim may be made, or 0."""
-        return self.claimed_at + CLAIM_SECONDS - now if self.is_held_back(now) else 0.0
+        return self.claimed_at + CLAIM_SECONDS - now if self.blocks_claims(now) else 0.0
 
     @classmethod
     def from_item(cls, item: Item) -> "TokenRow":
@@ -116,7 +116,7 @@ def decide(row: TokenRow, refused: str, now: float, seconds_left: float) -> Acti
         return "use"
     if row.is_being_minted(now):
         return "wait" if seconds_left >= MIN_WAIT_SECONDS else "fail"
-    if row.is_held_back(now):
+    if row.blocks_claims(now):
         return "fail"
     return "mint" if seconds_left >= MIN_MINT_SECONDS else "fail"
 

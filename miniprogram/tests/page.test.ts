@@ -121,7 +121,7 @@ describe("a doubt", () => {
   const HOURS = { hours: [["14:00", "17:00"]] };
   /** 2026-12-03 16:07 in China. */
   const AT = Date.UTC(2026, 11, 3, 8, 7) / 1000;
-  const TRY = "，可扫码试试";
+  const TRY = "，也可扫码试试";
   /** The fact; what to do comes after it. */
   const doubt = (fields: Partial<Certificate>, now = AT) => {
     const text = doubtOf(certificate(fields), now);
@@ -132,11 +132,11 @@ describe("a doubt", () => {
   test("is a fact, and never refuses", () => {
     const rows: [Partial<Certificate>, string][] = [
       [{ start_time: AT, expire_time: AT + 1 }, ""],
-      [{ expire_time: AT }, "今天 16:07 到期"],
-      [{ expire_time: AT - DAY }, "2026.12.02 到期"],
+      [{ expire_time: AT }, "今天 16:07 已到期"],
+      [{ expire_time: AT - DAY }, "2026.12.02 已到期"],
       [{ start_time: AT + 58 * 60 }, "今天 17:05 起可用"],
       [{ start_time: AT + DAY }, "2026.12.04 起可用"],
-      [{ lock: {} }, "状态未确认"],
+      [{ lock: {} }, "状态未知"],
       [{ times: { usable: 0 } }, "剩余 0 次"],
       [{ off_peak: HOURS }, ""],
       [{ off_peak: { ...HOURS, weekdays: [] } }, ""],
@@ -157,7 +157,7 @@ describe("a doubt", () => {
     const doubts = Object.keys(fields).map((_, index) =>
       doubt({ ...Object.fromEntries(Object.entries(fields).slice(index)), off_peak }),
     );
-    assert.deepEqual(doubts, ["1970.01.01 到期", "2026.12.04 起可用", "状态未确认", "剩余 0 次"]);
+    assert.deepEqual(doubts, ["1970.01.01 已到期", "2026.12.04 起可用", "状态未知", "剩余 0 次"]);
     assert.equal(doubt({ off_peak }), "不在可用时段内");
   });
 
@@ -226,13 +226,13 @@ describe("groups", () => {
   });
 
   test("are of one doubt", () => {
-    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "状态未确认" : "");
+    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "状态未知" : "");
     const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
     assert.deepEqual(
       cards.map(({ copies, doubt }) => [copies, doubt]),
       [
         ["2 张", ""],
-        ["", "状态未确认"],
+        ["", "状态未知"],
       ],
     );
   });

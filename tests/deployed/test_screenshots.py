@@ -101,7 +101,7 @@ def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> C
         with phone.purchases(CUSTOMER, [entry]):
             phone.open()
             phone.show_certificate("双人套餐")
-            expect(phone.doubt).to_have_text(f"{text}，可扫码试试，以扫码结果为准")
+            expect(phone.doubt).to_have_text(f"{text}，也可扫码试试，以扫码结果为准")
 
     return show
 
@@ -221,7 +221,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "coupon": counter("午市拿铁十次卡"),
     "coupon-orders": counter("100元代金券", orders=""),
     "coupon-last-day": last_day,
-    "coupon-ended": doubted("今天 16:06 到期", expire_time=NOW - 60),
+    "coupon-ended": doubted("今天 16:06 已到期", expire_time=NOW - 60),
     "coupon-hours": doubted("今天 17:00 起可用", ("17:00", "02:00")),
     "coupon-stale": stale_counter,
     "coupon-gone": gone,

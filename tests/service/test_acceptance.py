@@ -100,7 +100,7 @@ def test_what_the_platform_does_otherwise_fails_its_step(
     assert outcome.exit_code == bool(failed)
 
 
-def test_without_a_login_nothing_is_held_back(operator: Operator) -> None:
+def test_without_a_login_nothing_blocks_claims(operator: Operator) -> None:
     outcome = operator.run(customer=None)
     assert outcome.exit_code == 1
     assert outcome.failed == {"login", *EVERY_LIST}

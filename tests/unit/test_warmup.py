@@ -87,7 +87,7 @@ def test_it_is_waited_for_also_if_the_login_fails() -> None:
 
 
 @pytest.mark.parametrize("connection_error", [None, errors.UpstreamUnavailableError("connection")])
-def test_a_new_instance_has_secret_tokens_and_connection(
+def test_a_new_instance_has_secret_a_token_and_connection(
     connection_error: errors.UpstreamUnavailableError | None,
 ) -> None:
     """A connection that fails is left to the first request."""
@@ -95,7 +95,7 @@ def test_a_new_instance_has_secret_tokens_and_connection(
     instance.douyin.connection_error = connection_error
     instance.warmup.warm_up_instance(instance.context)
     assert (instance.secret.reads, instance.douyin.connections, instance.douyin.mints) == (1, 1, [])
-    assert instance.table.reads == ["TOKEN#tt0", TOKEN]
+    assert instance.table.reads == ["TOKEN#tt0"]
     instance.table.fails_reads = True
     assert instance.tokens.get("tt0", instance.context) == "clt.tt0"
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.app_client import AppClients
+from chalicelib.app_client import AppClient
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
@@ -160,7 +160,7 @@ def test_following_the_cursors_shows_every_certificate_once(
 
     douyin = FakeDouyin()
     douyin.fetch = lambda page, _token: fetch(page)
-    client = AppClients(douyin, FixedToken()).for_request("tta", make_context())
+    client = AppClient(douyin, FixedToken()).for_request("tta", make_context())
     requested, found = list[int](), list[str]()
     repeats = 0
     cursor: Cursor | None = Cursor()

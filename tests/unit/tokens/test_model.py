@@ -1,6 +1,6 @@
 """The rule of the claim in a simulation: all orders of two or three instances with faults, and random schedules.
 
-The instances run the real AppClient and TokenProvider, each in a thread, over one table in memory. Only one thread runs
+The instances run the real AppCalls and TokenProvider, each in a thread, over one table in memory. Only one thread runs
 at a time, and time passes only between calls: each example is reproducible.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chalicelib import errors
-from chalicelib.app_client import AppClients
+from chalicelib.app_client import AppClient
 from chalicelib.aws import ConditionFailedError, Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, Endpoint
@@ -106,7 +106,7 @@ class Instance:
         return fault
 
     def run(self) -> None:
-        clients = AppClients(self.tokens.douyin, self.tokens)
+        clients = AppClient(self.tokens.douyin, self.tokens)
         while True:
             started = self.world.simulation.now
             context = RequestContext(Deadline(9.0, self.clock))

@@ -16,18 +16,18 @@ const MAX_AGE_SECONDS = 300;
 /** Return the first doubt that applies at `now` (epoch seconds): its fact, and what to do; empty without one. */
 export function doubtOf(certificate: Certificate, now: number): string {
   const fact = factOf(certificate, now);
-  return fact && `${fact}，可扫码试试`;
+  return fact && `${fact}，也可扫码试试`;
 }
 
 function factOf({ expire_time, start_time = 0, lock, times, off_peak }: Certificate, now: number): string {
   if (expire_time !== undefined && expire_time <= now) {
-    return `${dayText(expire_time, now)} 到期`;
+    return `${dayText(expire_time, now)} 已到期`;
   }
   if (start_time > now) {
     return `${dayText(start_time, now)} 起可用`;
   }
   const offPeak = off_peak ? offPeakText(off_peak, now) : "";
-  return lock ? "状态未确认" : times?.usable === 0 ? "剩余 0 次" : offPeak;
+  return lock ? "状态未知" : times?.usable === 0 ? "剩余 0 次" : offPeak;
 }
 
 /** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */
