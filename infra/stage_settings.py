@@ -56,7 +56,7 @@ class Network(_Table, frozen=True):
 
 
 class OpeningHours(_Table, frozen=True):
-    """Hours in UTC, from `opens` to before `closes`, in which no request for an hour is an alarm."""
+    """Hours in UTC, from `opens` to before `closes`, in which an hour without a list is an alarm."""
 
     opens: Annotated[int, msgspec.Meta(ge=0, le=23)]
     closes: Annotated[int, msgspec.Meta(ge=1, le=24)]
