@@ -31,7 +31,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
-from chalicelib.sessions import verify_session
+from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.renewal import renew_expiring_tokens
 
@@ -84,7 +84,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     parameters = {name: query.getlist(name) for name in query} if query else {}
     selection, cursor = parse_list_request(account_id, poi_id, parameters)
     session_token = parse_bearer(request.headers.get("authorization"))
-    session, credentials = verify_session(session_token, components().credentials_cache, time.time(), context)
+    session, credentials = authenticate(session_token, components().credentials_cache, time.time(), context)
     lister = components().lister
     view, context.record.list_report = lister.list_certificates(session, selection, credentials, context, cursor)
     return view

@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 from chalicelib.context import RequestContext
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import Endpoint
-from chalicelib.douyin.protocol import MAX_RETRY_AFTER_SECONDS
 from chalicelib.errors import NO_CODES, RateLimitedError, TokenRefusedError, TokenUnavailableError, UpstreamCodes
 
 T = TypeVar("T")
@@ -46,8 +45,7 @@ class AppClient:
     def check_limit(self, app_id: str) -> None:
         """Raise RateLimitedError while the app is limited: more requests would only prolong the limit."""
         ends_at, upstream = self.limits.get(app_id, NO_LIMIT)
-        # A limit that is further away was stored before the clock was set back.
-        if 0 < (seconds := ends_at - self.clock()) <= MAX_RETRY_AFTER_SECONDS:
+        if (seconds := ends_at - self.clock()) > 0:
             raise RateLimitedError("cached", upstream, retry_after=seconds)
 
     def put_limit(self, app_id: str, error: RateLimitedError) -> None:

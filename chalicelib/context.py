@@ -16,8 +16,6 @@ REQUEST_SECONDS = 9.0
 RESERVE_SECONDS = 1.0
 """Time reserved before Lambda's timeout, for a call of AWS in progress and for sending the response."""
 
-_SECONDS_WITHOUT_LAMBDA = 60.0
-
 
 class Deadline:
     """A point in time, `seconds` from now on the monotonic clock. No call is started after it."""
@@ -62,7 +60,8 @@ class RequestContext(msgspec.Struct, frozen=True):
         the place of Lambda's own id.
         """
         remaining = getattr(lambda_context, "get_remaining_time_in_millis", None)
-        seconds = _SECONDS_WITHOUT_LAMBDA if remaining is None else remaining() / 1000
+        # A minute outside of Lambda.
+        seconds = 60.0 if remaining is None else remaining() / 1000
         request_id = request_id or getattr(lambda_context, "aws_request_id", "")
         return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), RequestRecord(str(request_id)))
 

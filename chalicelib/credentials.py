@@ -72,7 +72,7 @@ class CredentialsCache:
         """
         return self._cache.get("", context, max_age)
 
-    def look_up(
+    def find_or_reread(
         self, select: Callable[[Credentials], T | None], context: RequestContext
     ) -> tuple[T | None, Credentials]:
         """Look something up: an app, or a key that verifies a signature. Return it, or None, and the credentials.

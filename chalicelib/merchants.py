@@ -10,8 +10,8 @@ import msgspec
 from chalicelib.aws import Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
-from chalicelib.douyin.lenient import read, read_bool
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
+from chalicelib.lenient import read, read_bool
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of merchants' rows."""

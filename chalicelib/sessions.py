@@ -37,7 +37,7 @@ def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     return signing.sign([session.app_id, session.open_id, expires_at], _PURPOSE, keys)
 
 
-def verify_session(
+def authenticate(
     token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext
 ) -> tuple[Session, Credentials]:
     """Return the session of a token, and the credentials that verify it. `now` is in epoch seconds.
@@ -45,7 +45,7 @@ def verify_session(
     App and user are in the record. Raises UnauthenticatedError for a forged or expired token, and what
     `CredentialsCache.get` raises.
     """
-    session, credentials = credentials_cache.look_up(
+    session, credentials = credentials_cache.find_or_reread(
         lambda secret: decode_session(token, secret.session_keys, now), context
     )
     if session is None:

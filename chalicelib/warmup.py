@@ -32,7 +32,7 @@ class Warmup:
         A connection to the platform's open API is opened meanwhile. If that fails, the first request that needs it
         opens its own.
         """
-        with self._run_beside(self.douyin.ensure_connection, context):
+        with self._run_beside(lambda: self.douyin.ensure_connection(context.deadline), context):
             # The other apps' tokens are read when a request needs them.
             for app_id in list(self.credentials_cache.get(context).apps)[:1]:
                 self.tokens.preload(app_id, context)
@@ -46,7 +46,7 @@ class Warmup:
 
         def prepare() -> None:
             self.tokens.preload(self.merchants.get(account_id, context).app_id, context)
-            self.douyin.ensure_connection()
+            self.douyin.ensure_connection(context.deadline)
 
         with self._run_beside(prepare, context):
             yield

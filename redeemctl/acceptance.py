@@ -19,10 +19,10 @@ from typing import Any
 import click
 import msgspec
 
-from chalicelib import errors
+from chalicelib import errors, lenient
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.certificates.views import build_view
-from chalicelib.douyin import lenient, protocol
+from chalicelib.douyin import protocol
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
 from chalicelib.douyin.pages import Certificate, Page
 from chalicelib.douyin.protocol import Request, Response

@@ -34,7 +34,7 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     libraries whole requests at DEBUG.
     """
     record = logging.LogRecord(*arguments, **options)
-    if not any(record.name == name or record.name.startswith(f"{name}.") for name in _own_loggers):
+    if not any(f"{record.name}.".startswith(f"{name}.") for name in _own_loggers):
         record.msg = f"{WITHHELD}{record.name}"
         record.args = ()
         record.exc_info = record.stack_info = None

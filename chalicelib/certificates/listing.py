@@ -50,7 +50,7 @@ class CertificateLister:
         """
         start = Cursor()
         if cursor is not None:
-            decoded, credentials = self.credentials_cache.look_up(
+            decoded, credentials = self.credentials_cache.find_or_reread(
                 lambda secret: decode_cursor(cursor, selection, session.open_id, secret.session_keys), context
             )
             if decoded is None:

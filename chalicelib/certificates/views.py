@@ -212,12 +212,14 @@ def _off_peak(detail: models.OffPeakDiscountDetail | None) -> OffPeakView | None
     if detail is None or not detail.has_off_peak_discount:
         return None
     time = detail.off_peak_time or models.OffPeakTime()
-    hours = [(span.start_time, span.end_time) for span in time.daily_time_range_list or ()]
+    spans = time.daily_time_range_list or []
+    hours = [(span.start_time, span.end_time) for span in spans if span.start_time and span.end_time]
     view = OffPeakView(
         limit_type=detail.off_peak_time_limit_type,
         start_time=time.start_time,
         end_time=time.end_time,
         weekdays=time.week_day_list or None,
-        hours=[(start, end) for start, end in hours if start and end] or None,
+        # Some of the hours alone would be wrong.
+        hours=hours if hours and len(hours) == len(spans) else None,
     )
     return view if view != OffPeakView() else None

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.endpoints import Endpoint, Kind
+from chalicelib.douyin.endpoints import Api, Endpoint
 from chalicelib.douyin.protocol import CONNECTION_TEST, Request
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
@@ -57,11 +57,11 @@ class DouyinClient:
 
         `token_headers` are those of an app: `app_client` sends the calls that need them.
         """
-        if (endpoint.kind is Kind.AUTHORIZED) != (token_headers is not None):
+        if endpoint.needs_token != (token_headers is not None):
             raise TypeError(f"{endpoint.name}: AppCalls.send sends the calls that carry an app's token, and no others")
         headers = {"content-type": "application/json", **(token_headers or {})}
         request = Request(endpoint.path, msgspec.json.encode(body), headers)
-        base_url = self.login_api if endpoint.kind is Kind.LOGIN else self.open_api
+        base_url = self.login_api if endpoint.api is Api.LOGIN else self.open_api
         max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
 
         def attempt() -> T:
@@ -73,12 +73,12 @@ class DouyinClient:
             return attempt()
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self.sleep)
 
-    def ensure_connection(self) -> None:
+    def ensure_connection(self, deadline: Deadline) -> None:
         """Open a connection to the open API that the next request reuses, unless one is open; raises RedemptionError.
 
         It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
         drops it as broken.
         """
         if not self.transport.has_idle_connection(self.open_api, CONNECTION_TEST):
-            deadline = Deadline(OPEN_CONNECTION_SECONDS)
+            deadline = deadline.with_timeout(OPEN_CONNECTION_SECONDS)
             self.transport.send(self.open_api, CONNECTION_TEST, deadline, max_bytes=0)

@@ -25,12 +25,11 @@ BY_CERTIFICATE = 1
 """The `page_dimension` in which `total` and the page size count certificates; 2 counts orders."""
 
 
-class Kind(Enum):
-    """Where a call is sent, and whether it carries an app's access token."""
+class Api(Enum):
+    """An API of the platform; each has a host of its own."""
 
-    AUTHORIZED = "the open API, with a token"
-    OAUTH = "the open API"
-    LOGIN = "the login API"
+    OPEN = "DOUYIN_OPEN_API"
+    LOGIN = "DOUYIN_LOGIN_API"
 
 
 class Endpoint(msgspec.Struct, Generic[T], frozen=True):
@@ -38,14 +37,16 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
 
     #: The name in logs and traces, and of the mock platform's answer.
     name: str
-    kind: Kind
     path: str
     #: The error of each code that the platform documents for this call.
     errors: ErrorTable
     #: Returns the result of a response, or raises the UpstreamError of `errors`.
     parse: Callable[[Response, ErrorTable], T]
+    #: Whether the call carries an app's access token: then `app_client` sends it.
+    needs_token: bool
     #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
     is_repeatable: bool
+    api: Api = Api.OPEN
     #: The largest response in bytes. A certificate has up to 2 KiB; other replies are below 2 KiB.
     max_bytes: int = 64 * 1024
 
@@ -54,27 +55,27 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
 # Lambda, also when its runtime client writes all characters beyond printable ASCII as escapes.
 QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     "query_user_certificates",
-    Kind.AUTHORIZED,
     "/api/trade/v2/fulfillment/query_user_certificates/",
     codes.QUERY_ERRORS,
     parse_certificates,
+    needs_token=True,
     is_repeatable=True,
     max_bytes=320 * 1024,
 )
 # A mint whose response is lost has replaced the app's token all the same.
 CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
-    "client_token", Kind.OAUTH, "/oauth/client_token/", codes.MINT_ERRORS,
-    partial(read_data, model=MintedToken), is_repeatable=False,
+    "client_token", "/oauth/client_token/", codes.MINT_ERRORS, partial(read_data, model=MintedToken),
+    needs_token=False, is_repeatable=False,
 )  # fmt: skip
 # A login code is valid once.
 JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
-    "jscode2session", Kind.LOGIN, "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS,
-    partial(read_data, model=LoginData), is_repeatable=False,
+    "jscode2session", "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, partial(read_data, model=LoginData),
+    needs_token=False, is_repeatable=False, api=Api.LOGIN,
 )  # fmt: skip
 # DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
 CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(
-    "code2session", Kind.AUTHORIZED, "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
-    partial(read_data, model=ProviderLoginData), is_repeatable=False,
+    "code2session", "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
+    partial(read_data, model=ProviderLoginData), needs_token=True, is_repeatable=False,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from chalicelib.douyin.lenient import MAX_ID_LENGTH, Int
+from chalicelib.lenient import MAX_ID_LENGTH, Int
 from chalicelib.redaction import RedactedStruct
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | Int

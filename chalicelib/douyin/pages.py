@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from chalicelib.douyin.codes import ErrorTable
-from chalicelib.douyin.lenient import read, read_bool, read_id, read_int
 from chalicelib.douyin.models import CertificateFields
 from chalicelib.douyin.protocol import Response, find_codes, open_envelope
 from chalicelib.errors import UpstreamMalformedError
+from chalicelib.lenient import read, read_bool, read_id, read_int
 from chalicelib.redaction import RedactedStruct
 
 MAX_PAGE_CERTIFICATES = 300

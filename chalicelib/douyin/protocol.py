@@ -12,8 +12,8 @@ import msgspec
 
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
-from chalicelib.douyin.lenient import decode_json, read_int
 from chalicelib.errors import RateLimitedError, UpstreamCodes, UpstreamMalformedError, UpstreamUnavailableError
+from chalicelib.lenient import decode_json, read_int
 from chalicelib.redaction import RedactedStruct
 
 S = TypeVar("S", bound=msgspec.Struct)

@@ -110,6 +110,7 @@ class TokenProvider:
         says how long a claim holds it back; StorageUnavailableError also if the new token could not be stored.
         """
         app_secret = self.credentials_cache.get(context, MINT_SECRET_MAX_AGE).find_mint_secret(app_id)
+        # The present token is to be replaced, as a refused one.
         if not app_secret or decide(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
             raise self._explain(app_id, row, app_secret)
         renewed = self._mint(app_id, app_secret, row, context)

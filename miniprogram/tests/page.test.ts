@@ -136,7 +136,7 @@ describe("a doubt", () => {
       [{ expire_time: AT - DAY }, "2026.12.02 已到期"],
       [{ start_time: AT + 58 * 60 }, "今天 17:05 起可用"],
       [{ start_time: AT + DAY }, "2026.12.04 起可用"],
-      [{ lock: {} }, "状态未知"],
+      [{ lock: {} }, "暂时查不到状态"],
       [{ times: { usable: 0 } }, "剩余 0 次"],
       [{ off_peak: HOURS }, ""],
       [{ off_peak: { ...HOURS, weekdays: [] } }, ""],
@@ -157,7 +157,7 @@ describe("a doubt", () => {
     const doubts = Object.keys(fields).map((_, index) =>
       doubt({ ...Object.fromEntries(Object.entries(fields).slice(index)), off_peak }),
     );
-    assert.deepEqual(doubts, ["1970.01.01 已到期", "2026.12.04 起可用", "状态未知", "剩余 0 次"]);
+    assert.deepEqual(doubts, ["1970.01.01 已到期", "2026.12.04 起可用", "暂时查不到状态", "剩余 0 次"]);
     assert.equal(doubt({ off_peak }), "不在可用时段内");
   });
 
@@ -226,13 +226,13 @@ describe("groups", () => {
   });
 
   test("are of one doubt", () => {
-    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "状态未知" : "");
+    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "暂时查不到状态" : "");
     const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
     assert.deepEqual(
       cards.map(({ copies, doubt }) => [copies, doubt]),
       [
         ["2 张", ""],
-        ["", "状态未知"],
+        ["", "暂时查不到状态"],
       ],
     );
   });

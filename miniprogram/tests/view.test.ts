@@ -59,7 +59,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "还没查完，请继续查找");
+    assert.equal(view(list).searched, "还没查完，可先用抖音订单");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -83,7 +83,7 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", false, "状态未知，也可扫码试试"],
+      ["3", false, "暂时查不到状态，也可扫码试试"],
       ["4", false, "今天 23:31 起可用，也可扫码试试"],
       ["5", false, "今天 23:30 已到期，也可扫码试试"],
     ];
@@ -98,7 +98,7 @@ describe("the list", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张可用", ["2", false, ""]],
-      ["另 1 张，以扫码结果为准", ["3", false, "状态未知，也可扫码试试"]],
+      ["另 1 张，以扫码结果为准", ["3", false, "暂时查不到状态，也可扫码试试"]],
       ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -143,7 +143,7 @@ describe("券详情", () => {
     assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
     assert.equal(age, "本页为\u00a023:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
-    assert.deepEqual([locked.doubt, locked.age], ["状态未知，也可扫码试试，以扫码结果为准", ""]);
+    assert.deepEqual([locked.doubt, locked.age], ["暂时查不到状态，也可扫码试试，以扫码结果为准", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
   });
 

@@ -139,7 +139,7 @@ def searched(phone: Phone) -> None:
     for path in ("**/certificates?*", "**/sessions"):
         phone.page.route(path, respond)
     phone.open()
-    expect(phone.page.get_by_text("还没查完，请继续查找")).to_be_visible()
+    expect(phone.page.get_by_text("还没查完，可先用抖音订单")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:

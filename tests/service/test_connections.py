@@ -121,8 +121,8 @@ def test_the_connect_request_opens_the_connection_of_the_next_call(
     context, authorities = tls
     with ScriptedServer(lambda r: iter([http_response(b"") if r.method == "HEAD" else own_page(r)]), context) as server:
         client = create_client(server.url, authorities)
-        client.ensure_connection()
-        client.ensure_connection()
+        client.ensure_connection(Deadline(5))
+        client.ensure_connection(Deadline(5))
         assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
         assert [request.connection for request in server.requests] == [0, 0]
 

@@ -254,7 +254,8 @@ class FakeDouyin(DouyinClient):
             raise self.login_result
         return self.login_result
 
-    def ensure_connection(self) -> None:
+    def ensure_connection(self, deadline: Deadline) -> None:
+        deadline.check()
         self.connections += 1
         if self.connection_error is not None:
             raise self.connection_error

@@ -58,7 +58,7 @@ class Store:
     def refresh(self) -> Credentials:
         """Look for an app that is not in the secret."""
         self.context = make_context()
-        return self.store.look_up(lambda _: None, self.context)[1]
+        return self.store.find_or_reread(lambda _: None, self.context)[1]
 
     def fail(self, failure: str) -> None:
         """Make the secret "unavailable" or "malformed"."""
@@ -121,5 +121,5 @@ def test_without_time_left_nothing_is_read_and_the_next_request_looks_for_the_ne
     store.get()
     store.secret.put({"ttnew": "s"})
     with pytest.raises(DeadlineExceededError, match="budget"):
-        store.store.look_up(lambda known: known.apps.get("ttnew"), make_context(0.0))
-    assert store.store.look_up(lambda known: known.apps.get("ttnew"), make_context())[0] == "s"
+        store.store.find_or_reread(lambda known: known.apps.get("ttnew"), make_context(0.0))
+    assert store.store.find_or_reread(lambda known: known.apps.get("ttnew"), make_context())[0] == "s"

@@ -9,6 +9,7 @@ from typing import Any
 
 import chalicelib
 from chalicelib.api.problems import ProblemType, ProblemView
+from chalicelib.douyin.endpoints import Endpoint
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
@@ -18,8 +19,8 @@ SECRET = re.compile(
 )
 """Names of fields that hold a secret, or a message that may have one."""
 
-PUBLIC = {(Outcome, "code"), (ProblemType, "code"), (ProblemView, "code")}
-"""Codes of errors, not of coupons or logins."""
+PUBLIC = {(Outcome, "code"), (ProblemType, "code"), (ProblemView, "code"), (Endpoint, "needs_token")}
+"""Codes of errors, not of coupons or logins; and whether a call has a token."""
 
 MODULES = [importlib.import_module(found.name) for found in pkgutil.walk_packages(chalicelib.__path__, "chalicelib.")]
 CLASSES = {

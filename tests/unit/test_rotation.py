@@ -8,7 +8,7 @@ from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.endpoints import Selection
 from chalicelib.errors import UnauthenticatedError
-from chalicelib.sessions import Session, encode_session, hash_open_id, verify_session
+from chalicelib.sessions import Session, authenticate, encode_session, hash_open_id
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
 
 SELECTION = Selection("1", "2")
@@ -35,13 +35,13 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     token = encode_session(SESSION, int(NOW) + 60, _keys(session))
     text = encode_cursor(CURSOR, SELECTION, OPEN_ID, _keys(cursor))
     try:
-        found, used = verify_session(token, credentials, NOW, context)
+        found, used = authenticate(token, credentials, NOW, context)
     except UnauthenticatedError as error:
         return str(error)
     assert used == credentials.get(context)
     hashed = hash_open_id(found.open_id, used.session_keys)
     assert (context.record.app_id, context.record.user) == (found.app_id, hashed)
-    position, _ = credentials.look_up(
+    position, _ = credentials.find_or_reread(
         lambda known: decode_cursor(text, SELECTION, found.open_id, known.session_keys), context
     )
     assert (found, position) in ((SESSION, CURSOR), (SESSION, None))

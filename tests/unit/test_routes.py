@@ -18,7 +18,7 @@ from chalicelib.api.validation import parse_bearer
 from chalicelib.components import Components
 from chalicelib.context import RequestContext
 from chalicelib.douyin import protocol
-from chalicelib.sessions import verify_session
+from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings
 from infra.bundle import ROOT
 from sandbox import gateway, sample_data
@@ -200,7 +200,7 @@ def make_routes(service: Service) -> None:
 
     def verify(request: Request, context: RequestContext) -> None:
         token = parse_bearer(request.headers.get("authorization"))
-        session, _ = verify_session(token, service.components.credentials_cache, 0.0, context)
+        session, _ = authenticate(token, service.components.credentials_cache, 0.0, context)
         service.components.merchants.get(ACCOUNT_ID, context).check_app(session.app_id)
 
     @test.route("/{account_id}/open/{poi_id}", methods=["GET"])

@@ -109,7 +109,9 @@ def test_every_field_has_its_source() -> None:
         (off_peak(True, off_peak_time={"start_time": 0}), {"off_peak": {"start_time": 0}}),
         (off_peak(True, off_peak_time={"week_day_list": []}), {}),
         (off_peak(True, off_peak_time={"daily_time_range_list": NO_HOURS}), {}),
-        (off_peak(True, off_peak_time={"daily_time_range_list": [*NO_HOURS, NIGHT]}), {"off_peak": {"hours": [HOURS]}}),
+        (off_peak(True, off_peak_time={"daily_time_range_list": [NIGHT]}), {"off_peak": {"hours": [HOURS]}}),
+        # Some of the hours alone would be wrong.
+        *((off_peak(True, off_peak_time={"daily_time_range_list": [NIGHT, span]}), {}) for span in NO_HOURS),
     ],
 )
 def test_a_field_is_added_when_it_has_a_value(fields: dict[str, Any], added: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.douyin import protocol
 from chalicelib.douyin.client import ONCE_MAX_IDLE_SECONDS, OPEN_CONNECTION_SECONDS, DouyinClient
-from chalicelib.douyin.endpoints import Kind
+from chalicelib.douyin.endpoints import Api
 from chalicelib.douyin.protocol import Request, Response
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
@@ -31,7 +31,7 @@ class Platform:
 
     def send(self, name: str) -> Any:
         """Send the sample of a call, with the token headers that it needs."""
-        headers = {"access-token": "clt.x", "Root": "8"} if ENDPOINTS[name].kind is Kind.AUTHORIZED else None
+        headers = {"access-token": "clt.x", "Root": "8"} if ENDPOINTS[name].needs_token else None
         return self.client.send(ENDPOINTS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
@@ -45,8 +45,8 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     assert platform.send(name) == SAMPLES[name].result
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
-    headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.kind is Kind.AUTHORIZED else {}
-    base_url = LOGIN_API if endpoint.kind is Kind.LOGIN else OPEN_API
+    headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.needs_token else {}
+    base_url = LOGIN_API if endpoint.api is Api.LOGIN else OPEN_API
     assert (sent.base_url, sent.request.path) == (base_url, CALLS[name])
     assert sent.request == Request(endpoint.path, SAMPLES[name].sent, headers, "POST")
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
@@ -65,7 +65,7 @@ def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_it(name: str) -> None:
     platform = Platform(json_response({}))
-    headers = None if ENDPOINTS[name].kind is Kind.AUTHORIZED else {"access-token": "clt.x"}
+    headers = None if ENDPOINTS[name].needs_token else {"access-token": "clt.x"}
     with pytest.raises(TypeError, match=f"{name}: AppCalls"):
         platform.client.send(ENDPOINTS[name], SAMPLES[name].body, platform.context, headers)
     assert platform.transport.sent == []
@@ -73,9 +73,9 @@ def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_i
 
 def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() -> None:
     platform = Platform(Response(404, {}, b"<html>"))
-    platform.client.ensure_connection()
+    platform.client.ensure_connection(platform.context.deadline)
     platform.transport.is_connected = True
-    platform.client.ensure_connection()
+    platform.client.ensure_connection(platform.context.deadline)
     [sent] = platform.transport.sent
     assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECTION_TEST, 0)
     assert Request("/", b"", {}, "HEAD") == protocol.CONNECTION_TEST

@@ -18,10 +18,10 @@ from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
 from chalicelib.douyin.endpoints import PAGE_SIZE, Selection
-from chalicelib.douyin.lenient import MAX_ID_LENGTH
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import Response
 from chalicelib.errors import UpstreamError
+from chalicelib.lenient import MAX_ID_LENGTH
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
 from tests.unit.fakes import NOW, OPEN_ID, FakeDouyin, FixedToken, make_context, parse_page
 

@@ -27,7 +27,7 @@ function factOf({ expire_time, start_time = 0, lock, times, off_peak }: Certific
     return `${dayText(start_time, now)} 起可用`;
   }
   const offPeak = off_peak ? offPeakText(off_peak, now) : "";
-  return lock ? "状态未知" : times?.usable === 0 ? "剩余 0 次" : offPeak;
+  return lock ? "暂时查不到状态" : times?.usable === 0 ? "剩余 0 次" : offPeak;
 }
 
 /** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */

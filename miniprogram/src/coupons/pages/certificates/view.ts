@@ -47,7 +47,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "还没查完，请继续查找" : "",
+    searched: canLoadMore(list) && !certificates.length ? "还没查完，可先用抖音订单" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listNotice(list, stores, config, now),

@@ -58,7 +58,8 @@ def read_bool(value: Any) -> bool | None:
 
 def read_id(value: Any) -> str | None:
     """Return an id of 1 to MAX_ID_LENGTH characters, or None. It may arrive as a number of any size."""
-    if isinstance(value, float) and value.is_integer():
+    # A larger float has lost digits.
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if type(value) is int:
         value = str(value)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
+from chalicelib import lenient
 from chalicelib.certificates.views import BuiltViews, OffPeakView, TimesView, UnusableView, build_views
-from chalicelib.douyin import lenient
 from chalicelib.douyin.protocol import Response
 from tests.sample_reply import MISSING, NOT_SHOWN_PATHS, SHOWN_PATHS, build_certificate, build_reply, set_path
 from tests.unit.fakes import NOW, parse_page
