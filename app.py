@@ -35,9 +35,6 @@ from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.renewal import renew_expiring_tokens
 
-WARMUP_SECONDS = 2.0
-"""Limit for the warm-up: no call starts later."""
-
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 
@@ -114,7 +111,8 @@ def _read_body(request: Request) -> bytes:
 
 def start() -> None:
     """Warm up during Lambda's init phase, when a function has a full CPU. The first request repeats what has failed."""
-    context = RequestContext(Deadline(WARMUP_SECONDS))
+    # No call starts after two seconds.
+    context = RequestContext(Deadline(2.0))
     try:
         components().warmup.warm_up_instance(context)
     except Exception as error:

@@ -30,7 +30,7 @@ class Components:
         self.transport = transport
         self.credentials_cache = CredentialsCache(partial(read_secret, secrets_manager, settings.secret_name))
         self.merchants = MerchantRepository(table)
-        self.douyin = DouyinClient(transport, settings.open_api, settings.login_api)
+        self.douyin = DouyinClient(transport, settings.open_api.rstrip("/"), settings.login_api.rstrip("/"))
         self.tokens = TokenProvider(table, self.douyin, self.credentials_cache)
         self.app_client = AppClient(self.douyin, self.tokens)
         self.lister = CertificateLister(self.merchants, self.credentials_cache, self.app_client, executor)

@@ -33,9 +33,9 @@ class Settings(msgspec.Struct, frozen=True):
     table_name: str = msgspec.field(name="TABLE_NAME")
     #: The secret in Secrets Manager.
     secret_name: str = msgspec.field(name="SECRET_NAME")
-    #: Base URL of tokens, certificates and code2session, without a trailing slash.
+    #: Base URL of tokens, certificates and code2session.
     open_api: str = msgspec.field(name="DOUYIN_OPEN_API", default="https://open.douyin.com")
-    #: Base URL of jscode2session, without a trailing slash.
+    #: Base URL of jscode2session.
     login_api: str = msgspec.field(name="DOUYIN_LOGIN_API", default="https://developer.toutiao.com")
     #: Lifetime of a session in seconds.
     session_ttl: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL)] = msgspec.field(
@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True):
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Read the settings; raises ConfigurationError that names the missing or malformed variable."""
-        values = {name: value.strip().rstrip("/") for name, value in env.items() if value.strip()}
+        values = {name: value.strip() for name, value in env.items() if value.strip()}
         try:
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:

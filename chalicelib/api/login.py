@@ -63,15 +63,14 @@ class LoginHandler:
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        keys = credentials.session_keys
         with nullcontext() if selection is None else self.warmup.prepare_list(selection.account_id, context):
             open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
         # A customer must not get the reserved open_id: their lists would count in no metric.
         if open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")
         session = Session(body.app_id, open_id)
-        session_token = encode_session(session, int(self.clock()) + self.ttl, keys)
-        record.user = hash_open_id(open_id, keys)
+        session_token = encode_session(session, int(self.clock()) + self.ttl, credentials.session_keys)
+        record.user = hash_open_id(open_id, credentials.session_keys)
         if selection is None:
             return LoginView(session_token, self.ttl)
         try:

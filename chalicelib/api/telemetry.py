@@ -76,9 +76,8 @@ class Telemetry:
 
     def report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
         """Report one request or run. `fields` are added to the log line."""
-        cold = self._cold
+        self._log(operation, record, cold_start=self._cold, **fields)
         self._cold = False
-        self._log(operation, record, cold_start=cold, **fields)
         self._emit_metrics(record)
         if is_traced(os.environ):
             self._trace(operation, record)

@@ -62,14 +62,14 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, calls: AppCall
 def _read_page(selection: Selection, open_id: str, number: int, before: Cursor, calls: AppCalls) -> Page:
     """Return page `number`. `before`: what the pages before it held.
 
-    An empty page with a total of 0 contradicts certificates that were received: it is read again. If it stays so, it is
-    lost, or the end of the list if the former total promises nothing more: the platform may count each page alone.
+    An empty page with a total of 0 contradicts certificates that were received: it is read again, and lost if it stays
+    so. If the platform reported a total of 0 beside them, too, the page is the end of the list then.
     """
     body = page_body(selection, open_id, number)
     page = calls.send(QUERY_USER_CERTIFICATES, body)
     if before.received and page.claims_no_certificates:
         page = calls.send(QUERY_USER_CERTIFICATES, body)
-        if page.claims_no_certificates and (before.total is None or before.total > before.received):
+        if page.claims_no_certificates and before.total != 0:
             raise UpstreamMalformedError("empty")
     return page
 

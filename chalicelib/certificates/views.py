@@ -8,6 +8,7 @@ import msgspec
 
 from chalicelib.douyin import models
 from chalicelib.douyin.pages import Certificate, Page
+from chalicelib.lenient import read_id
 
 _KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
 _TAIL_LENGTH = 4
@@ -146,7 +147,7 @@ def build_view(certificate: Certificate) -> CertificateView:
         certificate_id=certificate.certificate_id,
         order_id=certificate.order_id,
         kind=_KINDS.get(sku.groupon_type or 0, "other"),
-        sku_id=None if sku.sku_id is None else str(sku.sku_id),
+        sku_id=read_id(sku.sku_id),
         title=sku.title or None,
         pay_amount=amount.pay_amount,
         original_amount=amount.original_amount,

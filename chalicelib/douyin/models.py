@@ -11,7 +11,7 @@ import msgspec
 from chalicelib.lenient import MAX_ID_LENGTH, Int
 from chalicelib.redaction import RedactedStruct
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | Int
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
 
 
 class Part(msgspec.Struct, gc=False):

@@ -191,5 +191,5 @@ class TokenProvider:
             return TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)
         if row.is_being_minted(now) or not row.blocks_claims(now):
             return TokenUnavailableError("no new token in time")
-        text = f"minting failed moments ago: {row.failure}" if row.failure else "another mint has begun moments ago"
+        text = f"minting failed moments ago: {row.failure}" if row.failure else "the last mint began moments ago"
         return TokenUnavailableError(text, retry_after=row.seconds_until_claim(now))

@@ -25,7 +25,7 @@ def wrong_values(path: str) -> list[Any]:
     right = SHOWN_PATHS[path]
     if path.endswith("_id"):
         # An id may be a number.
-        return [True, [], {}, 1.5, "", "x" * 65, 10**64, -(10**63)]
+        return [True, [], {}, 1.5, "", "x" * 65]
     if isinstance(right, bool):
         return ["maybe", 7, [], {}, 1.5]
     if isinstance(right, int):

@@ -1,10 +1,12 @@
 """Settings from the environment: each variable missing, malformed, and as it should be."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
+from chalicelib.components import Components
 from chalicelib.errors import ConfigurationError
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda, is_traced
 
@@ -22,12 +24,12 @@ def test_two_variables_are_enough() -> None:
     ("name", "value", "changed"),
     [
         ("TABLE_NAME", "t", {"table_name": "t"}),
-        ("SECRET_NAME", "s", {"secret_name": "s"}),
+        ("SECRET_NAME", "s/", {"secret_name": "s/"}),
         ("DOUYIN_OPEN_API", "", {}),
-        ("DOUYIN_OPEN_API", "  https://open.example/api/\n", {"open_api": "https://open.example/api"}),
+        ("DOUYIN_OPEN_API", "  https://open.example/api/\n", {"open_api": "https://open.example/api/"}),
         ("DOUYIN_OPEN_API", "http://localhost:8080", {"open_api": "http://localhost:8080"}),
         ("DOUYIN_LOGIN_API", "http://127.0.0.1:1", {"login_api": "http://127.0.0.1:1"}),
-        ("DOUYIN_LOGIN_API", "http://[::1]:8080/", {"login_api": "http://[::1]:8080"}),
+        ("DOUYIN_LOGIN_API", "http://[::1]:8080/", {"login_api": "http://[::1]:8080/"}),
         ("DOUYIN_LOGIN_API", "HTTPS://[2001:db8::1]/v1:x", {"login_api": "HTTPS://[2001:db8::1]/v1:x"}),
         ("SESSION_TTL_SECONDS", "1", {"session_ttl": 1}),
         ("SESSION_TTL_SECONDS", "2592000", {"session_ttl": 2592000}),
@@ -36,6 +38,12 @@ def test_two_variables_are_enough() -> None:
 )
 def test_a_variable_sets_its_setting_and_an_empty_one_nothing(name: str, value: str, changed: dict[str, Any]) -> None:
     assert Settings.from_env(REQUIRED | {name: value}) == msgspec.structs.replace(DEFAULTS, **changed)
+
+
+def test_the_platform_is_called_without_the_slash_at_the_end_of_a_base_url() -> None:
+    settings = msgspec.structs.replace(DEFAULTS, open_api="https://a/", login_api="https://b/c/")
+    douyin = Components(settings, (Mock(), Mock()), Mock()).douyin
+    assert (douyin.open_api, douyin.login_api) == ("https://a", "https://b/c")
 
 
 NO_BASE_URLS = [

@@ -222,6 +222,9 @@ def test_a_body_of_the_right_media_type_or_of_none_is_accepted(app: App, headers
     ("event", "status", "code"),
     [
         ({}, 404, "not_found"),
+        ([], 404, "not_found"),
+        ({"requestContext": "text"}, 404, "not_found"),
+        ({"requestContext": {"resourcePath": None, "httpMethod": ["GET"]}}, 404, "not_found"),
         ({"version": "2.0", "routeKey": "GET /plain", "rawPath": "/plain"}, 404, "not_found"),
     ],
 )
