@@ -73,7 +73,7 @@ _ERROR = re.compile(r"(?:Expected `(\w+))?.* - at `\$\.([\w.]+)(\[?)")
 """For example: Expected `int`, got `str` - at `$.times_card_info.used_times_serial_nums[0]`."""
 
 
-def read(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
+def read_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
     """Read a struct whose own required fields are right; return it, and the paths of the malformed fields.
 
     A malformed field counts as missing, and is removed from `fields`; so is a list with a malformed element. Numbers

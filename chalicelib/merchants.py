@@ -11,7 +11,7 @@ from chalicelib.aws import Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
-from chalicelib.lenient import read, read_bool
+from chalicelib.lenient import read_bool, read_struct
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of merchants' rows."""
@@ -169,7 +169,7 @@ def _parse_store(poi_id: str, entry: Any) -> StoreView | None:
     fields = {"name": entry} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
     if not isinstance(fields.get("name"), str) or not fields["name"]:
         return None
-    store, _ = read({**fields, "poi_id": poi_id}, StoreView)
+    store, _ = read_struct({**fields, "poi_id": poi_id}, StoreView)
     return store
 
 

@@ -8,7 +8,7 @@ from chalicelib.douyin.codes import ErrorTable
 from chalicelib.douyin.models import CertificateFields
 from chalicelib.douyin.protocol import Response, find_codes, open_envelope
 from chalicelib.errors import UpstreamMalformedError
-from chalicelib.lenient import read, read_bool, read_id, read_int
+from chalicelib.lenient import read_bool, read_id, read_int, read_struct
 from chalicelib.redaction import RedactedStruct
 
 MAX_PAGE_CERTIFICATES = 300
@@ -110,7 +110,7 @@ def _read_certificate(element: Any, order_id: str, can_use: bool) -> Certificate
     certificate_id = read_id(element.get("certificate_id"))
     if certificate_id is None:
         return "orders.certificates.certificate_id"
-    fields, malformed = read(element, CertificateFields)
+    fields, malformed = read_struct(element, CertificateFields)
     return Certificate(certificate_id, order_id, can_use, fields, [f"orders.certificates.{name}" for name in malformed])
 
 
