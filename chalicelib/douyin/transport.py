@@ -62,8 +62,7 @@ class Transport:
         prepared: Any = requests.PreparedRequest()
         prepared.max_idle = max_idle
         prepared.method, prepared.url, prepared.body = request.method, base_url + request.path, request.body
-        headers: Any = {**self.session.headers, **request.headers, "Content-Length": str(len(request.body))}
-        prepared.headers = requests.structures.CaseInsensitiveDict(headers)
+        prepared.headers = {**self.session.headers, **request.headers, "Content-Length": str(len(request.body))}
         return prepared, self.session.get_adapter(prepared.url)
 
 
