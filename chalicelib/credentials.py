@@ -27,10 +27,7 @@ An ordinary read does not delay them: after a rotation, an instance that has jus
 MIN_KEY_LENGTH = 32
 """Characters of a session key. A shorter one could be found from one session token, by trying all keys."""
 
-SECRET_FORM = (
-    '{"apps": {app_id: app_secret}, "session_keys": [key, …], "external_tokens": [app_id, …]} '
-    f"with at least one session key, and {MIN_KEY_LENGTH} characters in each; external_tokens may be missing"
-)
+SECRET_FORM = f'{{"apps": {{app_id: app_secret}}, "session_keys": [keys of {MIN_KEY_LENGTH} characters or more]}}'
 
 
 class Credentials(RedactedStruct, frozen=True):

@@ -204,6 +204,12 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
         pool.close_idle(request.max_idle)
         return pool
 
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """Return the response alone: its cookies, which requests would look for, are not used."""
+        response = requests.Response()
+        response.request, response.raw, response.status_code, response.headers = req, resp, resp.status, resp.headers
+        return response
+
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Require a valid certificate. `conn` has the SSL context already; requests would load one per connection."""
         del url, verify, cert
