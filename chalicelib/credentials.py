@@ -72,7 +72,7 @@ class CredentialsCache:
     def find_or_reread(
         self, select: Callable[[Credentials], T | None], context: RequestContext
     ) -> tuple[T | None, Credentials]:
-        """Look something up: an app, or a key that verifies a signature. Return it, or None, and the credentials.
+        """Find an app, or a key that verifies a signature. Return it, or None, and the credentials.
 
         If it is not found, an operator may have changed the secret: it is read again, for this reason at most once in
         MIN_REREAD_SECONDS. Raises what `get` and `select` raise.

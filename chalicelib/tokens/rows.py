@@ -105,7 +105,7 @@ def decide(row: TokenRow, refused: str, now: float, seconds_left: float) -> Acti
 
     | the row's token             | its claim                            | time left | action |
     |-----------------------------|--------------------------------------|-----------|--------|
-    | is valid and not `refused` |                                      |           | use    |
+    | is valid and not `refused`  |                                      |           | use    |
     | otherwise                   | younger than 8 s, without an outcome | 1 s       | wait   |
     |                             | the same                             | less      | fail   |
     |                             | younger than 20 s                    |           | fail   |

@@ -347,7 +347,7 @@ export const visit = {
       });
   },
 
-  /** Let the program open the user's orders. If it cannot, the pages say how, until it is restarted. */
+  /** Open the user's orders with the program's hook. If this fails, the pages show the way to them instead of the button. */
   openOrders() {
     new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
       device.logError("openOrders", error);
