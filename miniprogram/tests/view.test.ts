@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "也可打开抖音「我的订单」给店员扫";
+const HELP = "可回到抖音，打开「我的订单」给店员扫码";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -59,7 +59,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "还没查完，可先用抖音订单");
+    assert.equal(view(list).searched, "还有券没查完");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -83,9 +83,9 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", false, "暂时查不到状态，也可扫码试试"],
-      ["4", false, "今天 23:31 起可用，也可扫码试试"],
-      ["5", false, "今天 23:30 已到期，也可扫码试试"],
+      ["3", false, "暂时查不到状态，请店员扫码确认"],
+      ["4", false, "今天 23:31 起可用，请店员扫码确认"],
+      ["5", false, "今天 23:30 已到期，请店员扫码确认"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["2 张可用", ["1", true, ""]],
@@ -98,7 +98,7 @@ describe("the list", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张可用", ["2", false, ""]],
-      ["另 1 张，以扫码结果为准", ["3", false, "暂时查不到状态，也可扫码试试"]],
+      ["另 1 张，以扫码结果为准", ["3", false, "暂时查不到状态，请店员扫码确认"]],
       ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -143,7 +143,7 @@ describe("券详情", () => {
     assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
     assert.equal(age, "本页为\u00a023:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
-    assert.deepEqual([locked.doubt, locked.age], ["暂时查不到状态，也可扫码试试，以扫码结果为准", ""]);
+    assert.deepEqual([locked.doubt, locked.age], ["暂时查不到状态", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
   });
 
@@ -203,10 +203,10 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "打开我的订单", "打开这张券的订单", "请店员扫订单里的二维码"].concat(
-      ["打不开：自己打开抖音「我的订单」", "没有二维码：报订单里的完整券码"],
+    const order = ["请出示抖音订单", "打开我的订单", "找到「", "请店员扫订单里的二维码"].concat(
+      ["打不开：回到抖音，打开「我的订单」", "没有二维码：报完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
-      ["请店员点此验券", "两种方式只用一种", "订单编号"],
+      ["店员用：已扫过码就不要再点", "请店员点此验券", "订单编号"],
     );
     assert.deepEqual(
       order,
@@ -225,7 +225,7 @@ describe("券详情", () => {
     assert.match(await html({ ...LISTED, certificates: [] }), /看它的状态；还没用的，请店员扫订单.*验券成功才出餐/s);
     assert.match(
       await html({ ...INITIAL_STATE, problem: PROBLEM }),
-      /网络不给力.*重试.*也可打开抖音「我的订单」给店员扫.*店员：.*扫订单里的码/s,
+      /网络不给力.*重试.*可回到抖音，打开「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
     );
   });
 });

@@ -101,7 +101,7 @@ def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> C
         with phone.purchases(CUSTOMER, [entry]):
             phone.open()
             phone.show_certificate("双人套餐")
-            expect(phone.doubt).to_have_text(f"{text}，也可扫码试试，以扫码结果为准")
+            expect(phone.doubt).to_have_text(f"{text}，请店员扫码确认，以扫码结果为准")
 
     return show
 
@@ -139,7 +139,7 @@ def searched(phone: Phone) -> None:
     for path in ("**/certificates?*", "**/sessions"):
         phone.page.route(path, respond)
     phone.open()
-    expect(phone.page.get_by_text("还没查完，可先用抖音订单")).to_be_visible()
+    expect(phone.page.get_by_text("还有券没查完")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:
@@ -209,7 +209,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "group": opened_list,
     "remembered": remembered,
     "loading": loading,
-    "empty": opened("这里没查到可用的券", CUSTOMER_WITHOUT_COUPONS),
+    "empty": opened("这里没查到券，请看抖音订单", CUSTOMER_WITHOUT_COUPONS),
     "empty-orders": opened("打开我的订单", CUSTOMER_WITHOUT_COUPONS, orders=""),
     "searched": searched,
     "offline": stale,

@@ -5,6 +5,9 @@ import { expiryOf } from "./expiry";
 import { hoursText } from "./offPeak";
 import { kindTextOf, titleOf, worthOf, yuan } from "./rows";
 
+/** Characters of a title in a sentence. */
+const MAX_NAME_LENGTH = 10;
+
 export interface Fact {
   name: string;
   text: string;
@@ -20,19 +23,26 @@ export interface Detail {
   isLastDay: boolean;
   /** The uses of a times card that are left. */
   uses: string;
+  /** What tells its order from the others. */
+  order: string;
   facts: Fact[];
 }
 
 /** Return the data at `now` (epoch seconds). `store`: the name of the store whose list has the certificate. */
 export function detailOf(certificate: Certificate, store: string, now: number): Detail {
-  const { certificate_id, kind, times } = certificate;
+  const { certificate_id, kind, times, pay_amount } = certificate;
+  const title = titleOf(certificate);
+  // No half of a character that has two parts.
+  const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
+  const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
   const total = times?.total === undefined ? "" : `，共 ${times.total} 次`;
   return {
     id: certificate_id,
     kindText: kindTextOf(kind),
-    title: titleOf(certificate),
+    title,
     ...expiryOf(certificate, now),
     uses: times?.usable === undefined ? "" : `剩余 ${times.usable} 次${total}`,
+    order: `找到「${name}」${pay_amount === undefined ? "" : `，实付\u00a0${yuan(pay_amount)}`}`,
     facts: factsOf(certificate, store),
   };
 }

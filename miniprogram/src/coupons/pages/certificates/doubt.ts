@@ -13,13 +13,9 @@ import type { ListState } from "./state";
 
 const MAX_AGE_SECONDS = 300;
 
-/** Return the first doubt that applies at `now` (epoch seconds): its fact, and what to do; empty without one. */
+/** Return the fact of the first doubt that applies at `now` (epoch seconds); empty without one. */
 export function doubtOf(certificate: Certificate, now: number): string {
-  const fact = factOf(certificate, now);
-  return fact && `${fact}，也可扫码试试`;
-}
-
-function factOf({ expire_time, start_time = 0, lock, times, off_peak }: Certificate, now: number): string {
+  const { expire_time, start_time = 0, lock, times, off_peak } = certificate;
   if (expire_time !== undefined && expire_time <= now) {
     return `${dayText(expire_time, now)} 已到期`;
   }

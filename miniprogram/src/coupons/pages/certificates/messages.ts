@@ -38,10 +38,11 @@ const BUTTONS: { [action in NoticeAction]: string } = {
   staff: "",
 };
 
-/** What decides, whatever is doubtful. */
+/** What the customer does whatever is doubtful, and what decides. */
+export const ASK = "请店员扫码确认";
 export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
-export const DEFAULT_HELP = "也可打开抖音「我的订单」给店员扫";
+export const DEFAULT_HELP = "可回到抖音，打开「我的订单」给店员扫码";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",

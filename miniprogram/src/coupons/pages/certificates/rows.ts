@@ -100,7 +100,7 @@ export function yuan(amount: number): string {
 /** Return what the platform says that a certificate is worth, and its kind; the kind alone if it says nothing. */
 export function worthOf({ kind, times, voucher }: Certificate): [figure: string, unit: string] {
   if (times?.usable !== undefined) {
-    return [`剩 ${times.usable} 次`, `次卡${times.total === undefined ? "" : `，共 ${times.total} 次`}`];
+    return [`剩 ${times.usable} 次`, times.total === undefined ? "次卡" : `共 ${times.total} 次`];
   }
   // No voucher deducts nothing: 0 is an unknown amount.
   const { min_amount: min = 0, max_amount: max = 0 } = voucher || {};

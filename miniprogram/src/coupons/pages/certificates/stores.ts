@@ -13,7 +13,7 @@ export interface StoreRow {
   name: string;
   address: string;
   distance: string;
-  /** A word for the present store and for the one that was chosen last. */
+  /** A word for the present store, for the one that was chosen last, and for the nearest. */
   tag: string;
   /** All texts as one sentence, for a screen reader. */
   label: string;
@@ -62,8 +62,9 @@ export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "
     .filter(({ name, address = "" }) => words.every((word) => searchable(`${name} ${address}`).indexOf(word) >= 0))
     .map((store, index) => ({ store, index, metres: position ? distance(store, position) : Number.POSITIVE_INFINITY }))
     .sort((a, b) => rank(a.store) - rank(b.store) || (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
-    .map(({ store: { poi_id, name, address = "" }, metres }) => {
-      const [distance, tag] = [distanceText(metres), tags[poi_id] || ""];
+    .map(({ store: { poi_id, name, address = "" }, metres }, index) => {
+      const distance = distanceText(metres);
+      const tag = tags[poi_id] || (index === 0 && distance ? "最近" : "");
       const label = [name, tag, distance, address].filter((text) => text).join("，");
       return { poi_id, name, address, distance, tag, label };
     });

@@ -5,7 +5,17 @@ import type { Config } from "../../settings";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import { ageText, doubtOf } from "./doubt";
-import { countTexts, DEFAULT_HELP, type Notice, noticeOf, SCAN, unusableText, waitingText, waitLeft } from "./messages";
+import {
+  ASK,
+  countTexts,
+  DEFAULT_HELP,
+  type Notice,
+  noticeOf,
+  SCAN,
+  unusableText,
+  waitingText,
+  waitLeft,
+} from "./messages";
 import { cardsOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, type ListState } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
@@ -47,7 +57,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "还没查完，可先用抖音订单" : "",
+    searched: canLoadMore(list) && !certificates.length ? "还有券没查完" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listNotice(list, stores, config, now),
@@ -61,8 +71,10 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 
 /** Return the cards under their headings, those with a doubt and the tapped ones last, with the group `openedId` opened. */
 export function cardsView({ list, tapped }: Visited, config: Config, openedId: string, now: number) {
-  const judge = (certificate: Certificate) =>
-    tapped.indexOf(certificate.certificate_id) < 0 ? doubtOf(certificate, now) : TAPPED;
+  const judge = (certificate: Certificate) => {
+    const fact = doubtOf(certificate, now);
+    return tapped.indexOf(certificate.certificate_id) < 0 ? fact && `${fact}，${ASK}` : TAPPED;
+  };
   const select = (fits: (doubt: string) => boolean) => list.certificates.filter((one) => fits(judge(one)));
   const plain = select((doubt) => !doubt);
   const doubted = select((doubt) => !!doubt && doubt !== TAPPED);
@@ -93,7 +105,8 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   return {
     ...header,
     detail: certificate ? detailOf(shownOf(config)(certificate), header.store, now) : null,
-    doubt: doubt && `${doubt}，${SCAN}`,
+    doubt,
+    decision: `${ASK}，${SCAN}`,
     age: doubt ? "" : ageText(list, now),
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
