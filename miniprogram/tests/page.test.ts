@@ -67,9 +67,9 @@ describe("a card", () => {
     };
     // A newer service may have more kinds.
     const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other", "subscription"];
-    assert.equal(kinds.map((kind) => worth({ kind })).join(), "团购券,代金券,次卡,券,券");
+    assert.equal(kinds.map((kind) => worth({ kind })).join(), "团购券,代金券,次卡,优惠券,优惠券");
     const vouchers: [Certificate["voucher"], string][] = [
-      [{ min_amount: 8000, max_amount: 10000 }, "¥80~100 / 代金券"],
+      [{ min_amount: 8000, max_amount: 10000 }, "最高 ¥100 / 代金券"],
       [{ min_amount: 8000, max_amount: 8000 }, "¥80 / 代金券"],
       [{ max_amount: 5050 }, "最高 ¥50.50 / 代金券"],
       [{ min_amount: 5000 }, "至少 ¥50 / 代金券"],

@@ -59,7 +59,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "还有券没查完");
+    assert.equal(view(list).searched, "券还没全部查出来");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -204,9 +204,9 @@ describe("券详情", () => {
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
     const order = ["请出示抖音订单", "打开我的订单", "找到「", "请店员扫订单里的二维码"].concat(
-      ["打不开：回到抖音，打开「我的订单」", "没有二维码：报完整券码"],
+      ["打不开：关闭本页，打开抖音「我的订单」", "没有二维码：报完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
-      ["店员用：已扫过码就不要再点", "请店员点此验券", "订单编号"],
+      ["订单编号", "店员：扫不了、也没扫过，才点下面", "请店员点此验券"],
     );
     assert.deepEqual(
       order,

@@ -139,7 +139,7 @@ def searched(phone: Phone) -> None:
     for path in ("**/certificates?*", "**/sessions"):
         phone.page.route(path, respond)
     phone.open()
-    expect(phone.page.get_by_text("还有券没查完")).to_be_visible()
+    expect(phone.page.get_by_text("券还没全部查出来")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:

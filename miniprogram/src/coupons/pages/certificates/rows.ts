@@ -50,7 +50,7 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 };
 
 /** A certificate without a title, of a kind that is unknown or newer than this program. */
-const UNKNOWN_TITLE = "券";
+const UNKNOWN_TITLE = "优惠券";
 
 /** Group identical certificates of the same doubt. The group whose first certificate is `openedId` is opened. */
 export function cardsOf(certificates: Certificate[], judge: Judge, openedId: string, now: number): Card[] {
@@ -104,9 +104,6 @@ export function worthOf({ kind, times, voucher }: Certificate): [figure: string,
   }
   // No voucher deducts nothing: 0 is an unknown amount.
   const { min_amount: min = 0, max_amount: max = 0 } = voucher || {};
-  if (min && max && min !== max) {
-    return [`${yuan(min)}~${yuan(max).slice(1)}`, "代金券"];
-  }
-  const bound = min && max ? "" : max ? "最高 " : "至少 ";
+  const bound = min === max ? "" : max ? "最高 " : "至少 ";
   return min || max ? [`${bound}${yuan(max || min)}`, "代金券"] : [kindTextOf(kind) || UNKNOWN_TITLE, ""];
 }
