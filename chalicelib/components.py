@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from chalicelib.api.login import LoginHandler
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Clients, Table, read_secret
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
@@ -32,9 +32,9 @@ class Components:
         self.merchants = MerchantRepository(table)
         self.douyin = DouyinClient(transport, settings.open_api.rstrip("/"), settings.login_api.rstrip("/"))
         self.tokens = TokenProvider(table, self.douyin, self.credentials_cache)
-        self.app_client = AppClient(self.douyin, self.tokens)
-        self.lister = CertificateLister(self.merchants, self.credentials_cache, self.app_client, executor)
+        self.authorized_client = AuthorizedClient(self.douyin, self.tokens)
+        self.lister = CertificateLister(self.merchants, self.credentials_cache, self.authorized_client, executor)
         self.warmup = Warmup(self.merchants, self.tokens, self.credentials_cache, self.douyin, executor)
         self.login = LoginHandler(
-            self.credentials_cache, self.douyin, self.app_client, self.lister, self.warmup, settings.session_ttl
+            self.credentials_cache, self.douyin, self.authorized_client, self.lister, self.warmup, settings.session_ttl
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.api.validation import LoginBody
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
@@ -39,7 +39,7 @@ class LoginHandler:
 
     credentials_cache: CredentialsCache
     douyin: DouyinClient
-    app_client: AppClient
+    authorized_client: AuthorizedClient
     lister: CertificateLister
     warmup: Warmup
     #: The lifetime of a session in seconds.
@@ -89,5 +89,5 @@ class LoginHandler:
         if app_secret:
             return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid
         # The code is still valid when the platform refuses the token. It is sent again only with another token.
-        calls = self.app_client.for_request(app_id, context)
+        calls = self.authorized_client.for_request(app_id, context)
         return calls.send(CODE2SESSION, provider_login_body(app_id, code)).open_id

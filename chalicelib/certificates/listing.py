@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.views import ListView, build_views
@@ -27,7 +27,7 @@ class CertificateLister:
 
     merchants: MerchantRepository
     credentials_cache: CredentialsCache
-    app_client: AppClient
+    authorized_client: AuthorizedClient
     #: Reads the pages after the first.
     executor: Executor
     #: The wall clock, in epoch seconds.
@@ -59,7 +59,7 @@ class CertificateLister:
         merchant = self.merchants.get(selection.account_id, context)
         merchant.check_app(session.app_id)
         merchant.check_store(selection.poi_id)
-        calls = self.app_client.for_request(merchant.app_id, context, merchant.life_account_id)
+        calls = self.authorized_client.for_request(merchant.app_id, context, merchant.life_account_id)
         result = list_pages(start, selection, session.open_id, calls, self.executor)
         built = build_views(result.pages, self.clock())
         position = result.position

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, wait
 
 import msgspec
 
-from chalicelib.app_client import AppCalls
+from chalicelib.authorized_client import AuthorizedCalls
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
 from chalicelib.douyin.pages import Page
@@ -33,11 +33,13 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: RedemptionError | None = None
 
 
-def list_pages(start: Cursor, selection: Selection, open_id: str, calls: AppCalls, executor: Executor) -> PagedResult:
+def list_pages(
+    start: Cursor, selection: Selection, open_id: str, calls: AuthorizedCalls, executor: Executor
+) -> PagedResult:
     """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
 
-    Raises what `AppCalls.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and 2, and
-    `position` is at page 3: the next response reads pages 3 and 4.
+    Raises what `AuthorizedCalls.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and
+    2, and `position` is at page 3: the next response reads pages 3 and 4.
     """
     pages = [_read_page(selection, open_id, start.next_page, start, calls)]
     error: RedemptionError | None = None
@@ -59,7 +61,7 @@ def list_pages(start: Cursor, selection: Selection, open_id: str, calls: AppCall
             error = lost
 
 
-def _read_page(selection: Selection, open_id: str, number: int, before: Cursor, calls: AppCalls) -> Page:
+def _read_page(selection: Selection, open_id: str, number: int, before: Cursor, calls: AuthorizedCalls) -> Page:
     """Return page `number`. `before`: what the pages before it held.
 
     An empty page with a total of 0 contradicts certificates that were received: it is read again, and lost if it stays

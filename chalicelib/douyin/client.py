@@ -55,10 +55,10 @@ class DouyinClient:
     ) -> T:
         """Send a call inside the deadline, and return its result; raises UpstreamError.
 
-        `token_headers` are those of an app: `app_client` sends the calls that need them.
+        `token_headers` are those of an app: `authorized_client` sends the calls that need them.
         """
         if endpoint.needs_token != (token_headers is not None):
-            raise TypeError(f"{endpoint.name}: AppCalls.send sends the calls that carry an app's token, and no others")
+            raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
         headers = {"content-type": "application/json", **(token_headers or {})}
         request = Request(endpoint.path, msgspec.json.encode(body), headers)
         base_url = self.login_api if endpoint.api is Api.LOGIN else self.open_api

@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 import trustme
 
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
@@ -39,8 +39,8 @@ def create_client(url: str, authorities: str | None = None) -> DouyinClient:
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
-    app_client = AppClient(client, FixedToken()).for_request("app", RequestContext(deadline or Deadline(5)))
-    page = app_client.send(QUERY_USER_CERTIFICATES, page_body(Selection("1", "2"), open_id, 1))
+    calls = AuthorizedClient(client, FixedToken()).for_request("app", RequestContext(deadline or Deadline(5)))
+    page = calls.send(QUERY_USER_CERTIFICATES, page_body(Selection("1", "2"), open_id, 1))
     return [certificate.certificate_id for certificate in page.certificates]
 
 

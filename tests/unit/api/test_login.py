@@ -10,7 +10,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
@@ -89,9 +89,9 @@ class Logins:
         self.secret = secret or FakeSecret()
         self.credentials = make_credentials(self.secret, self.clock)
         self.table = FakeTable()
-        clients = AppClient(self.douyin, TokenProvider(self.table, self.douyin, self.credentials, self.clock))
+        client = AuthorizedClient(self.douyin, TokenProvider(self.table, self.douyin, self.credentials, self.clock))
         warmup = FakeWarmup(self.events)
-        self.handler = LoginHandler(self.credentials, self.douyin, clients, self.lister, warmup, 7200, self.clock)
+        self.handler = LoginHandler(self.credentials, self.douyin, client, self.lister, warmup, 7200, self.clock)
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 

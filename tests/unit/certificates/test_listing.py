@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from chalicelib import errors
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
@@ -58,8 +58,8 @@ class Lists:
         self.douyin.fetch = lambda page, _: make_page(shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], count)
         self.merchants = MerchantRepository(self.table, self.clock)
         tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock)
-        clients = AppClient(self.douyin, tokens)
-        self.lister = CertificateLister(self.merchants, self.credentials, clients, InlineExecutor(), self.clock)
+        client = AuthorizedClient(self.douyin, tokens)
+        self.lister = CertificateLister(self.merchants, self.credentials, client, InlineExecutor(), self.clock)
         self.report = ListReport(0, 0)
 
     def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:

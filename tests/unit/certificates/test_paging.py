@@ -12,7 +12,7 @@ from contextlib import nullcontext
 import msgspec
 import pytest
 
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import (
     MAX_PAGES,
@@ -52,8 +52,8 @@ class Pages:
 def read(fetch: Callable[[int], Page], start: Cursor | None = None, executor: Executor | None = None) -> PagedResult:
     douyin = FakeDouyin()
     douyin.fetch = lambda number, _token: fetch(number)
-    client = AppClient(douyin, FixedToken()).for_request("tta", make_context())
-    return list_pages(start or Cursor(), Selection("7"), OPEN_ID, client, executor or InlineExecutor())
+    calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context())
+    return list_pages(start or Cursor(), Selection("7"), OPEN_ID, calls, executor or InlineExecutor())
 
 
 def place(result: PagedResult) -> Cursor | None:

@@ -66,7 +66,7 @@ def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
 def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_it(name: str) -> None:
     platform = Platform(json_response({}))
     headers = None if ENDPOINTS[name].needs_token else {"access-token": "clt.x"}
-    with pytest.raises(TypeError, match=f"{name}: AppCalls"):
+    with pytest.raises(TypeError, match=f"{name}: AuthorizedCalls"):
         platform.client.send(ENDPOINTS[name], SAMPLES[name].body, platform.context, headers)
     assert platform.transport.sent == []
 

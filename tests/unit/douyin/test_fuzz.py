@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.certificates.cursors import Cursor
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
@@ -160,14 +160,14 @@ def test_following_the_cursors_shows_every_certificate_once(
 
     douyin = FakeDouyin()
     douyin.fetch = lambda page, _token: fetch(page)
-    client = AppClient(douyin, FixedToken()).for_request("tta", make_context())
+    calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context())
     requested, found = list[int](), list[str]()
     repeats = 0
     cursor: Cursor | None = Cursor()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
         while cursor is not None:
             try:
-                result = list_pages(cursor, Selection("7"), OPEN_ID, client, executor)
+                result = list_pages(cursor, Selection("7"), OPEN_ID, calls, executor)
             except UpstreamError:
                 # The first page is lost: the customer repeats the request.
                 repeats += 1

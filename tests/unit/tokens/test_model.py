@@ -1,7 +1,7 @@
 """The rule of the claim in a simulation: all orders of two or three instances with faults, and random schedules.
 
-The instances run the real AppCalls and TokenProvider, each in a thread, over one table in memory. Only one thread runs
-at a time, and time passes only between calls: each example is reproducible.
+The instances run the real AuthorizedCalls and TokenProvider, each in a thread, over one table in memory. Only one
+thread runs at a time, and time passes only between calls: each example is reproducible.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chalicelib import errors
-from chalicelib.app_client import AppClient
+from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import ConditionFailedError, Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, Endpoint
@@ -106,12 +106,12 @@ class Instance:
         return fault
 
     def run(self) -> None:
-        clients = AppClient(self.tokens.douyin, self.tokens)
+        client = AuthorizedClient(self.tokens.douyin, self.tokens)
         while True:
             started = self.world.simulation.now
             context = RequestContext(Deadline(9.0, self.clock))
             try:
-                clients.for_request("model", context).send(QUERY_USER_CERTIFICATES, {})
+                client.for_request("model", context).send(QUERY_USER_CERTIFICATES, {})
                 is_served = True
             except errors.RedemptionError:
                 is_served = False

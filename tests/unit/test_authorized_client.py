@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib import errors
-from chalicelib.app_client import DEFAULT_LIMIT_SECONDS, AppClient
+from chalicelib.authorized_client import DEFAULT_RATE_LIMIT_SECONDS, AuthorizedClient
 from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
 from chalicelib.douyin.pages import Page
 from chalicelib.tokens.provider import TokenProvider
@@ -36,10 +36,10 @@ class Request:
         self.douyin.fetch = self._answer
         self.on_answer: Callable[[], object] = lambda: None
         tokens = TokenProvider(self.table, self.douyin, make_credentials(FakeSecret({"tta": "s"})), Clock())
-        self.client = AppClient(self.douyin, tokens).for_request("tta", make_context())
+        self.calls = AuthorizedClient(self.douyin, tokens).for_request("tta", make_context())
 
     def send(self) -> Page:
-        return self.client.send(QUERY_USER_CERTIFICATES, {"page": 1})
+        return self.calls.send(QUERY_USER_CERTIFICATES, {"page": 1})
 
     def sent(self) -> list[str]:
         return [token for _, token in self.douyin.fetches]
@@ -94,11 +94,11 @@ def test_a_replacement_that_failed_is_raised_with_the_best_codes_and_not_repeate
 
 def test_a_rate_limited_app_is_not_asked_again_by_any_request() -> None:
     douyin = FakeDouyin()
-    clients = AppClient(douyin, FixedToken())
+    client = AuthorizedClient(douyin, FixedToken())
     douyin.errors = {1: LIMIT}
     for app_id, reason in (("tta", "2119003"), ("tta", "cached"), ("ttb", "2119003")):
         with pytest.raises(errors.RateLimitedError) as raised:
-            clients.for_request(app_id, make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
+            client.for_request(app_id, make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
         assert raised.value.reason == reason
     assert len(douyin.fetches) == 2
 
@@ -106,19 +106,19 @@ def test_a_rate_limited_app_is_not_asked_again_by_any_request() -> None:
 @pytest.mark.parametrize("error", [errors.UpstreamTimeoutError("timeout"), errors.TokenRefusedError("2190008")])
 def test_another_error_limits_nothing(error: errors.RedemptionError) -> None:
     douyin = FakeDouyin()
-    clients = AppClient(douyin, FixedToken())
+    client = AuthorizedClient(douyin, FixedToken())
     douyin.errors = {1: error}
     with pytest.raises(errors.RedemptionError):
-        clients.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
+        client.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
     douyin.errors = {}
-    clients.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
+    client.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
 
 
 @pytest.mark.parametrize("root", [None, "8"])
 def test_each_call_has_the_token_and_the_root_account(root: str | None) -> None:
     douyin = FakeDouyin()
-    client = AppClient(douyin, FixedToken()).for_request("tta", make_context(), root)
-    client.send(QUERY_USER_CERTIFICATES, {"page": 1})
+    calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context(), root)
+    calls.send(QUERY_USER_CERTIFICATES, {"page": 1})
     expected = {"access-token": "clt.x"} | ({} if root is None else {"Rpc-Transit-Life-Account": root})
     assert douyin.queries == [({"page": 1}, expected)]
 
@@ -126,23 +126,23 @@ def test_each_call_has_the_token_and_the_root_account(root: str | None) -> None:
 class TestRateLimit:
     EVIDENCE = errors.UpstreamCodes(2119003, 12001, "20260101L")
 
-    def put(self, clients: AppClient, retry_after: float) -> None:
-        clients.put_limit("tta", errors.RateLimitedError("2119003", self.EVIDENCE, retry_after=retry_after))
+    def put(self, client: AuthorizedClient, retry_after: float) -> None:
+        client.put_rate_limit("tta", errors.RateLimitedError("2119003", self.EVIDENCE, retry_after=retry_after))
 
     @pytest.mark.parametrize(
         ("limits", "seconds"),
-        [((0.0,), DEFAULT_LIMIT_SECONDS), ((30.0,), 30.0), ((30.0, 2.0), 30.0), ((2.0, 30.0), 30.0)],
+        [((0.0,), DEFAULT_RATE_LIMIT_SECONDS), ((30.0,), 30.0), ((30.0, 2.0), 30.0), ((2.0, 30.0), 30.0)],
     )
     def test_an_app_is_limited_until_the_longest_limit_ends(self, limits: tuple[float, ...], seconds: float) -> None:
         clock = Clock()
-        clients = AppClient(FakeDouyin(), FixedToken(), clock)
+        client = AuthorizedClient(FakeDouyin(), FixedToken(), clock)
         for retry_after in limits:
-            self.put(clients, retry_after)
+            self.put(client, retry_after)
         clock.now += seconds - 0.25
         with pytest.raises(errors.RateLimitedError) as raised:
-            clients.check_limit("tta")
+            client.check_rate_limit("tta")
         assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
         assert (raised.value.reason, raised.value.upstream) == ("cached", self.EVIDENCE)
-        clients.check_limit("ttb")
+        client.check_rate_limit("ttb")
         clock.now += 0.25
-        clients.check_limit("tta")
+        client.check_rate_limit("tta")
