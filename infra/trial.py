@@ -23,7 +23,7 @@ def main() -> None:
     sys.path[0] = str(Path.cwd())
     data = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     app: Any = importlib.import_module("app")
-    respond: Any = importlib.import_module("chalicelib.douyin.protocol").Response
+    respond: Any = importlib.import_module("chalicelib.douyin.protocol").PlatformResponse
 
     def send(_url: str, request: Any, *_limits: Any) -> Any:
         return respond(200, {}, json.dumps(data["replies"][request.path]).encode())

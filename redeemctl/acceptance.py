@@ -25,7 +25,7 @@ from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import Request, Response
+from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
@@ -49,7 +49,7 @@ class RecordingTransport(Transport):
     session: Any
     replies: list[tuple[str, float, int, Any]] = field(default_factory=list)
 
-    def send(self, base_url: str, request: Request, *limits: Any, **options: Any) -> Response:
+    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:
         """Send one request and record it; raises as Transport.send does."""
         started, status, reply = time.time(), 0, None
         try:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.endpoints import Api, Endpoint
-from chalicelib.douyin.protocol import CONNECTION_TEST, Request
+from chalicelib.douyin.endpoints import Endpoint
+from chalicelib.douyin.protocol import CONNECTION_TEST, PlatformRequest
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
 
@@ -60,8 +60,8 @@ class DouyinClient:
         if endpoint.needs_token != (token_headers is not None):
             raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
         headers = {"content-type": "application/json", **(token_headers or {})}
-        request = Request(endpoint.path, msgspec.json.encode(body), headers)
-        base_url = self.login_api if endpoint.api is Api.LOGIN else self.open_api
+        request = PlatformRequest(endpoint.path, msgspec.json.encode(body), headers)
+        base_url = self.login_api if endpoint.uses_login_api else self.open_api
         max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
 
         def attempt() -> T:

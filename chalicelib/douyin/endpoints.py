@@ -5,7 +5,6 @@ A row has all that is particular to a call. `client` has what every call needs: 
 """
 
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +13,7 @@ import msgspec
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
 from chalicelib.douyin.pages import Page, parse_certificates
-from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, Response, read_data
+from chalicelib.douyin.protocol import LoginData, MintedToken, PlatformResponse, ProviderLoginData, read_data
 
 T = TypeVar("T")
 
@@ -23,13 +22,6 @@ PAGE_SIZE = 50
 
 BY_CERTIFICATE = 1
 """The `page_dimension` in which `total` and the page size count certificates; 2 counts orders."""
-
-
-class Api(Enum):
-    """An API of the platform; each has a host of its own."""
-
-    OPEN = "DOUYIN_OPEN_API"
-    LOGIN = "DOUYIN_LOGIN_API"
 
 
 class Endpoint(msgspec.Struct, Generic[T], frozen=True):
@@ -41,12 +33,13 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     #: The error of each code that the platform documents for this call.
     errors: ErrorTable
     #: Returns the result of a response, or raises the UpstreamError of `errors`.
-    parse: Callable[[Response, ErrorTable], T]
+    parse: Callable[[PlatformResponse, ErrorTable], T]
     #: Whether the call carries an app's access token: then `authorized_client` sends it.
     needs_token: bool
     #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
     is_repeatable: bool
-    api: Api = Api.OPEN
+    #: Whether the host of the login API has the call. All others are at the open API.
+    uses_login_api: bool = False
     #: The largest response in bytes. A certificate has up to 2 KiB; other replies are below 2 KiB.
     max_bytes: int = 64 * 1024
 
@@ -70,7 +63,7 @@ CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
 # A login code is valid once.
 JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
     "jscode2session", "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, partial(read_data, model=LoginData),
-    needs_token=False, is_repeatable=False, api=Api.LOGIN,
+    needs_token=False, is_repeatable=False, uses_login_api=True,
 )  # fmt: skip
 # DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
 CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(

@@ -6,7 +6,7 @@ import msgspec
 
 from chalicelib.douyin.codes import ErrorTable
 from chalicelib.douyin.models import CertificateFields
-from chalicelib.douyin.protocol import Response, find_codes, open_envelope
+from chalicelib.douyin.protocol import PlatformResponse, find_codes, open_envelope
 from chalicelib.errors import UpstreamMalformedError
 from chalicelib.lenient import read_bool, read_id, read_int, read_struct
 from chalicelib.redaction import RedactedStruct
@@ -45,7 +45,7 @@ class Page(RedactedStruct, frozen=True):
         return self.size == 0 and self.total == 0
 
 
-def parse_certificates(response: Response, table: ErrorTable) -> Page:
+def parse_certificates(response: PlatformResponse, table: ErrorTable) -> Page:
     """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported.
 
     Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.

@@ -29,8 +29,8 @@ _VISIBLE_ASCII = r"^[!-~]{1,2048}\Z"
 """Any other text could not be sent in a header."""
 
 
-class Request(RedactedStruct, frozen=True):
-    """An HTTP request: path below the API's base URL, JSON body, headers, method."""
+class PlatformRequest(RedactedStruct, frozen=True):
+    """An HTTP request to the platform: path below the API's base URL, JSON body, headers, method."""
 
     path: str
     body: bytes = b""
@@ -38,8 +38,8 @@ class Request(RedactedStruct, frozen=True):
     method: str = "POST"
 
 
-class Response(RedactedStruct, frozen=True):
-    """An HTTP response with its complete body. Header names may be looked up in lower case."""
+class PlatformResponse(RedactedStruct, frozen=True):
+    """An HTTP response of the platform with its complete body. Header names may be looked up in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -65,11 +65,11 @@ class MintedToken(RedactedStruct, frozen=True):
     expires_in: Annotated[int, msgspec.Meta(gt=0)]
 
 
-CONNECTION_TEST = Request("/", method="HEAD")
+CONNECTION_TEST = PlatformRequest("/", method="HEAD")
 """A request for nothing: it opens a connection that the next request reuses."""
 
 
-def read_data(response: Response, table: ErrorTable, model: type[S]) -> S:
+def read_data(response: PlatformResponse, table: ErrorTable, model: type[S]) -> S:
     """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
     try:
         return msgspec.convert(open_envelope(response, table).get("data"), model, strict=False)
@@ -82,7 +82,7 @@ def is_access_token(text: str) -> bool:
     return re.match(_VISIBLE_ASCII, text) is not None
 
 
-def open_envelope(response: Response, table: ErrorTable) -> dict[str, Any]:
+def open_envelope(response: PlatformResponse, table: ErrorTable) -> dict[str, Any]:
     """Return the envelope of a response that reports no error; raises UpstreamError.
 
     A known error code decides, whatever the HTTP status is, otherwise the status, otherwise an unknown code.
@@ -125,7 +125,7 @@ def read_logid(*candidates: Any) -> str:
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
 
-def _retry_after(response: Response) -> float:
+def _retry_after(response: PlatformResponse) -> float:
     """Return the seconds of Retry-After, or 0. The other form of this header, an HTTP date, is ignored."""
     value = response.headers.get("retry-after", "")
     return min(float(value), MAX_RETRY_AFTER_SECONDS) if value.isascii() and value.isdigit() else 0.0

@@ -11,7 +11,7 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, PoolAdapter
-from chalicelib.douyin.protocol import Request, Response
+from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 
 MAX_IDLE_SECONDS = 30.0
 """How long a connection may be idle. An older one is replaced, for example after Lambda has frozen the instance."""
@@ -28,8 +28,13 @@ class Transport:
         self.session = session
 
     def send(
-        self, base_url: str, request: Request, deadline: Deadline, max_bytes: int, max_idle: float = MAX_IDLE_SECONDS
-    ) -> Response:
+        self,
+        base_url: str,
+        request: PlatformRequest,
+        deadline: Deadline,
+        max_bytes: int,
+        max_idle: float = MAX_IDLE_SECONDS,
+    ) -> PlatformResponse:
         """Send one request and read the whole response, of at most `max_bytes`, before the deadline.
 
         The connection may have been idle for `max_idle` seconds at most.
@@ -50,14 +55,14 @@ class Transport:
             raise errors.UpstreamTimeoutError("timeout") from None
         except (requests.RequestException, HTTPError, OSError):
             raise errors.UpstreamUnavailableError("connection") from None
-        return Response(response.status_code, response.headers, body)
+        return PlatformResponse(response.status_code, response.headers, body)
 
-    def has_idle_connection(self, base_url: str, request: Request) -> bool:
+    def has_idle_connection(self, base_url: str, request: PlatformRequest) -> bool:
         """Return whether the request would reuse an open connection."""
         prepared, adapter = self._prepare(base_url, request, MAX_IDLE_SECONDS)
         return bool(adapter.get_connection_with_tls_context(prepared, verify=True).has_open_connection())
 
-    def _prepare(self, base_url: str, request: Request, max_idle: float) -> tuple[Any, Any]:
+    def _prepare(self, base_url: str, request: PlatformRequest, max_idle: float) -> tuple[Any, Any]:
         """Return a request as the adapter needs it, and the adapter."""
         prepared: Any = requests.PreparedRequest()
         prepared.max_idle = max_idle

@@ -17,7 +17,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.models import CertificateFields
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, Request, Response
+from chalicelib.douyin.protocol import LoginData, MintedToken, PlatformRequest, PlatformResponse, ProviderLoginData
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
     RedemptionError,
@@ -277,28 +277,26 @@ class Sent(NamedTuple):
     """One request that was handed to the transport."""
 
     base_url: str
-    request: Request
+    request: PlatformRequest
     deadline: Deadline
     max_bytes: int
-    max_idle: float
+    max_idle: float = MAX_IDLE_SECONDS
 
 
 class FakeTransport(Transport):
     """A transport that returns or raises `results` one after the other; the last one again and again."""
 
-    def __init__(self, *results: Response | RedemptionError) -> None:
+    def __init__(self, *results: PlatformResponse | RedemptionError) -> None:
         self.results = list(results)
         self.sent: list[Sent] = []
         self.is_connected = False
 
-    def has_idle_connection(self, base_url: str, request: Request) -> bool:
+    def has_idle_connection(self, base_url: str, request: PlatformRequest) -> bool:
         del base_url, request
         return self.is_connected
 
-    def send(
-        self, base_url: str, request: Request, deadline: Deadline, max_bytes: int, max_idle: float = MAX_IDLE_SECONDS
-    ) -> Response:
-        self.sent.append(Sent(base_url, request, deadline, max_bytes, max_idle))
+    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:
+        self.sent.append(Sent(base_url, request, *limits, **options))
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, RedemptionError):
             raise result
@@ -368,18 +366,18 @@ def make_certificate(
     return Certificate(certificate_id, order_id, can_use, typed, list(malformed_fields))
 
 
-def parse(endpoint: Endpoint[T], response: Response) -> T:
+def parse(endpoint: Endpoint[T], response: PlatformResponse) -> T:
     """Return what a response to a call means; raises UpstreamError."""
     return endpoint.parse(response, endpoint.errors)
 
 
-def parse_page(response: Response) -> Page:
+def parse_page(response: PlatformResponse) -> Page:
     """Return the page of a response."""
     return parse(QUERY_USER_CERTIFICATES, response)
 
 
-def json_response(body: Any, status: int = 200, **headers: str) -> Response:
+def json_response(body: Any, status: int = 200, **headers: str) -> PlatformResponse:
     """Return a response of the platform whose body is this value as JSON."""
-    return Response(
+    return PlatformResponse(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, msgspec.json.encode(body)
     )

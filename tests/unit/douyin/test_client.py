@@ -6,8 +6,7 @@ import pytest
 
 from chalicelib.douyin import protocol
 from chalicelib.douyin.client import ONCE_MAX_IDLE_SECONDS, OPEN_CONNECTION_SECONDS, DouyinClient
-from chalicelib.douyin.endpoints import Api
-from chalicelib.douyin.protocol import Request, Response
+from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
 from infra.bundle import ROOT
@@ -23,7 +22,7 @@ ENDPOINTS = find_endpoints()
 class Platform:
     """A client, its transport, and a clock that delays between attempts move."""
 
-    def __init__(self, *results: Response | RedemptionError) -> None:
+    def __init__(self, *results: PlatformResponse | RedemptionError) -> None:
         self.clock = Clock()
         self.context = make_context(clock=self.clock)
         self.transport = FakeTransport(*results)
@@ -46,9 +45,9 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
     headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.needs_token else {}
-    base_url = LOGIN_API if endpoint.api is Api.LOGIN else OPEN_API
+    base_url = LOGIN_API if endpoint.uses_login_api else OPEN_API
     assert (sent.base_url, sent.request.path) == (base_url, CALLS[name])
-    assert sent.request == Request(endpoint.path, SAMPLES[name].sent, headers, "POST")
+    assert sent.request == PlatformRequest(endpoint.path, SAMPLES[name].sent, headers, "POST")
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]
@@ -72,13 +71,13 @@ def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_i
 
 
 def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() -> None:
-    platform = Platform(Response(404, {}, b"<html>"))
+    platform = Platform(PlatformResponse(404, {}, b"<html>"))
     platform.client.ensure_connection(platform.context.deadline)
     platform.transport.is_connected = True
     platform.client.ensure_connection(platform.context.deadline)
     [sent] = platform.transport.sent
     assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECTION_TEST, 0)
-    assert Request("/", b"", {}, "HEAD") == protocol.CONNECTION_TEST
+    assert PlatformRequest("/", b"", {}, "HEAD") == protocol.CONNECTION_TEST
     assert 0 < sent.deadline.remaining() <= OPEN_CONNECTION_SECONDS
     assert platform.logged() == []
 
@@ -91,14 +90,14 @@ TIMEOUT = UpstreamTimeoutError("timeout")
     [
         (json_response({"err_no": 28003018}), "28003018", 4),
         (json_response({"extra": {"sub_error_code": 11002}}), "11002", 1),
-        (Response(429, {"retry-after": "30"}, b""), "http_429", 1),
-        (Response(200, {}, b"<html>"), "malformed", 4),
+        (PlatformResponse(429, {"retry-after": "30"}, b""), "http_429", 1),
+        (PlatformResponse(200, {}, b"<html>"), "malformed", 4),
         (TIMEOUT, "timeout", 4),
     ],
 )
 @pytest.mark.parametrize("name", [name for name, endpoint in ENDPOINTS.items() if endpoint.is_repeatable])
 def test_a_repeatable_call_is_sent_again_after_a_transient_error(
-    name: str, failure: Response | RedemptionError, reason: str, attempts: int
+    name: str, failure: PlatformResponse | RedemptionError, reason: str, attempts: int
 ) -> None:
     platform = Platform(failure)
     with pytest.raises(UpstreamError) as raised:
@@ -109,9 +108,9 @@ def test_a_repeatable_call_is_sent_again_after_a_transient_error(
     assert len(platform.clock.sleeps) == attempts - 1
 
 
-@pytest.mark.parametrize("failure", [Response(503, {}, b""), TIMEOUT])
+@pytest.mark.parametrize("failure", [PlatformResponse(503, {}, b""), TIMEOUT])
 @pytest.mark.parametrize("name", ["client_token", "jscode2session", "code2session"])
-def test_a_login_and_a_mint_are_sent_once(name: str, failure: Response | RedemptionError) -> None:
+def test_a_login_and_a_mint_are_sent_once(name: str, failure: PlatformResponse | RedemptionError) -> None:
     """A code is valid once, and a mint invalidates older tokens."""
     platform = Platform(failure)
     with pytest.raises(UpstreamError):
@@ -121,7 +120,7 @@ def test_a_login_and_a_mint_are_sent_once(name: str, failure: Response | Redempt
 
 def test_a_transient_error_is_overcome_after_the_wait_that_the_platform_asks_for() -> None:
     page = json_response({"data": SAMPLES["query_user_certificates"].data})
-    platform = Platform(Response(503, {"retry-after": "2"}, b""), page)
+    platform = Platform(PlatformResponse(503, {"retry-after": "2"}, b""), page)
     assert platform.send("query_user_certificates").size == 1
     assert 2.0 <= sum(platform.clock.sleeps) <= 2.1
     assert [call.outcome for call in platform.context.record.calls] == ["http_503", "ok"]

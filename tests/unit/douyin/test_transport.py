@@ -13,12 +13,12 @@ from requests.adapters import BaseAdapter
 from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
-from chalicelib.douyin.protocol import Request, Response
+from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import Transport, create_http_session
 from tests.unit.fakes import Clock
 
 URL = "https://open.example"
-POST = Request("/path/", b'{"a":1}', {"access-token": "clt.planted"})
+POST = PlatformRequest("/path/", b'{"a":1}', {"access-token": "clt.planted"})
 
 
 class Adapter(BaseAdapter):
@@ -67,14 +67,15 @@ def make_transport(adapter: Adapter) -> Transport:
     return Transport(session)
 
 
-def send(adapter: Adapter, request: Request = POST, seconds: float = 9.0, max_bytes: int = 1000) -> Response:
-    return make_transport(adapter).send(URL, request, Deadline(seconds, Clock()), max_bytes)
+def send(adapter: Adapter, request: PlatformRequest = POST, seconds: float = 9.0, size: int = 1000) -> PlatformResponse:
+    return make_transport(adapter).send(URL, request, Deadline(seconds, Clock()), size)
 
 
 def test_each_request_goes_to_the_wire_with_its_own_headers_and_those_of_the_session() -> None:
     adapter = Adapter()
     transport, deadline = make_transport(adapter), Deadline(9.0, Clock())
-    for request in (POST, Request("/path/", b"{}"), Request("/path/", method="HEAD"), Request("/other", b"{}")):
+    without_token = PlatformRequest("/path/", b"{}")
+    for request in (POST, without_token, PlatformRequest("/path/", method="HEAD"), PlatformRequest("/other", b"{}")):
         transport.send(URL, request, deadline, 1000)
     own = {"user-agent": "service/1"}
     assert [(sent.method, sent.url, sent.body, dict(sent.headers)) for sent in adapter.requests] == [
