@@ -79,11 +79,11 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     """List what the session's user can redeem in this store."""
     query = request.query_params
     parameters = {name: query.getlist(name) for name in query} if query else {}
-    selection, cursor = parse_list_request(account_id, poi_id, parameters)
+    list_query, cursor = parse_list_request(account_id, poi_id, parameters)
     session_token = parse_bearer(request.headers.get("authorization"))
     session, credentials = authenticate(session_token, components().credentials_cache, time.time(), context)
     lister = components().lister
-    view, context.record.list_report = lister.list_certificates(session, selection, credentials, context, cursor)
+    view, context.record.list_report = lister.list_certificates(session, list_query, credentials, context, cursor)
     return view
 
 

@@ -38,12 +38,7 @@ class RedemptionError(Exception):
     is_transient = False
 
     def __init__(
-        self,
-        text: str,
-        upstream: UpstreamCodes = NO_CODES,
-        *,
-        is_transient: bool | None = None,
-        retry_after: float = 0.0,
+        self, text: str, upstream: UpstreamCodes = NO_CODES, *, is_transient: bool | None = None, retry_after: float = 0
     ) -> None:
         super().__init__(text)
         self.upstream = upstream

@@ -42,11 +42,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 def call_with_retries(
-    call: Callable[[], T],
-    policy: RetryPolicy,
-    deadline: Deadline,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
+    call: Callable[[], T], policy: RetryPolicy, deadline: Deadline, *, sleep: Callable[[float], None] = time.sleep
 ) -> T:
     """Call, and repeat after a transient error as `policy` allows.
 

@@ -23,7 +23,7 @@ from chalicelib import errors, lenient
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
-from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
+from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Certificate, Page
 from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import Transport
@@ -83,7 +83,7 @@ class Run:
 
     def take_steps(self) -> Iterator[tuple[str, str, bool]]:
         """Take all steps; yield the name of each, what was seen, and whether it is as the service needs it."""
-        everything, store = Selection(self.account_id), Selection(self.account_id, self.poi_id)
+        everything, store = ListQuery(self.account_id), ListQuery(self.account_id, self.poi_id)
         steps: dict[str, Callable[[], str]] = {
             "token": lambda: "obtained" if self._token() else "",
             "login": self._log_in,
@@ -95,7 +95,7 @@ class Run:
                 errors.TokenRefusedError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
             ),
             "unauthorized-merchant": lambda: _refused(
-                errors.MerchantNotAuthorizedError, lambda: self._read_page(Selection(UNKNOWN_MERCHANT), 1)
+                errors.MerchantNotAuthorizedError, lambda: self._read_page(ListQuery(UNKNOWN_MERCHANT), 1)
             ),
         }
         for name, step in steps.items():
@@ -116,7 +116,7 @@ class Run:
         self._open_id = self._exchange(self.code)
         return "the platform returned an open_id"
 
-    def _read_page(self, wanted: Selection, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
+    def _read_page(self, wanted: ListQuery, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
         root = self._root if wanted.account_id == self.account_id else None
         headers = {"access-token": token or self._token()}
         headers |= {} if root is None else {"Rpc-Transit-Life-Account": root}
@@ -125,14 +125,14 @@ class Run:
             QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size), self.stage.new_context(), headers
         )
 
-    def _read_pages(self, wanted: Selection, size: int = PAGE_SIZE) -> list[Page]:
+    def _read_pages(self, wanted: ListQuery, size: int = PAGE_SIZE) -> list[Page]:
         """Read the pages up to the last one that the total implies, and after each full page another."""
         pages = [self._read_page(wanted, 1, size)]
         while len(pages) < MAX_PAGES and (pages[-1].size >= size or len(pages) * size < (pages[0].total or 0)):
             pages.append(self._read_page(wanted, len(pages) + 1, size))
         return pages
 
-    def _list(self, wanted: Selection) -> str:
+    def _list(self, wanted: ListQuery) -> str:
         pages = self._read_pages(wanted)
         size, found = sum(page.size for page in pages), _certificates(pages)
         wrong = {path for page in pages for path in page.unreadable}
@@ -147,7 +147,7 @@ class Run:
             raise CommandError(f"{size} certificates, but total {pages[0].total}")
         return f"{size} certificates, total {pages[0].total}"
 
-    def _compare_pages(self, wanted: Selection) -> str:
+    def _compare_pages(self, wanted: ListQuery) -> str:
         """Read the same list in small pages. It shows whether paging, `total` and the filter are as assumed."""
         lists = [_certificates(self._read_pages(wanted, size)) for size in (PAGE_SIZE, SMALL_PAGE)]
         whole, parts = ([certificate.certificate_id for certificate in found] for found in lists)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import chalicelib
 from chalicelib.douyin import endpoints
-from chalicelib.douyin.endpoints import Endpoint, Selection
+from chalicelib.douyin.endpoints import Endpoint, ListQuery
 from chalicelib.douyin.models import CertificateFields
 from chalicelib.douyin.pages import Certificate, Page
 from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData
@@ -33,7 +33,7 @@ def find_endpoints() -> dict[str, Endpoint[Any]]:
 
 SAMPLES = {
     "query_user_certificates": Sample(
-        endpoints.page_body(Selection("7", "6601", 2, 100, 200), "user", 3, 10),
+        endpoints.page_body(ListQuery("7", "6601", 2, 100, 200), "user", 3, 10),
         b'{"account_id":"7","open_id":"user","poi_id":"6601","biz_type":2,"page":3,"page_size":10,'
         b'"page_dimension":1,"time_range":{"start_time":100,"end_time":200}}',
         {"total": 1, "orders": [{"order_id": "1", "can_use": True, "certificates": [{"certificate_id": "a"}]}]},

@@ -54,16 +54,16 @@ class LoginHandler:
         UpstreamMalformedError for an open_id that is too long or reserved, and TokenUnavailableError in an app of a
         service provider. An error of the list is in the view, and in the record.
         """
-        record, selection = context.record, body.selection
+        record, list_query = context.record, body.list_query
         record.app_id = body.app_id
         record.is_probe = body.code == PROBE_CODE
-        if selection is not None:
-            record.ids = {"account_id": selection.account_id, "poi_id": selection.poi_id}
+        if list_query is not None:
+            record.ids = {"account_id": list_query.account_id, "poi_id": list_query.poi_id}
         app_secret, credentials = self.credentials_cache.find_or_reread(lambda s: s.apps.get(body.app_id), context)
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        with nullcontext() if selection is None else self.warmup.prepare_list(selection.account_id, context):
+        with nullcontext() if list_query is None else self.warmup.prepare_list(list_query.account_id, context):
             open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
         # A customer must not get the reserved open_id: their lists would count in no metric.
         if open_id == PROBE_OPEN_ID:
@@ -71,11 +71,11 @@ class LoginHandler:
         session = Session(body.app_id, open_id)
         session_token = encode_session(session, int(self.clock()) + self.ttl, credentials.session_keys)
         record.user = hash_open_id(open_id, credentials.session_keys)
-        if selection is None:
+        if list_query is None:
             return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            view, record.list_report = self.lister.list_certificates(session, selection, credentials, list_context)
+            view, record.list_report = self.lister.list_certificates(session, list_query, credentials, list_context)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
-from chalicelib.douyin.endpoints import Selection
+from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 
@@ -41,7 +41,7 @@ class LoginBody(RedactedStruct, frozen=True):
     #: The login code, from the mini-program's tt.login.
     code: str
     #: What is listed in the same response (`list` of the body), if anything.
-    selection: Selection | None = None
+    list_query: ListQuery | None = None
 
 
 def parse_login_body(body: bytes) -> LoginBody:
@@ -63,14 +63,14 @@ def parse_login_body(body: bytes) -> LoginBody:
     requested = members["list"]
     if not isinstance(requested, dict):
         raise InvalidRequestError("list", "must be an object")
-    selection = _check_selection(requested.get("account_id"), requested.get("poi_id"), requested, prefix="list.")
-    return LoginBody(app_id, code, selection)
+    list_query = _check_list_query(requested.get("account_id"), requested.get("poi_id"), requested, prefix="list.")
+    return LoginBody(app_id, code, list_query)
 
 
 def parse_list_request(
     account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]
-) -> tuple[Selection, str | None]:
-    """Return the selection and the cursor of the certificates call; raises InvalidRequestError.
+) -> tuple[ListQuery, str | None]:
+    """Return the query and the cursor of the certificates call; raises InvalidRequestError.
 
     The cursor is not verified yet: its signature depends on the user. Unknown query parameters are ignored; a known one
     that is given twice is an error.
@@ -84,7 +84,7 @@ def parse_list_request(
         raise InvalidRequestError("cursor", f"must be 1 to {MAX_CURSOR_LENGTH} ASCII characters")
     # What is no number is refused below.
     numbers = {name: int(text) if _DIGITS.fullmatch(text) else text for name, text in parameters.items()}
-    return _check_selection(account_id, poi_id, numbers), cursor
+    return _check_list_query(account_id, poi_id, numbers), cursor
 
 
 def parse_path_ids(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -103,8 +103,8 @@ def parse_bearer(authorization: str | None) -> str:
     return token.strip()
 
 
-def _check_selection(account_id: Any, poi_id: Any, filters: Mapping[str, Any], prefix: str = "") -> Selection:
-    """Return the selection; raises InvalidRequestError.
+def _check_list_query(account_id: Any, poi_id: Any, filters: Mapping[str, Any], prefix: str = "") -> ListQuery:
+    """Return the query of a list; raises InvalidRequestError.
 
     `filters` may have other fields too. `prefix` comes before the names of the fields.
     """
@@ -116,10 +116,10 @@ def _check_selection(account_id: Any, poi_id: Any, filters: Mapping[str, Any], p
             if type(value) is not int or value not in allowed:
                 raise InvalidRequestError(prefix + name, rule)
             checked[name] = value
-    selection = Selection(_check_id(account_id, f"{prefix}account_id"), _check_id(poi_id, f"{prefix}poi_id"), **checked)
+    query = ListQuery(_check_id(account_id, f"{prefix}account_id"), _check_id(poi_id, f"{prefix}poi_id"), **checked)
     if checked.get("start_time", 0) > checked.get("end_time", _SECONDS.stop):
         raise InvalidRequestError(f"{prefix}end_time", "must not be before start_time")
-    return selection
+    return query
 
 
 def _check_id(value: Any, field: str) -> str:

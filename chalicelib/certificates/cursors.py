@@ -1,39 +1,39 @@
-"""Opaque pagination cursors, signed and bound to one list.
+"""Opaque pagination cursors: the position in a list, signed and bound to this list.
 
-Each is signed for one user, merchant, store and set of filters: in another list, it does not verify.
+A cursor is signed for one user, merchant, store and set of filters. It does not verify in another list.
 """
 
 import msgspec
 
 from chalicelib import signing
-from chalicelib.douyin.endpoints import Selection
+from chalicelib.douyin.endpoints import ListQuery
 
 MAX_CURSOR_LENGTH = 1024
 
 
-class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """A position in a list: the next page, and what the pages before it held."""
+class ListPosition(msgspec.Struct, frozen=True, array_like=True):
+    """The content of a cursor: the next page of a list, and what the pages before it held."""
 
     next_page: int = 1
     #: The number of certificates on the pages before `next_page`.
     received: int = 0
-    #: Always 0. Released versions read and write it.
+    #: Always 0: `total` is the fourth element. Version 0.14.0 reads and writes cursors in this form, too.
     unused: int = 0
     #: The largest total that the platform has reported, or None.
     total: int | None = None
 
 
-def encode_cursor(cursor: Cursor, selection: Selection, open_id: str, keys: list[str]) -> str:
-    """Return the signed text of a cursor that continues this user's list."""
-    return signing.sign(cursor, _purpose(selection, open_id), keys)
+def encode_cursor(position: ListPosition, query: ListQuery, open_id: str, keys: list[str]) -> str:
+    """Return the cursor with which this user's list continues at `position`."""
+    return signing.sign(position, _purpose(query, open_id), keys)
 
 
-def decode_cursor(text: str, selection: Selection, open_id: str, keys: list[str]) -> Cursor | None:
-    """Return a cursor, or None when it was not signed by one of the keys, or for another list."""
-    return signing.verify(text, _purpose(selection, open_id), keys, Cursor)
+def decode_cursor(cursor: str, query: ListQuery, open_id: str, keys: list[str]) -> ListPosition | None:
+    """Return the position in a cursor, or None when it was not signed by one of the keys, or for another list."""
+    return signing.verify(cursor, _purpose(query, open_id), keys, ListPosition)
 
 
-def _purpose(selection: Selection, open_id: str) -> bytes:
+def _purpose(query: ListQuery, open_id: str) -> bytes:
     # This order is part of the cursors that clients hold.
-    filters = selection.poi_id, selection.biz_type, selection.start_time, selection.end_time
-    return b"douyin-redemption cursor " + msgspec.json.encode([selection.account_id, open_id, *filters])
+    filters = query.poi_id, query.biz_type, query.start_time, query.end_time
+    return b"douyin-redemption cursor " + msgspec.json.encode([query.account_id, open_id, *filters])

@@ -6,12 +6,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from chalicelib.authorized_client import AuthorizedClient
-from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
+from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
-from chalicelib.douyin.endpoints import Selection
+from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MerchantRepository
 from chalicelib.record import ListReport
@@ -36,7 +36,7 @@ class CertificateLister:
     def list_certificates(
         self,
         session: Session,
-        selection: Selection,
+        list_query: ListQuery,
         credentials: Credentials,
         context: RequestContext,
         cursor: str | None = None,
@@ -48,28 +48,28 @@ class CertificateLister:
         Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, the session is of
         another app, the cursor is not of this list, or no token is available.
         """
-        start = Cursor()
+        start = ListPosition()
         if cursor is not None:
             decoded, credentials = self.credentials_cache.find_or_reread(
-                lambda secret: decode_cursor(cursor, selection, session.open_id, secret.session_keys), context
+                lambda secret: decode_cursor(cursor, list_query, session.open_id, secret.session_keys), context
             )
             if decoded is None:
                 raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
             start = decoded
-        merchant = self.merchants.get(selection.account_id, context)
+        merchant = self.merchants.get(list_query.account_id, context)
         merchant.check_app(session.app_id)
-        merchant.check_store(selection.poi_id)
+        merchant.check_store(list_query.poi_id)
         calls = self.authorized_client.for_request(merchant.app_id, context, merchant.life_account_id)
-        result = list_pages(start, selection, session.open_id, calls, self.executor)
+        result = list_pages(start, list_query, session.open_id, calls, self.executor)
         built = build_views(result.pages, self.clock())
         position = result.position
         next_cursor = None
         if result.continues:
-            next_cursor = encode_cursor(position, selection, session.open_id, credentials.session_keys)
+            next_cursor = encode_cursor(position, list_query, session.open_id, credentials.session_keys)
         is_short = not result.continues and position.total is not None and position.received < position.total
         view = ListView(
-            selection.account_id,
-            selection.poi_id,
+            list_query.account_id,
+            list_query.poi_id,
             built.views,
             built.unusable,
             next_cursor,

@@ -72,8 +72,8 @@ CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(
 )  # fmt: skip
 
 
-class Selection(msgspec.Struct, frozen=True):
-    """Which certificates a caller requests. Fields that are empty or None are not sent."""
+class ListQuery(msgspec.Struct, frozen=True):
+    """Which certificates to list: merchant, store and filters. Fields that are empty or None are not sent."""
 
     account_id: str
     #: The store, or "" for any.
@@ -86,14 +86,14 @@ class Selection(msgspec.Struct, frozen=True):
     end_time: int | None = None
 
 
-def page_body(selection: Selection, open_id: str, number: int, size: int = PAGE_SIZE) -> dict[str, Any]:
+def page_body(query: ListQuery, open_id: str, number: int, size: int = PAGE_SIZE) -> dict[str, Any]:
     """Return the body that requests page `number` (from 1) of a user's certificates."""
-    time_range = {"start_time": selection.start_time, "end_time": selection.end_time}
+    time_range = {"start_time": query.start_time, "end_time": query.end_time}
     body = {
-        "account_id": selection.account_id,
+        "account_id": query.account_id,
         "open_id": open_id,
-        "poi_id": selection.poi_id or None,
-        "biz_type": selection.biz_type,
+        "poi_id": query.poi_id or None,
+        "biz_type": query.biz_type,
         "page": number,
         "page_size": size,
         "page_dimension": BY_CERTIFICATE,

@@ -1,6 +1,6 @@
 """Reads a page of `query_user_certificates`. No I/O."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,9 +40,15 @@ class Page(RedactedStruct, frozen=True):
     unreadable: list[str] = msgspec.field(default_factory=list)
 
     @property
-    def claims_no_certificates(self) -> bool:
+    def reports_no_certificates(self) -> bool:
         """Whether the page says that the user has no certificate at all."""
         return self.size == 0 and self.total == 0
+
+
+class _Unreadable(NamedTuple):
+    """A certificate that cannot be shown: the path of the field because of which it cannot."""
+
+    path: str
 
 
 def parse_certificates(response: PlatformResponse, table: ErrorTable) -> Page:
@@ -55,13 +61,10 @@ def parse_certificates(response: PlatformResponse, table: ErrorTable) -> Page:
     size = sum(len(_listed(order)) for order in orders)
     if size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large", is_transient=False)
-    parts = [part for order in orders for part in _read_order(order)]
-    return Page(
-        [part for part in parts if isinstance(part, Certificate)],
-        size,
-        _count(envelope["data"].get("total")),
-        [part for part in parts if isinstance(part, str)],
-    )
+    results = [result for order in orders for result in _read_order(order)]
+    certificates = [result for result in results if isinstance(result, Certificate)]
+    unreadable = [result.path for result in results if isinstance(result, _Unreadable)]
+    return Page(certificates, size, _count(envelope["data"].get("total")), unreadable)
 
 
 def _read_orders(envelope: dict[str, Any]) -> list[Any]:
@@ -83,35 +86,37 @@ def _read_orders(envelope: dict[str, Any]) -> list[Any]:
 
 
 def _listed(order: Any) -> list[Any]:
+    """Return the certificates of an order as they were sent; none if there is no list."""
     listed = order.get("certificates") if isinstance(order, dict) else None
     return listed if isinstance(listed, list) else []
 
 
-def _read_order(order: Any) -> list[Certificate | str]:
-    """Return the certificates of an order, and for each that cannot be shown the path of the field that hides it."""
+def _read_order(order: Any) -> list[Certificate | _Unreadable]:
+    """Return what could be read of an order, and what could not. A certificate may be in both: see `can_use`."""
     if not isinstance(order, dict):
-        return ["orders"]
+        return [_Unreadable("orders")]
     order_id, can_use = read_id(order.get("order_id")), order.get("can_use")
     can_use = False if can_use is None else read_bool(can_use)
-    listed, given = _listed(order), order.get("certificates")
+    sent, listed = order.get("certificates"), _listed(order)
     if order_id is None:
-        return ["orders.order_id"] * max(1, len(listed))
-    # A usable order without a list hides its certificates.
-    if listed is not given and (can_use or given is not None):
-        return ["orders.certificates"]
-    parts = [_read_certificate(element, order_id, bool(can_use)) for element in listed]
-    hidden = [part for part in parts if isinstance(part, Certificate)] if can_use is None else []
-    return parts + ["orders.can_use" for _ in hidden]
+        return [_Unreadable("orders.order_id")] * max(1, len(listed))
+    # The list may be null or missing, but not in a usable order: its certificates would be hidden.
+    if not isinstance(sent, list) and (can_use or sent is not None):
+        return [_Unreadable("orders.certificates")]
+    results = [_read_certificate(element, order_id, bool(can_use)) for element in listed]
+    # These certificates count as not usable.
+    hidden = [result for result in results if isinstance(result, Certificate)] if can_use is None else []
+    return results + [_Unreadable("orders.can_use") for _ in hidden]
 
 
-def _read_certificate(element: Any, order_id: str, can_use: bool) -> Certificate | str:
+def _read_certificate(element: Any, order_id: str, can_use: bool) -> Certificate | _Unreadable:
     if not isinstance(element, dict):
-        return "orders.certificates"
+        return _Unreadable("orders.certificates")
     certificate_id = read_id(element.get("certificate_id"))
     if certificate_id is None:
-        return "orders.certificates.certificate_id"
-    fields, malformed = read_struct(element, CertificateFields)
-    return Certificate(certificate_id, order_id, can_use, fields, [f"orders.certificates.{name}" for name in malformed])
+        return _Unreadable("orders.certificates.certificate_id")
+    fields, paths = read_struct(element, CertificateFields)
+    return Certificate(certificate_id, order_id, can_use, fields, [f"orders.certificates.{path}" for path in paths])
 
 
 def _count(value: Any) -> int | None:

@@ -18,7 +18,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.connections import READ_SECONDS
-from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, Selection, login_body, page_body
+from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, ListQuery, login_body, page_body
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
@@ -40,7 +40,7 @@ def create_client(url: str, authorities: str | None = None) -> DouyinClient:
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
     calls = AuthorizedClient(client, FixedToken()).for_request("app", RequestContext(deadline or Deadline(5)))
-    page = calls.send(QUERY_USER_CERTIFICATES, page_body(Selection("1", "2"), open_id, 1))
+    page = calls.send(QUERY_USER_CERTIFICATES, page_body(ListQuery("1", "2"), open_id, 1))
     return [certificate.certificate_id for certificate in page.certificates]
 
 

@@ -73,7 +73,7 @@ def test_a_list_needs_no_tokens_where_the_platform_adds_them(platform: Platform)
     module = execute(read_block("list"))
     open_id = platform.data.customers[CUSTOMER_WITH_MANY_COUPONS].open_ids[APP_ID]
     request = platform.url, APP_ID, open_id, ACCOUNT_ID, POI_ID
-    found, place = set(), module["Cursor"]()
+    found, place = set(), module["ListPosition"]()
     while place is not None:
         views, place = module["list_coupons"](*request, place, access_token=platform.mint())
         found |= {view.certificate_id for view in views}

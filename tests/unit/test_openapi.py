@@ -61,7 +61,7 @@ def test_the_document_has_each_field_of_each_response(path: str, method: str) ->
 
 def test_the_document_has_each_field_and_parameter_of_a_request() -> None:
     body = DOCUMENT["paths"]["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    fields = {name.replace("selection", "list"): kind for name, kind in struct_fields(validation.LoginBody).items()}
+    fields = {name.replace("list_query", "list"): kind for name, kind in struct_fields(validation.LoginBody).items()}
     # The struct also serves queries without a store; a request always has one.
     assert schema_fields(SCHEMAS, body) == fields | {"list.poi_id": ("string", True)}
     parameters = DOCUMENT["paths"][gateway.CERTIFICATES_ROUTE]["get"]["parameters"]

@@ -4,15 +4,15 @@ import itertools
 
 import pytest
 
-from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
+from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.credentials import CredentialsCache
-from chalicelib.douyin.endpoints import Selection
+from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import UnauthenticatedError
 from chalicelib.sessions import Session, authenticate, encode_session, hash_open_id
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
 
-SELECTION = Selection("1", "2")
-SESSION, CURSOR = Session(APP_ID, OPEN_ID), Cursor(5, 180)
+LIST_QUERY = ListQuery("1", "2")
+SESSION, POSITION = Session(APP_ID, OPEN_ID), ListPosition(5, 180)
 
 ROTATIONS = [
     ("A", "BA"),
@@ -33,7 +33,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     credentials.get(make_context())
     stored.put({APP_ID: APP_SECRET}, _keys(secret))
     token = encode_session(SESSION, int(NOW) + 60, _keys(session))
-    text = encode_cursor(CURSOR, SELECTION, OPEN_ID, _keys(cursor))
+    text = encode_cursor(POSITION, LIST_QUERY, OPEN_ID, _keys(cursor))
     try:
         found, used = authenticate(token, credentials, NOW, context)
     except UnauthenticatedError as error:
@@ -42,9 +42,9 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     hashed = hash_open_id(found.open_id, used.session_keys)
     assert (context.record.app_id, context.record.user) == (found.app_id, hashed)
     position, _ = credentials.find_or_reread(
-        lambda known: decode_cursor(text, SELECTION, found.open_id, known.session_keys), context
+        lambda known: decode_cursor(text, LIST_QUERY, found.open_id, known.session_keys), context
     )
-    assert (found, position) in ((SESSION, CURSOR), (SESSION, None))
+    assert (found, position) in ((SESSION, POSITION), (SESSION, None))
     return "cursor" if position is None else "ok"
 
 

@@ -16,7 +16,7 @@ from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
 from chalicelib.credentials import Credentials
-from chalicelib.douyin.endpoints import Selection
+from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.record import ListReport, Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
@@ -37,7 +37,7 @@ from tests.unit.fakes import (
     token_row,
 )
 
-SELECTION = Selection(ACCOUNT_ID, POI_ID, 2)
+LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
 REPORT = ListReport(pages=1, certificates=0)
 TOKEN = f"TOKEN#{APP_ID}"
@@ -50,13 +50,13 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, Selection, Credentials, float]] = []
+        self.calls: list[tuple[Session, ListQuery, Credentials, float]] = []
         self.result: ListView | Exception = VIEW
 
     def list_certificates(self, *arguments: Any) -> tuple[ListView, ListReport]:
-        session, selection, credentials, context = arguments
+        session, list_query, credentials, context = arguments
         self.events.append("list")
-        self.calls.append((session, selection, credentials, context.deadline.remaining()))
+        self.calls.append((session, list_query, credentials, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result, REPORT
@@ -95,8 +95,8 @@ class Logins:
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 
-    def log_in(self, app_id: str = APP_ID, selection: Selection | None = SELECTION) -> LoginView:
-        return self.handler.log_in(LoginBody(app_id, "code", selection), self.context)
+    def log_in(self, app_id: str = APP_ID, list_query: ListQuery | None = LIST_QUERY) -> LoginView:
+        return self.handler.log_in(LoginBody(app_id, "code", list_query), self.context)
 
 
 def to_json(view: LoginView) -> Any:
@@ -105,7 +105,7 @@ def to_json(view: LoginView) -> Any:
 
 def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
-    view, record = logins.log_in(selection=None), logins.context.record
+    view, record = logins.log_in(list_query=None), logins.context.record
     assert (record.app_id, record.user) == (APP_ID, hash_open_id(OPEN_ID, [SESSION_KEY]))
     assert (record.ids, record.list_outcome, record.is_probe) == ({}, None, False)
     assert decode_session(view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
@@ -125,8 +125,8 @@ def test_session_and_list_are_one_response() -> None:
     assert (*record.ids.values(), record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
     assert record.list_report == REPORT
     assert logins.events == ["prepare", "login", "prepared", "list"]
-    [(session, selection, credentials, _)] = logins.lister.calls
-    assert (session, selection) == (Session(APP_ID, OPEN_ID), SELECTION)
+    [(session, list_query, credentials, _)] = logins.lister.calls
+    assert (session, list_query) == (Session(APP_ID, OPEN_ID), LIST_QUERY)
     assert credentials == logins.credentials.get(logins.context)
 
 

@@ -15,7 +15,7 @@ from chalicelib.api.validation import (
     parse_path_ids,
 )
 from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
-from chalicelib.douyin.endpoints import Selection
+from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 
 MAX = 9999999999
@@ -49,12 +49,12 @@ class TestLogin:
             (body(code="c" * MAX_CODE_LENGTH), LoginBody("tta", "c" * MAX_CODE_LENGTH)),
             (body(code="a b+/=%券"), LoginBody("tta", "a b+/=%券")),
             (body().ljust(MAX_BODY_BYTES), LoginBody("tta", "c")),
-            (list_body(cursor=7, more=None), LoginBody("tta", "c", Selection("7", "6601"))),
+            (list_body(cursor=7, more=None), LoginBody("tta", "c", ListQuery("7", "6601"))),
             (
                 list_body(biz_type=1, start_time=0, end_time=MAX),
-                LoginBody("tta", "c", Selection("7", "6601", 1, 0, MAX)),
+                LoginBody("tta", "c", ListQuery("7", "6601", 1, 0, MAX)),
             ),
-            (list_body(biz_type=2, start_time=5, end_time=5), LoginBody("tta", "c", Selection("7", "6601", 2, 5, 5))),
+            (list_body(biz_type=2, start_time=5, end_time=5), LoginBody("tta", "c", ListQuery("7", "6601", 2, 5, 5))),
         ],
     )
     def test_a_body_is_parsed(self, text: bytes, expected: LoginBody) -> None:
@@ -98,17 +98,17 @@ class TestList:
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
-            ({"cursor": [], "_": ["1", "2"], "page": ["x"]}, (Selection("7", "6601"), None)),
-            ({"cursor": ["x" * MAX_CURSOR_LENGTH]}, (Selection("7", "6601"), "x" * 1024)),
-            ({"start_time": ["0"]}, (Selection("7", "6601", None, 0), None)),
-            ({"end_time": ["9999999999"]}, (Selection("7", "6601", None, None, 9999999999), None)),
+            ({"cursor": [], "_": ["1", "2"], "page": ["x"]}, (ListQuery("7", "6601"), None)),
+            ({"cursor": ["x" * MAX_CURSOR_LENGTH]}, (ListQuery("7", "6601"), "x" * 1024)),
+            ({"start_time": ["0"]}, (ListQuery("7", "6601", None, 0), None)),
+            ({"end_time": ["9999999999"]}, (ListQuery("7", "6601", None, None, 9999999999), None)),
             (
                 {"start_time": ["0005"], "end_time": ["10"], "biz_type": ["1"], "cursor": ["c"]},
-                (Selection("7", "6601", 1, 5, 10), "c"),
+                (ListQuery("7", "6601", 1, 5, 10), "c"),
             ),
         ],
     )
-    def test_a_query_is_parsed(self, query: dict[str, list[str]], expected: tuple[Selection, str | None]) -> None:
+    def test_a_query_is_parsed(self, query: dict[str, list[str]], expected: tuple[ListQuery, str | None]) -> None:
         assert parse_list_request("7", "6601", query) == expected
 
     @pytest.mark.parametrize(

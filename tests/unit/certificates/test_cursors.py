@@ -9,27 +9,27 @@ import msgspec
 import pytest
 from itsdangerous import Signer
 
-from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, Cursor, decode_cursor, encode_cursor
+from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.paging import MAX_PAGES
-from chalicelib.douyin.endpoints import Selection
+from chalicelib.douyin.endpoints import ListQuery
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import OPEN_ID, OTHER_KEY, SESSION_KEY
 
 KEYS = [SESSION_KEY]
-SELECTION = Selection(ACCOUNT_ID, POI_ID, 1, 100, 200)
-LIST = SELECTION, OPEN_ID
+LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID, 1, 100, 200)
+LIST = LIST_QUERY, OPEN_ID
 
 
-CURSOR = Cursor(5, 180, 1)
-LONGEST = Cursor(MAX_PAGES, 10**6, 20)
+POSITION = ListPosition(5, 180, 1)
+LONGEST = ListPosition(MAX_PAGES, 10**6, 20)
 
 
-@pytest.mark.parametrize("cursor", [Cursor(), CURSOR, LONGEST])
-def test_a_cursor_survives_the_round_trip_as_part_of_a_url(cursor: Cursor) -> None:
-    text = encode_cursor(cursor, *LIST, KEYS)
-    assert decode_cursor(text, *LIST, KEYS) == cursor
-    assert len(text) <= MAX_CURSOR_LENGTH
-    assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+@pytest.mark.parametrize("position", [ListPosition(), POSITION, LONGEST])
+def test_a_cursor_survives_the_round_trip_as_part_of_a_url(position: ListPosition) -> None:
+    cursor = encode_cursor(position, *LIST, KEYS)
+    assert decode_cursor(cursor, *LIST, KEYS) == position
+    assert len(cursor) <= MAX_CURSOR_LENGTH
+    assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 def sign(payload: bytes) -> str:
@@ -42,7 +42,7 @@ def sign(payload: bytes) -> str:
 
 def test_the_form_of_a_cursor_is_fixed() -> None:
     """An instance of the next release continues a list that one of this release has begun."""
-    assert decode_cursor(sign(b"[5,180,1]"), *LIST, KEYS) == CURSOR
+    assert decode_cursor(sign(b"[5,180,1]"), *LIST, KEYS) == POSITION
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ def test_what_is_no_cursor_is_refused_even_if_it_is_signed(text: str) -> None:
     assert decode_cursor(text, *LIST, KEYS) is None
 
 
-def changed(**changes: Any) -> tuple[Selection, str]:
-    """Return the list with another selection."""
-    return msgspec.structs.replace(SELECTION, **changes), OPEN_ID
+def changed(**changes: Any) -> tuple[ListQuery, str]:
+    """Return the list with another query."""
+    return msgspec.structs.replace(LIST_QUERY, **changes), OPEN_ID
 
 
 @pytest.mark.parametrize(
     "foreign",
     [
-        (SELECTION, "another"),
+        (LIST_QUERY, "another"),
         changed(account_id="7"),
         changed(poi_id="6602"),
         changed(biz_type=None),
@@ -70,13 +70,13 @@ def changed(**changes: Any) -> tuple[Selection, str]:
         changed(account_id=POI_ID, poi_id=ACCOUNT_ID),
     ],
 )
-def test_a_cursor_of_another_list_is_refused(foreign: tuple[Selection, str]) -> None:
-    assert decode_cursor(encode_cursor(CURSOR, *LIST, KEYS), *foreign, KEYS) is None
-    assert decode_cursor(encode_cursor(CURSOR, *foreign, KEYS), *foreign, KEYS) == CURSOR
+def test_a_cursor_of_another_list_is_refused(foreign: tuple[ListQuery, str]) -> None:
+    assert decode_cursor(encode_cursor(POSITION, *LIST, KEYS), *foreign, KEYS) is None
+    assert decode_cursor(encode_cursor(POSITION, *foreign, KEYS), *foreign, KEYS) == POSITION
 
 
 def test_the_newest_key_signs_and_every_key_verifies() -> None:
-    text = encode_cursor(CURSOR, *LIST, [OTHER_KEY, SESSION_KEY])
+    text = encode_cursor(POSITION, *LIST, [OTHER_KEY, SESSION_KEY])
     for keys in ([OTHER_KEY], [SESSION_KEY, OTHER_KEY], [OTHER_KEY, SESSION_KEY]):
-        assert decode_cursor(text, *LIST, keys) == CURSOR
+        assert decode_cursor(text, *LIST, keys) == POSITION
     assert decode_cursor(text, *LIST, [SESSION_KEY]) is None

@@ -9,10 +9,10 @@ import pytest
 from chalicelib import errors
 from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Item
-from chalicelib.certificates.cursors import Cursor, decode_cursor, encode_cursor
+from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
-from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, Selection, page_body
+from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
 from chalicelib.douyin.protocol import PlatformResponse
 from chalicelib.merchants import MerchantRepository
@@ -38,7 +38,7 @@ from tests.unit.fakes import (
     token_row,
 )
 
-SELECTION = Selection(ACCOUNT_ID, POI_ID)
+LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID)
 MERCHANT = f"MERCHANT#{ACCOUNT_ID}"
 TOKEN = f"TOKEN#{APP_ID}"
 
@@ -62,9 +62,9 @@ class Lists:
         self.lister = CertificateLister(self.merchants, self.credentials, client, InlineExecutor(), self.clock)
         self.report = ListReport(0, 0)
 
-    def respond(self, cursor: str | None = None, app_id: str = APP_ID, selection: Selection = SELECTION) -> ListView:
+    def respond(self, cursor: str | None = None, app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:
         session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
-        view, self.report = self.lister.list_certificates(session, selection, credentials, self.context, cursor)
+        view, self.report = self.lister.list_certificates(session, list_query, credentials, self.context, cursor)
         return view
 
     def fetched(self) -> list[int]:
@@ -82,7 +82,7 @@ def numbers(span: range) -> list[str]:
 def test_the_next_cursor_continues_the_list() -> None:
     instance = Lists(340)
     first = instance.respond()
-    assert decode_cursor(first.next_cursor or "", SELECTION, OPEN_ID, [SESSION_KEY]) == Cursor(5, 200, 0, 340)
+    assert decode_cursor(first.next_cursor or "", LIST_QUERY, OPEN_ID, [SESSION_KEY]) == ListPosition(5, 200, 0, 340)
     second = instance.respond(first.next_cursor)
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
     assert second.next_cursor is None
@@ -90,11 +90,11 @@ def test_the_next_cursor_continues_the_list() -> None:
 
 
 def test_the_query_has_user_filter_and_root_account() -> None:
-    selection = Selection(ACCOUNT_ID, POI_ID, 2, 100, 200)
+    list_query = ListQuery(ACCOUNT_ID, POI_ID, 2, 100, 200)
     instance = Lists(life_account_id={"S": "8"})
-    instance.respond(selection=selection)
+    instance.respond(list_query=list_query)
     headers = {"access-token": "clt.row", "Rpc-Transit-Life-Account": "8"}
-    assert instance.douyin.queries == [(page_body(selection, OPEN_ID, 1), headers)]
+    assert instance.douyin.queries == [(page_body(list_query, OPEN_ID, 1), headers)]
 
 
 def test_the_list_has_each_attribute_of_the_merchant_that_the_view_has() -> None:
@@ -127,7 +127,7 @@ def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
 
 def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
     instance = Lists()
-    cursor = encode_cursor(Cursor(2), SELECTION, "another", [SESSION_KEY])
+    cursor = encode_cursor(ListPosition(2), LIST_QUERY, "another", [SESSION_KEY])
     with pytest.raises(errors.InvalidRequestError, match="cursor"):
         instance.respond(cursor)
     assert instance.table.reads == []
@@ -139,10 +139,10 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_that_key_signs_the_ne
     instance.respond()
     instance.secret.put({APP_ID: "s"}, [OTHER_KEY, SESSION_KEY])
     instance.context = make_context()
-    view = instance.respond(encode_cursor(Cursor(5), SELECTION, OPEN_ID, [OTHER_KEY]))
+    view = instance.respond(encode_cursor(ListPosition(5), LIST_QUERY, OPEN_ID, [OTHER_KEY]))
     assert instance.secret.reads == 2
     assert ids(view) == numbers(range(200, 400))
-    assert decode_cursor(view.next_cursor or "", SELECTION, OPEN_ID, [OTHER_KEY]) == Cursor(9, 200, 0, 500)
+    assert decode_cursor(view.next_cursor or "", LIST_QUERY, OPEN_ID, [OTHER_KEY]) == ListPosition(9, 200, 0, 500)
 
 
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:

@@ -13,15 +13,15 @@ import msgspec
 import pytest
 
 from chalicelib.authorized_client import AuthorizedClient
-from chalicelib.certificates.cursors import Cursor
+from chalicelib.certificates.cursors import ListPosition
 from chalicelib.certificates.paging import (
     MAX_PAGES,
     PAGES_PER_RESPONSE,
     PagedResult,
-    count_pages_left,
     list_pages,
+    plan_next_pages,
 )
-from chalicelib.douyin.endpoints import PAGE_SIZE, Selection
+from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
 from chalicelib.douyin.pages import Page
 from chalicelib.errors import UpstreamMalformedError, UpstreamRejectedError, UpstreamUnavailableError
 from tests.unit.fakes import OPEN_ID, FakeDouyin, FixedToken, InlineExecutor, make_context, make_page
@@ -49,14 +49,16 @@ class Pages:
         return page
 
 
-def read(fetch: Callable[[int], Page], start: Cursor | None = None, executor: Executor | None = None) -> PagedResult:
+def read(
+    fetch: Callable[[int], Page], start: ListPosition | None = None, executor: Executor | None = None
+) -> PagedResult:
     douyin = FakeDouyin()
     douyin.fetch = lambda number, _token: fetch(number)
     calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context())
-    return list_pages(start or Cursor(), Selection("7"), OPEN_ID, calls, executor or InlineExecutor())
+    return list_pages(start or ListPosition(), ListQuery("7"), OPEN_ID, calls, executor or InlineExecutor())
 
 
-def place(result: PagedResult) -> Cursor | None:
+def place(result: PagedResult) -> ListPosition | None:
     """Return where the list continues, without the total that goes with it, or None at its end."""
     return msgspec.structs.replace(result.position, total=None) if result.continues else None
 
@@ -73,82 +75,84 @@ def alike(numbers: range, count: int, total: int | None) -> PageMap:
     ("position", "size", "plan"),
     [
         # The total says how many pages follow, whatever the size of the newest page is.
-        (Cursor(2, 0, 0, 0), 0, (0, False)),
-        (Cursor(2, FULL, 0, 51), FULL, (1, True)),
-        (Cursor(6, 250, 0, 250), FULL, (0, False)),
-        (Cursor(8, 340, 0, 340), 40, (0, False)),
+        (ListPosition(2, 0, 0, 0), 0, (0, False)),
+        (ListPosition(2, FULL, 0, 51), FULL, (1, True)),
+        (ListPosition(6, 250, 0, 250), FULL, (0, False)),
+        (ListPosition(8, 340, 0, 340), 40, (0, False)),
         # The platform cuts pages before it filters them by store: short and empty pages in the middle.
-        (Cursor(2, 0, 0, 60), 0, (1, True)),
-        (Cursor(5, 3, 0, 260), 0, (2, True)),
+        (ListPosition(2, 0, 0, 60), 0, (1, True)),
+        (ListPosition(5, 3, 0, 260), 0, (2, True)),
         # The total is that after the filter: it cannot be told from one that is right.
-        (Cursor(2, 0, 0, 5), 0, (0, False)),
+        (ListPosition(2, 0, 0, 5), 0, (0, False)),
         # A full first page whose total is its own size: it may be that of the page. The next response finds out.
-        (Cursor(2, FULL, 0, 50), FULL, (0, True)),
-        (Cursor(2, 49, 0, 49), 49, (0, False)),
-        (Cursor(3, 100, 0, 50), FULL, (MAX_PAGES - 2, True)),
+        (ListPosition(2, FULL, 0, 50), FULL, (0, True)),
+        (ListPosition(2, 49, 0, 49), 49, (0, False)),
+        (ListPosition(3, 100, 0, 50), FULL, (MAX_PAGES - 2, True)),
         # A total that is missing, or less than what was received, is not believed: a full page is followed by another.
-        (Cursor(2, 49, 0, None), 49, (0, False)),
-        (Cursor(2, FULL, 0, None), FULL, (MAX_PAGES - 1, True)),
-        (Cursor(2, FULL, 0, 0), FULL, (MAX_PAGES - 1, True)),
-        (Cursor(6, 250, 0, 249), FULL, (MAX_PAGES - 5, True)),
-        (Cursor(6, 220, 0, 100), 20, (0, False)),
+        (ListPosition(2, 49, 0, None), 49, (0, False)),
+        (ListPosition(2, FULL, 0, None), FULL, (MAX_PAGES - 1, True)),
+        (ListPosition(2, FULL, 0, 0), FULL, (MAX_PAGES - 1, True)),
+        (ListPosition(6, 250, 0, 249), FULL, (MAX_PAGES - 5, True)),
+        (ListPosition(6, 220, 0, 100), 20, (0, False)),
         # Limits, for a total that is too large.
-        (Cursor(6, 2, 0, 10**9), 0, (MAX_PAGES - 5, True)),
+        (ListPosition(6, 2, 0, 10**9), 0, (MAX_PAGES - 5, True)),
         # A released version has counted empty pages.
-        (Cursor(6, 2, 4, 10**9), 0, (MAX_PAGES - 5, True)),
-        (Cursor(MAX_PAGES, 1950, 0, 10**9), FULL, (1, True)),
-        (Cursor(MAX_PAGES + 1, 2000, 0, 10**9), FULL, (0, False)),
+        (ListPosition(6, 2, 4, 10**9), 0, (MAX_PAGES - 5, True)),
+        (ListPosition(MAX_PAGES, 1950, 0, 10**9), FULL, (1, True)),
+        (ListPosition(MAX_PAGES + 1, 2000, 0, 10**9), FULL, (0, False)),
     ],
 )
-def test_what_follows_the_newest_page(position: Cursor, size: int, plan: tuple[int, bool]) -> None:
-    """The newest page, before `position`, has `size` certificates."""
-    assert count_pages_left(position, size) == plan
+def test_what_follows_the_last_page(position: ListPosition, size: int, plan: tuple[int, bool]) -> None:
+    """The last page, before `position`, has `size` certificates."""
+    assert plan_next_pages(position, size) == plan
 
 
 @pytest.mark.parametrize(
-    ("start", "pages", "fetched", "next_cursor"),
+    ("start", "pages", "fetched", "after"),
     [
-        (Cursor(), {1: (0, 5)}, [1], None),
-        (Cursor(), {1: (FULL, 51), 2: (1, 51)}, [1, 2], None),
-        (Cursor(), alike(range(1, 5), FULL, 200), [1, 2, 3, 4], None),
-        (Cursor(), alike(range(1, 6), FULL, 201), [1, 2, 3, 4], Cursor(5, 200)),
+        (ListPosition(), {1: (0, 5)}, [1], None),
+        (ListPosition(), {1: (FULL, 51), 2: (1, 51)}, [1, 2], None),
+        (ListPosition(), alike(range(1, 5), FULL, 200), [1, 2, 3, 4], None),
+        (ListPosition(), alike(range(1, 6), FULL, 201), [1, 2, 3, 4], ListPosition(5, 200)),
         # Without a total, a full page may be followed by others.
-        (Cursor(), {1: (FULL, None)}, [1, 2, 3, 4], None),
+        (ListPosition(), {1: (FULL, None)}, [1, 2, 3, 4], None),
         # A total that changes between pages: the largest counts.
-        (Cursor(), {1: (FULL, 120), 2: (FULL, 60), 3: (20, 60)}, [1, 2, 3], None),
+        (ListPosition(), {1: (FULL, 120), 2: (FULL, 60), 3: (20, 60)}, [1, 2, 3], None),
         # A total that grows: the other pages belong to this response as well.
-        (Cursor(), {1: (FULL, 60), 2: (FULL, 120), 3: (FULL, 160), 4: (10, 160)}, [1, 2, 3, 4], None),
+        (ListPosition(), {1: (FULL, 60), 2: (FULL, 120), 3: (FULL, 160), 4: (10, 160)}, [1, 2, 3, 4], None),
         # The next response knows what was received.
-        (Cursor(), {1: (2, 10**9)}, [1, 2, 3, 4], Cursor(5, 2)),
-        (Cursor(5, 2), {7: (1, 10**9), 5: (0, 10**9)}, [5, 6, 7, 8], Cursor(9, 3)),
-        (Cursor(37, 1800), alike(range(37, 50), FULL, 10**9), [37, 38, 39, 40], None),
+        (ListPosition(), {1: (2, 10**9)}, [1, 2, 3, 4], ListPosition(5, 2)),
+        (ListPosition(5, 2), {7: (1, 10**9), 5: (0, 10**9)}, [5, 6, 7, 8], ListPosition(9, 3)),
+        (ListPosition(37, 1800), alike(range(37, 50), FULL, 10**9), [37, 38, 39, 40], None),
         # What was removed from a page was received.
-        (Cursor(), {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], Cursor(5, 4)),
+        (ListPosition(), {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], ListPosition(5, 4)),
     ],
 )
-def test_pages_of_one_response(start: Cursor, pages: PageMap, fetched: list[int], next_cursor: Cursor | None) -> None:
+def test_pages_of_one_response(
+    start: ListPosition, pages: PageMap, fetched: list[int], after: ListPosition | None
+) -> None:
     fetch = Pages(pages)
     result = read(fetch, start)
     assert fetch.fetched == fetched
-    assert (len(result.pages), place(result), result.lost_page_error) == (len(fetched), next_cursor, None)
+    assert (len(result.pages), place(result), result.lost_page_error) == (len(fetched), after, None)
 
 
 @pytest.mark.parametrize(
-    ("pages", "read_pages", "next_cursor"),
+    ("pages", "read_pages", "after"),
     [
-        (alike(range(1, 5), FULL, 200) | {2: LOST}, 1, Cursor(2, 50)),
-        (alike(range(1, 5), FULL, 200) | {4: LOST}, 3, Cursor(4, 150)),
-        (alike(range(1, 5), FULL, 500) | {2: LOST}, 1, Cursor(2, 50)),
+        (alike(range(1, 5), FULL, 200) | {2: LOST}, 1, ListPosition(2, 50)),
+        (alike(range(1, 5), FULL, 200) | {4: LOST}, 3, ListPosition(4, 150)),
+        (alike(range(1, 5), FULL, 500) | {2: LOST}, 1, ListPosition(2, 50)),
         # The first of two lost pages counts.
-        (alike(range(1, 5), FULL, 500) | {3: LOST, 4: UpstreamUnavailableError("http_503")}, 2, Cursor(3, 100)),
+        (alike(range(1, 5), FULL, 500) | {3: LOST, 4: UpstreamUnavailableError("http_503")}, 2, ListPosition(3, 100)),
         # Without a total, pages after a full one are read in case that the list goes on: it ended before the lost one.
         ({1: (FULL, None), 2: (20, None), 3: LOST}, 2, None),
     ],
 )
-def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int, next_cursor: Cursor | None) -> None:
+def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int, after: ListPosition | None) -> None:
     result = read(Pages(pages))
-    assert (len(result.pages), place(result)) == (read_pages, next_cursor)
-    assert result.lost_page_error is (None if next_cursor is None else LOST)
+    assert (len(result.pages), place(result)) == (read_pages, after)
+    assert result.lost_page_error is (None if after is None else LOST)
 
 
 @pytest.mark.parametrize(
@@ -161,14 +165,14 @@ def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int
     ],
 )
 def test_the_largest_total_counts(start: int | None, pages: PageMap, total: int | None) -> None:
-    assert read(Pages(pages), Cursor(1 if start is None else 5, 0, 0, start)).position.total == total
+    assert read(Pages(pages), ListPosition(1 if start is None else 5, 0, 0, start)).position.total == total
 
 
 class TestVoidPage:
     """A page that says that the user has no certificate, after certificates were received."""
 
-    @pytest.mark.parametrize(("start", "page"), [(None, 2), (None, 3), (Cursor(3, 100, 0, 120), 3)])
-    def test_it_is_read_again(self, start: Cursor | None, page: int) -> None:
+    @pytest.mark.parametrize(("start", "page"), [(None, 2), (None, 3), (ListPosition(3, 100, 0, 120), 3)])
+    def test_it_is_read_again(self, start: ListPosition | None, page: int) -> None:
         pages = Pages(alike(range(1, 3), FULL, 120) | {3: (20, 120)})
         voids = [(0, 0)]
 
@@ -188,10 +192,10 @@ class TestVoidPage:
     def test_if_it_stays_so_it_is_lost(self) -> None:
         pages = Pages(alike(range(1, 4), FULL, 120) | {2: (0, 0)})
         result = read(pages)
-        assert (len(result.pages), place(result)) == (1, Cursor(2, 50))
+        assert (len(result.pages), place(result)) == (1, ListPosition(2, 50))
         assert isinstance(result.lost_page_error, UpstreamMalformedError)
         with pytest.raises(UpstreamMalformedError, match="empty"):
-            read(pages, Cursor(2, 50, 0, 120))
+            read(pages, ListPosition(2, 50, 0, 120))
 
     @pytest.mark.parametrize(("total", "size"), [(None, 0), (120, 0), (0, 1)])
     def test_an_empty_page_with_another_total_or_one_with_certificates_is_a_page(
@@ -243,4 +247,4 @@ def test_the_response_waits_for_the_pages_after_a_lost_one(error: Exception) -> 
             result = read(fetch, executor=executor)
         finally:
             assert sorted(ended) == [1, 3, 4]
-        assert (place(result), result.lost_page_error) == (Cursor(2, 50), LOST)
+        assert (place(result), result.lost_page_error) == (ListPosition(2, 50), LOST)

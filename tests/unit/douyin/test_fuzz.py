@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chalicelib.authorized_client import AuthorizedClient
-from chalicelib.certificates.cursors import Cursor
+from chalicelib.certificates.cursors import ListPosition
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
-from chalicelib.douyin.endpoints import PAGE_SIZE, Selection
+from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PlatformResponse
 from chalicelib.errors import UpstreamError
@@ -163,18 +163,18 @@ def test_following_the_cursors_shows_every_certificate_once(
     calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context())
     requested, found = list[int](), list[str]()
     repeats = 0
-    cursor: Cursor | None = Cursor()
+    position: ListPosition | None = ListPosition()
     with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
-        while cursor is not None:
+        while position is not None:
             try:
-                result = list_pages(cursor, Selection("7"), OPEN_ID, calls, executor)
+                result = list_pages(position, ListQuery("7"), OPEN_ID, calls, executor)
             except UpstreamError:
                 # The first page is lost: the customer repeats the request.
                 repeats += 1
                 continue
             repeats += result.lost_page_error is not None
             found += [view.certificate_id for view in build_views(result.pages, 0.0).views]
-            cursor = result.position if result.continues else None
+            position = result.position if result.continues else None
     assert sorted(found) == sorted(ours)
     # An empty page whose total is 0, after certificates, is read again.
     assert repeats or total == 0 or len(set(requested)) == len(requested)

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.douyin import endpoints, pages
-from chalicelib.douyin.endpoints import Endpoint, Selection, page_body
+from chalicelib.douyin.endpoints import Endpoint, ListQuery, page_body
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import PlatformResponse, is_access_token
 from tests.endpoints import SAMPLES, find_endpoints
@@ -55,17 +55,17 @@ class TestEveryCall:
 
 
 @pytest.mark.parametrize(
-    ("selection", "optional"),
+    ("list_query", "optional"),
     [
-        (Selection("7"), {}),
-        (Selection("7", ""), {}),
-        (Selection("7", start_time=0), {"time_range": {"start_time": 0}}),
-        (Selection("7", end_time=200), {"time_range": {"end_time": 200}}),
+        (ListQuery("7"), {}),
+        (ListQuery("7", ""), {}),
+        (ListQuery("7", start_time=0), {"time_range": {"start_time": 0}}),
+        (ListQuery("7", end_time=200), {"time_range": {"end_time": 200}}),
     ],
 )
-def test_a_filter_that_is_not_given_is_not_sent(selection: Selection, optional: dict[str, Any]) -> None:
+def test_a_filter_that_is_not_given_is_not_sent(list_query: ListQuery, optional: dict[str, Any]) -> None:
     required = {"account_id": "7", "open_id": "user", "page": 1, "page_size": 50, "page_dimension": 1}
-    assert page_body(selection, "user", 1) == required | optional
+    assert page_body(list_query, "user", 1) == required | optional
 
 
 def test_an_access_token_is_text_that_can_be_sent_in_a_header() -> None:
