@@ -103,7 +103,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     #: The content of the body.
     view: ProblemView
-    #: What is reported of the request, with the error that only the log line shows.
+    #: What is recorded of the request, with the error that only the log line shows.
     outcome: Outcome
 
     @property
@@ -123,8 +123,13 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
-    """Build the problem response of an error. Any exception not listed in ERROR_PROBLEMS is an internal error."""
-    problem_type = ERROR_PROBLEMS.get(type(error), INTERNAL_ERROR)  # type: ignore[arg-type]
+    """Build the problem response of an error.
+
+    The nearest class in ERROR_PROBLEMS decides: the error's own, or a base class. Any other exception is an internal
+    error.
+    """
+    rows = (ERROR_PROBLEMS[each] for each in type(error).__mro__ if each in ERROR_PROBLEMS)
+    problem_type = next(rows, INTERNAL_ERROR)
     problem = problem_for_type(problem_type, request_id, error)
     view = problem.view
     # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
@@ -138,9 +143,8 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     return problem
 
 
-def problem_for_type(kind: ProblemType, request_id: str = "", error: BaseException | None = None) -> Problem:
+def problem_for_type(problem_type: ProblemType, request_id: str = "", error: BaseException | None = None) -> Problem:
     """Build the problem response of a type."""
-    view = ProblemView(
-        "about:blank", kind.title, kind.status, kind.code, kind.detail, request_id, kind.retryable, kind.retry_after
-    )
-    return Problem(view, Outcome(kind.code, kind.is_callers_mistake, error))
+    fields = msgspec.structs.asdict(problem_type)
+    view = ProblemView(type="about:blank", title=problem_type.title, request_id=request_id, **fields)
+    return Problem(view, Outcome(problem_type.code, problem_type.is_callers_mistake, error))

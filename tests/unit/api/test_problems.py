@@ -72,6 +72,11 @@ def test_every_error_of_the_family_is_in_the_table() -> None:
     assert set(problems.ERROR_PROBLEMS) == raised
 
 
+def test_an_error_without_a_row_has_the_problem_of_its_base_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problems, "ERROR_PROBLEMS", {errors.UpstreamError: PROBLEM_TYPES["quota_exhausted"]})
+    assert problem_for_error(errors.UpstreamTimeoutError("timeout")).view.code == "quota_exhausted"
+
+
 def test_the_codes_of_a_failed_mint_are_shown() -> None:
     body = json.loads(problem_for_error(errors.TokenUnavailableError("x", UpstreamCodes(7, 8))).body)
     assert body["upstream"] == {"error_code": 7, "sub_error_code": 8}
