@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import botocore
 import botocore.session
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 Item = dict[str, "AttributeValueTypeDef"]
-Clients = tuple["DynamoDBClient", "SecretsManagerClient"]
 T = TypeVar("T")
 
 SDK_DATA = Path(__file__).parent.parent / "sdk-data"
@@ -54,6 +53,13 @@ _THROTTLING_CODES = (
     "Throttling",
     "ThrottlingException",
 )
+
+
+class Clients(NamedTuple):
+    """The clients of AWS."""
+
+    dynamodb: "DynamoDBClient"
+    secrets_manager: "SecretsManagerClient"
 
 
 class ConditionFailedError(Exception):
@@ -128,10 +134,8 @@ def _create_clients_with(loader: Loader) -> Clients:
     # botocore without boto3's resource layer: an instance starts tens of milliseconds sooner.
     session: Any = botocore.session.get_session()
     session.register_component("data_loader", loader)
-    return (
-        session.create_client("dynamodb", config=_CLIENT_CONFIG),
-        session.create_client("secretsmanager", config=_CLIENT_CONFIG),
-    )
+    create = partial(session.create_client, config=_CLIENT_CONFIG)
+    return Clients(dynamodb=create("dynamodb"), secrets_manager=create("secretsmanager"))
 
 
 def _call(service: str, operation: str, context: RequestContext, send: Callable[[], T]) -> T:

@@ -24,11 +24,10 @@ class Components:
     """
 
     def __init__(self, settings: Settings, clients: Clients, transport: Transport) -> None:
-        dynamodb, secrets_manager = clients
-        table = Table(dynamodb, settings.table_name)
+        table = Table(clients.dynamodb, settings.table_name)
         executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
         self.transport = transport
-        self.credentials_cache = CredentialsCache(partial(read_secret, secrets_manager, settings.secret_name))
+        self.credentials_cache = CredentialsCache(partial(read_secret, clients.secrets_manager, settings.secret_name))
         self.merchants = MerchantRepository(table)
         self.douyin = DouyinClient(transport, settings.open_api.rstrip("/"), settings.login_api.rstrip("/"))
         self.tokens = TokenProvider(table, self.douyin, self.credentials_cache)

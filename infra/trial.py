@@ -31,7 +31,7 @@ def main() -> None:
     dynamodb = SimpleNamespace(get_item=lambda **call: {"Item": data["rows"].get(call["Key"]["pk"]["S"], {})})
     secrets_manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(data["secret"])})
     transport = SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
-    clients = dynamodb, secrets_manager
+    clients = SimpleNamespace(dynamodb=dynamodb, secrets_manager=secrets_manager)
     app.components = lambda: app.Components(app.Settings.from_env(os.environ), clients, transport)
     view = json.loads(app.app(data["event"], None)["body"])
     listed = view.get("list", {"certificates": []})

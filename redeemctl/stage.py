@@ -12,6 +12,7 @@ import requests
 from botocore.config import Config
 
 from chalicelib import __version__
+from chalicelib.aws import Clients
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
@@ -48,7 +49,7 @@ class Stage:
     @functools.cached_property
     def components(self) -> Components:
         """The components of the service, for this stage's table, secret and platform."""
-        clients = self.account.client("dynamodb"), self.account.client("secretsmanager")
+        clients = Clients(self.account.client("dynamodb"), self.account.client("secretsmanager"))
         return Components(self.settings, clients, self.transport)
 
     @functools.cached_property

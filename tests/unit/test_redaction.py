@@ -15,7 +15,7 @@ from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
 
 SECRET = re.compile(
-    r"token(?!_id|_seconds)|secret(?!_name)|open_?id|(?<!error_)code(?!_tail)|session_?key|body|headers|^apps$"
+    r"token(?!_id|_seconds)|secret(?!_name|s_manager)|open_?id|(?<!error_)code(?!_tail)|session_?key|body|headers|^apps$"
 )
 """Names of fields that hold a secret, or a message that may have one."""
 

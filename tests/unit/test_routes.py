@@ -96,9 +96,9 @@ class Service:
             f"TOKEN#{APP_ID}": {"access_token": {"S": token}, "expires_at": {"N": str(int(NOW) * 2)}},
         }
         secret = {"apps": {app.app_id: app.app_secret for app in data.apps.values()}, "session_keys": [SESSION_KEY]}
-        clients: Any = (
-            SimpleNamespace(get_item=lambda **call: {"Item": rows.get(call["Key"]["pk"]["S"], {})}),
-            SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(secret)}),
+        clients: Any = SimpleNamespace(
+            dynamodb=SimpleNamespace(get_item=lambda **call: {"Item": rows.get(call["Key"]["pk"]["S"], {})}),
+            secrets_manager=SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(secret)}),
         )
         settings = Settings("table", "secret", "https://open.example", "https://login.example", 7200)
         self.components = Components(settings, clients, self.platform)  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def test_a_variable_sets_its_setting_and_an_empty_one_nothing(name: str, value: 
 
 def test_the_platform_is_called_without_the_slash_at_the_end_of_a_base_url() -> None:
     settings = msgspec.structs.replace(DEFAULTS, open_api="https://a/", login_api="https://b/c/")
-    douyin = Components(settings, (Mock(), Mock()), Mock()).douyin
+    douyin = Components(settings, Mock(), Mock()).douyin
     assert (douyin.open_api, douyin.login_api) == ("https://a", "https://b/c")
 
 
