@@ -18,7 +18,7 @@ from chalicelib.tokens.provider import TokenProvider
 
 @dataclass(eq=False, repr=False)
 class Warmup:
-    """Warms up a new instance, and what a list needs beside a login."""
+    """Warms up a new instance, and loads what a list needs while a login runs."""
 
     merchants: MerchantRepository
     tokens: TokenProvider
@@ -38,22 +38,22 @@ class Warmup:
                 self.tokens.preload(app_id, context)
 
     @contextmanager
-    def prepare_list(self, account_id: str, context: RequestContext) -> Iterator[None]:
-        """Beside the block, read the rows of a merchant and its token, and open a connection to the platform.
+    def preload_for_list(self, account_id: str, context: RequestContext) -> Iterator[None]:
+        """While the block runs, read the rows of a merchant and its token, and open a connection to the platform.
 
-        What fails here, the list does itself.
+        If something fails here, the list does it again.
         """
 
-        def prepare() -> None:
+        def preload() -> None:
             self.tokens.preload(self.merchants.get(account_id, context).app_id, context)
             self.douyin.ensure_connection(context.deadline)
 
-        with self._run_beside(prepare, context):
+        with self._run_beside(preload, context):
             yield
 
     @contextmanager
     def _run_beside(self, job: Callable[[], object], context: RequestContext) -> Iterator[None]:
-        """Run a job beside the block. A RedemptionError is ignored; any other error is a defect, and a warning."""
+        """Run a job while the block runs. A RedemptionError is ignored; any other error is a defect, and a warning."""
         running = self.executor.submit(job)
         try:
             yield

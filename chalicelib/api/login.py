@@ -63,7 +63,7 @@ class LoginHandler:
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        with nullcontext() if list_query is None else self.warmup.prepare_list(list_query.account_id, context):
+        with nullcontext() if list_query is None else self.warmup.preload_for_list(list_query.account_id, context):
             open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
         # A customer must not get the reserved open_id: their lists would count in no metric.
         if open_id == PROBE_OPEN_ID:

@@ -40,7 +40,7 @@ class Instance:
 
     def prepare(self) -> list[str]:
         """Prepare a list; return the warnings."""
-        with self.warmup.prepare_list(ACCOUNT_ID, self.context):
+        with self.warmup.preload_for_list(ACCOUNT_ID, self.context):
             pass
         return self.context.record.warnings
 
@@ -81,7 +81,7 @@ def test_what_fails_is_left_to_the_list_and_a_defect_is_a_warning_without_its_te
 def test_it_is_waited_for_also_if_the_login_fails() -> None:
     """Lambda freezes the instance after the response."""
     instance = Instance()
-    with pytest.raises(errors.LoginRefusedError), instance.warmup.prepare_list(ACCOUNT_ID, instance.context):
+    with pytest.raises(errors.LoginRefusedError), instance.warmup.preload_for_list(ACCOUNT_ID, instance.context):
         raise errors.LoginRefusedError("40018")
     assert instance.table.reads == [MERCHANT, TOKEN]
 

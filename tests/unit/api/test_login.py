@@ -69,7 +69,7 @@ class FakeWarmup(Warmup):
         self.events = events
 
     @contextmanager
-    def prepare_list(self, account_id: str, context: RequestContext) -> Iterator[None]:
+    def preload_for_list(self, account_id: str, context: RequestContext) -> Iterator[None]:
         del context
         assert account_id == ACCOUNT_ID
         self.events.append("prepare")
