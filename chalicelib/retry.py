@@ -34,10 +34,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
         """
-        least = self.rate_limited_delay if isinstance(error, RateLimitedError) else 0.0
+        min_delay = self.rate_limited_delay if isinstance(error, RateLimitedError) else 0.0
         if not error.is_transient or attempt >= self.max_attempts:
             return None
-        delay = max(least, error.retry_after) + self.uniform(0, self.base_delay * 2 ** (attempt - 1))
+        delay = max(min_delay, error.retry_after) + self.uniform(0, self.base_delay * 2 ** (attempt - 1))
         return delay if remaining >= delay + self.min_seconds else None
 
 

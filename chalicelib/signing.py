@@ -18,10 +18,10 @@ def sign(value: Any, purpose: bytes, keys: list[str]) -> str:
     return str(_serializer(purpose, keys).dumps(msgspec.to_builtins(value)))
 
 
-def verify(text: str, purpose: bytes, keys: list[str], form: type[T]) -> T | None:
-    """Return the value of a text, or None when none of the keys has signed it for this purpose and in this form."""
+def verify(text: str, purpose: bytes, keys: list[str], expected_type: type[T]) -> T | None:
+    """Return the value of a text, or None when none of the keys has signed it for this purpose, or its type differs."""
     try:
-        return msgspec.convert(_serializer(purpose, keys).loads(text), form)
+        return msgspec.convert(_serializer(purpose, keys).loads(text), expected_type)
     except (BadData, msgspec.ValidationError):
         return None
 

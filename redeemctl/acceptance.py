@@ -46,7 +46,7 @@ TRIAL_FILE = Path(__file__).parent.parent / "infra" / "trial.json"
 class RecordingTransport(Transport):
     """The service's transport, which keeps each reply before it is decoded; None if it is no JSON."""
 
-    session: Any
+    http: Any
     replies: list[tuple[str, float, int, Any]] = field(default_factory=list)
 
     def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:

@@ -211,7 +211,7 @@ class Api:
 
 def stop(components: Components) -> None:
     """Close the connections of an instance and wait for its threads."""
-    components.transport.session.close()
+    components.transport.http.close()
     components.lister.executor.shutdown()
 
 

@@ -190,12 +190,12 @@ class _HTTPSPool(_Pool, HTTPSConnectionPool):
 class PoolAdapter(requests.adapters.HTTPAdapter):
     """A requests adapter with these connections, at most `connections` per host. It never retries.
 
-    It loads the CA certificates of the file `authorities` once, not for each connection (12 ms of CPU each).
+    It loads the trusted CA certificates of `ca_file` once, not for each connection (12 ms of CPU each).
     """
 
-    def __init__(self, authorities: str, connections: int) -> None:
+    def __init__(self, ca_file: str, connections: int) -> None:
         self._context = create_urllib3_context()
-        self._context.load_verify_locations(authorities)
+        self._context.load_verify_locations(ca_file)
         super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
 
     def get_connection_with_tls_context(self, request: Any, *arguments: Any, **options: Any) -> Any:

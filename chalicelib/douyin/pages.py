@@ -1,6 +1,6 @@
 """Reads a page of `query_user_certificates`. No I/O."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Page(RedactedStruct, frozen=True):
         return self.size == 0 and self.total == 0
 
 
-class _Unreadable(NamedTuple):
+class _Unreadable(msgspec.Struct, frozen=True):
     """A certificate that cannot be shown: the path of the field because of which it cannot."""
 
     path: str

@@ -24,8 +24,8 @@ class Transport:
     a warm request's CPU), handle cookies, and follow redirects, which would send the access token to another host.
     """
 
-    def __init__(self, session: requests.Session) -> None:
-        self.session = session
+    def __init__(self, http: requests.Session) -> None:
+        self.http = http
 
     def send(
         self,
@@ -42,9 +42,9 @@ class Transport:
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
         prepared, adapter = self._prepare(base_url, request, max_idle)
-        limits = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.check())
+        timeouts = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.check())
         try:
-            with adapter.send(prepared, timeout=limits, stream=True) as response:
+            with adapter.send(prepared, timeout=timeouts, stream=True) as response:
                 body = _read(response, max_bytes)
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
         except (requests.Timeout, Urllib3TimeoutError, TimeoutError) as error:
@@ -67,21 +67,21 @@ class Transport:
         prepared: Any = requests.PreparedRequest()
         prepared.max_idle = max_idle
         prepared.method, prepared.url, prepared.body = request.method, base_url + request.path, request.body
-        prepared.headers = {**self.session.headers, **request.headers, "Content-Length": str(len(request.body))}
-        return prepared, self.session.get_adapter(prepared.url)
+        prepared.headers = {**self.http.headers, **request.headers, "Content-Length": str(len(request.body))}
+        return prepared, self.http.get_adapter(prepared.url)
 
 
-def create_http_session(user_agent: str, connections: int, authorities: str | None = None) -> requests.Session:
+def create_http_session(user_agent: str, connections: int, ca_file: str | None = None) -> requests.Session:
     """Create a requests session that pools `connections` per host, ignores proxies and netrc, and never retries.
 
-    `authorities` is a file of trusted CA certificates; certifi's by default.
+    `ca_file` has the trusted CA certificates; that of certifi is the default.
     """
     session = requests.Session()
     session.trust_env = False
     session.headers = requests.structures.CaseInsensitiveDict(
         {"user-agent": user_agent, "accept-encoding": "gzip, deflate"}
     )
-    adapter = PoolAdapter(authorities or certifi.where(), connections)
+    adapter = PoolAdapter(ca_file or certifi.where(), connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

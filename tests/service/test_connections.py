@@ -33,8 +33,8 @@ def own_page(request: Received) -> bytes:
     return http_response(certificates_body(str((request.body or {}).get("open_id"))))
 
 
-def create_client(url: str, authorities: str | None = None) -> DouyinClient:
-    return DouyinClient(Transport(create_http_session("test", 4, authorities)), url, url, sleep=lambda _: None)
+def create_client(url: str, ca_file: str | None = None) -> DouyinClient:
+    return DouyinClient(Transport(create_http_session("test", 4, ca_file)), url, url, sleep=lambda _: None)
 
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
@@ -100,9 +100,9 @@ def tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_no_customer_gets_the_response_of_another(name: str, tls: tuple[ssl.SSLContext | None, str | None]) -> None:
-    context, authorities = tls
+    context, ca_file = tls
     with ScriptedServer(on_first(SCRIPTS[name]), tls=context) as server:
-        client = create_client(server.url, authorities)
+        client = create_client(server.url, ca_file)
         # The connection exists and was used before.
         assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
         with contextlib.suppress(UpstreamError):
@@ -118,9 +118,9 @@ def test_no_customer_gets_the_response_of_another(name: str, tls: tuple[ssl.SSLC
 def test_the_connect_request_opens_the_connection_of_the_next_call(
     tls: tuple[ssl.SSLContext | None, str | None],
 ) -> None:
-    context, authorities = tls
+    context, ca_file = tls
     with ScriptedServer(lambda r: iter([http_response(b"") if r.method == "HEAD" else own_page(r)]), context) as server:
-        client = create_client(server.url, authorities)
+        client = create_client(server.url, ca_file)
         client.ensure_connection(Deadline(5))
         client.ensure_connection(Deadline(5))
         assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
@@ -132,9 +132,9 @@ def test_the_connect_request_opens_the_connection_of_the_next_call(
     [pytest.param("127.0.0.1", False, id="unknown authority"), pytest.param("elsewhere", True, id="wrong name")],
 )
 def test_a_server_with_an_invalid_certificate_is_unavailable(tmp_path: Path, host: str, is_trusted: bool) -> None:
-    context, authorities = create_tls(tmp_path, host)
+    context, ca_file = create_tls(tmp_path, host)
     with ScriptedServer(lambda request: iter([own_page(request)]), tls=context) as server:
-        client = create_client(server.url, authorities if is_trusted else None)
+        client = create_client(server.url, ca_file if is_trusted else None)
         with pytest.raises(UpstreamUnavailableError, match="connection"):
             fetch(client, CUSTOMERS[0])
 

@@ -79,7 +79,7 @@ def test_a_list_needs_no_tokens_where_the_platform_adds_them(platform: Platform)
         found |= {view.certificate_id for view in views}
     assert len(found) > 200, "more than one response holds"
     module["executor"].shutdown()
-    module["transport"].session.close()
+    module["transport"].http.close()
 
 
 def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_taken() -> None:
