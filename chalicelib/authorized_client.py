@@ -22,8 +22,8 @@ NO_RATE_LIMIT = 0.0, NO_CODES
 class TokenSource(Protocol):
     """Where the apps' access tokens come from. Raises TokenUnavailableError. `tokens.provider` has the usual one."""
 
-    def get(self, app_id: str, context: RequestContext, refused: str = "") -> str:
-        """Return a token: another one than `refused`, which the platform refuses."""
+    def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
+        """Return a token. `refused_token` is one that the platform refuses: then return another one."""
 
 
 class AuthorizedCalls:
@@ -64,16 +64,16 @@ class AuthorizedCalls:
                 self._token = self._client.tokens.get(self._app_id, self._context)
             return self._token
 
-    def _replace_once(self, refused: str, refusal: TokenRefusedError) -> None:
+    def _replace_once(self, refused_token: str, refusal: TokenRefusedError) -> None:
         """Replace a refused token, unless another call has. A second attempt raises TokenUnavailableError."""
         with self._lock:
-            if self._token != refused:
+            if self._token != refused_token:
                 return
             if self._is_replaced:
                 raise TokenUnavailableError("refused; a request replaces its token once", refusal.upstream)
             self._is_replaced = True
             try:
-                self._token = self._client.tokens.get(self._app_id, self._context, refused)
+                self._token = self._client.tokens.get(self._app_id, self._context, refused_token)
             except TokenUnavailableError as error:
                 if not error.upstream.has_code:
                     error.upstream = refusal.upstream

@@ -15,8 +15,8 @@ from chalicelib.redaction import RedactedStruct
 
 T = TypeVar("T")
 
-SECRET_MAX_AGE = 300.0
-"""How long the secret is cached, in seconds."""
+CREDENTIALS_MAX_AGE = 300.0
+"""How long the content of the secret is cached, in seconds."""
 
 MIN_REREAD_SECONDS = 10.0
 """Shortest time between two reads for an unknown key or app: invalid requests do not each cause a read.
@@ -33,20 +33,20 @@ SECRET_FORM = f'{{"apps": {{app_id: app_secret}}, "session_keys": [keys of {MIN_
 class Credentials(RedactedStruct, frozen=True):
     """Content of the secret."""
 
-    #: app_id to app secret. An empty secret: the app is a service provider's (服务商), whose system writes its token.
+    #: app_id to app secret. It is "" for an app of a service provider (服务商), whose system writes the app's token.
     apps: dict[str, str]
     #: The session keys. The first one signs and verifies, the others only verify.
     session_keys: Annotated[list[Annotated[str, msgspec.Meta(min_length=MIN_KEY_LENGTH)]], msgspec.Meta(min_length=1)]
-    #: The apps with an app secret whose tokens another system of the company makes. The secret is for logins.
+    #: The apps with an app secret whose tokens another system of the company makes. Their app secrets are for logins.
     external_tokens: list[str] = msgspec.field(default_factory=list)
 
-    def find_mint_secret(self, app_id: str) -> str:
-        """Return the app secret with which this service mints, or "": another system does, or the app is unknown."""
-        return "" if app_id in self.external_tokens else self.apps.get(app_id, "")
+    def mints(self, app_id: str) -> bool:
+        """Return whether this service mints the app's tokens. Otherwise another system does, or the app is unknown."""
+        return bool(self.apps.get(app_id)) and app_id not in self.external_tokens
 
 
 class CredentialsCache:
-    """Reads and caches the secret. `fetch` returns its text and may raise StorageUnavailableError.
+    """Reads the secret, and caches its content. `fetch` returns its text and may raise StorageUnavailableError.
 
     A malformed secret counts as an outage: it never replaces a good one.
     """
@@ -57,12 +57,12 @@ class CredentialsCache:
         self._cache = Cache(
             "secret",
             lambda _, context: parse_credentials(fetch(context)),
-            SECRET_MAX_AGE,
+            CREDENTIALS_MAX_AGE,
             clock,
             (StorageUnavailableError, ConfigurationError),
         )
 
-    def get(self, context: RequestContext, max_age: float = SECRET_MAX_AGE) -> Credentials:
+    def get(self, context: RequestContext, max_age: float = CREDENTIALS_MAX_AGE) -> Credentials:
         """Return the content of the secret, at most `max_age` seconds old if it can be read.
 
         Raises StorageUnavailableError or ConfigurationError if it cannot be read and none is cached.
@@ -70,20 +70,20 @@ class CredentialsCache:
         return self._cache.get("", context, max_age)
 
     def find_or_reread(
-        self, select: Callable[[Credentials], T | None], context: RequestContext
+        self, lookup: Callable[[Credentials], T | None], context: RequestContext
     ) -> tuple[T | None, Credentials]:
-        """Find an app, or a key that verifies a signature. Return it, or None, and the credentials.
+        """Look something up in the credentials, for example an app; return it and the credentials.
 
-        If it is not found, an operator may have changed the secret: it is read again, for this reason at most once in
-        MIN_REREAD_SECONDS. Raises what `get` and `select` raise.
+        If `lookup` returns None, an operator may have changed the secret: it is read again, for this reason at most
+        once in MIN_REREAD_SECONDS, and `lookup` decides again. Raises what `get` and `lookup` raise.
         """
         credentials = self.get(context)
-        found = select(credentials)
+        found = lookup(credentials)
         now = self._clock()
         if found is None and not is_fresh(MIN_REREAD_SECONDS, self._reread_at, now):
             credentials = self.get(context, max_age=0.0)
             self._reread_at = now
-            found = select(credentials)
+            found = lookup(credentials)
         return found, credentials
 
 

@@ -46,7 +46,7 @@ def authenticate(
     `CredentialsCache.get` raises.
     """
     session, credentials = credentials_cache.find_or_reread(
-        lambda secret: decode_session(token, secret.session_keys, now), context
+        lambda credentials: decode_session(token, credentials.session_keys, now), context
     )
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")

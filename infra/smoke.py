@@ -241,7 +241,7 @@ def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str
 
     def rank(app_id: str) -> int:
         row = tokens.get(token_key(app_id), TokenRow())
-        return 0 if credentials.find_mint_secret(app_id) else 1 if row.is_valid(time.time()) else 2
+        return 0 if credentials.mints(app_id) else 1 if row.is_valid(time.time()) else 2
 
     app_id = min(credentials.apps, key=rank, default="")
     known = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]

@@ -272,7 +272,7 @@ class Doctor:
 
     def _check_token(self, app_id: str) -> Iterator[Finding]:
         row = self._stage.components.tokens.read_row(app_id, self._stage.new_context())
-        yield judge_token(app_id, row, time.time(), is_foreign=not self._secret.has_own_tokens(app_id))
+        yield judge_token(app_id, row, time.time(), mints=self._secret.mints(app_id))
 
 
 def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
@@ -354,24 +354,24 @@ def judge_platform(check_id: str, what: str, code: str, upstream: UpstreamCodes,
     return Finding(check_id, what, FAILED, f"{code} ({known})" if known else code, advice, upstream.logid)
 
 
-def judge_token(app_id: str, row: TokenRow, now: float, *, is_foreign: bool) -> Finding:
-    """Judge a token; `is_foreign`: another system makes it."""
+def judge_token(app_id: str, row: TokenRow, now: float, *, mints: bool) -> Finding:
+    """Judge a token; `mints`: this service makes it, not another system."""
     finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
     # An older failure does not count: somebody has written a valid token since.
-    has_failed = bool(row.failure) and not is_foreign and (is_expiring(row, now) or row.blocks_claims(now))
-    if has_failed and row.failure.isdigit():
-        found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.failure), 0))
+    has_failed = bool(row.mint_failure) and mints and (is_expiring(row, now) or row.blocks_claims(now))
+    if has_failed and row.mint_failure.isdigit():
+        found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.mint_failure), 0))
         return found._replace(text=f"the last renewal has failed: {found.text}")
     if has_failed:
         outcome = WARNING if row.is_valid(now) else FAILED
-        return finding(outcome, f"the last renewal has failed ({row.failure})", "run doctor in ten minutes")
-    if not is_foreign and row.access_token and 0 < seconds <= SHORT_SECONDS:
+        return finding(outcome, f"the last renewal has failed ({row.mint_failure})", "run doctor in ten minutes")
+    if mints and row.access_token and 0 < seconds <= SHORT_SECONDS:
         advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
         return finding(WARNING, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if row.access_token and seconds > 0:
-        return finding(OK, "of another system, valid" if is_foreign else f"expires in {seconds} s")
+        return finding(OK, f"expires in {seconds} s" if mints else "of another system, valid")
     advice = "redeemctl token renew APP_ID shows the reason"
-    if is_foreign:
+    if not mints:
         advice = "let that system write the row TOKEN#<app_id>. If the merchant has left: merchant remove, app remove"
     return finding(FAILED, f"the token {'has expired' if row.access_token else 'is missing or malformed'}", advice)
 

@@ -9,14 +9,14 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretV
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import click
+import msgspec
 from botocore.exceptions import ClientError
 
-from chalicelib.credentials import parse_credentials
+from chalicelib.credentials import Credentials, parse_credentials
 from redeemctl.errors import CHANGED_MEANWHILE, CommandError, ConflictError
 from redeemctl.options import GlobalOptions, pass_options
 from redeemctl.rows import Change
@@ -37,20 +37,14 @@ KEPT_KEYS = 2
 default, ends none."""
 
 
-@dataclass(frozen=True)
-class SecretVersion:
-    """A version of the secret.
+class SecretVersion(Credentials, frozen=True):
+    """A version of the secret. A secret without a value has an empty version."""
 
-    `apps` are the app secrets by app_id; the first of `session_keys` signs; another system makes the tokens of the apps
-    `external_tokens`. `content` is the whole JSON object, with the members that the service does not know. A secret
-    without a value has an empty version.
-    """
-
+    apps: dict[str, str] = msgspec.field(default_factory=dict)
+    session_keys: list[str] = msgspec.field(default_factory=list)
     version_id: str = ""
-    apps: Mapping[str, str] = field(default_factory=dict, repr=False)
-    session_keys: Sequence[str] = field(default=(), repr=False)
-    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    external_tokens: Sequence[str] = field(default_factory=list)
+    #: The whole JSON object, with the members that the service does not know.
+    content: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def get_app_secret(self, app_id: str) -> str:
         """Return an app's secret, "" for one of a service provider; raises CommandError for an unknown app."""
@@ -58,10 +52,6 @@ class SecretVersion:
             known = ", ".join(self.apps) or "none"
             raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
         return self.apps[app_id]
-
-    def has_own_tokens(self, app_id: str) -> bool:
-        """Return whether the service makes the tokens of an app."""
-        return bool(self.apps.get(app_id)) and app_id not in self.external_tokens
 
 
 def read_secret_version(stage: Stage) -> SecretVersion:
@@ -76,9 +66,8 @@ def read_secret_version(stage: Stage) -> SecretVersion:
         client.describe_secret(SecretId=name)
         return SecretVersion()
     text = response.get("SecretString", "")
-    found = parse_credentials(text)
-    content = json.loads(text)
-    return SecretVersion(response["VersionId"], found.apps, found.session_keys, content, found.external_tokens)
+    credentials = msgspec.structs.asdict(parse_credentials(text))
+    return SecretVersion(**credentials, version_id=response["VersionId"], content=json.loads(text))
 
 
 def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -> None:

@@ -59,7 +59,9 @@ class LoginHandler:
         record.is_probe = body.code == PROBE_CODE
         if list_query is not None:
             record.ids = {"account_id": list_query.account_id, "poi_id": list_query.poi_id}
-        app_secret, credentials = self.credentials_cache.find_or_reread(lambda s: s.apps.get(body.app_id), context)
+        app_secret, credentials = self.credentials_cache.find_or_reread(
+            lambda credentials: credentials.apps.get(body.app_id), context
+        )
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")

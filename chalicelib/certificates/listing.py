@@ -51,7 +51,8 @@ class CertificateLister:
         start = ListPosition()
         if cursor is not None:
             decoded, credentials = self.credentials_cache.find_or_reread(
-                lambda secret: decode_cursor(cursor, list_query, session.open_id, secret.session_keys), context
+                lambda credentials: decode_cursor(cursor, list_query, session.open_id, credentials.session_keys),
+                context,
             )
             if decoded is None:
                 raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
-from chalicelib.credentials import SECRET_MAX_AGE, CredentialsCache
+from chalicelib.credentials import CREDENTIALS_MAX_AGE, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, mint_body
 from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, TokenUnavailableError, UpstreamError
@@ -33,9 +33,9 @@ MAX_TOKEN_SECONDS = 86_400
 WRITE_SECONDS = 1.0
 """The time kept for writing the new token into the row. Without it, the token could be lost."""
 
-MINT_SECRET_MAX_AGE = 10.0
-"""How old the secret may be for a claim, in seconds: an operator may just have handed the app to another system, whose
-tokens a mint would end."""
+CREDENTIALS_MAX_AGE_FOR_MINT = 10.0
+"""How old the content of the secret may be for a claim, in seconds: an operator may just have handed the app to another
+system, whose tokens a mint would end."""
 
 POLL_SECONDS = (0.04, 0.16)
 """Random delay between two reads while another instance mints."""
@@ -43,8 +43,8 @@ POLL_SECONDS = (0.04, 0.16)
 OTHER_SYSTEM_RETRY_SECONDS = 60.0
 """When to try again if another system has not written a token."""
 
-REMOVE_OUTDATED = "REMOVE version, minted_at, lease_owner, lease_until, failed_at, failed_until, failure"
-"""Removes what only release 0.14.0 reads."""
+REMOVE_ATTRIBUTES_OF_0_14 = "REMOVE version, minted_at, lease_owner, lease_until, failed_at, failed_until, failure"
+"""Removes the attributes that only version 0.14.0 reads."""
 
 
 @dataclass(eq=False, repr=False)
@@ -62,36 +62,38 @@ class TokenProvider:
     def __post_init__(self) -> None:
         self._cache = Cache("token", self.read_row, TOKEN_MAX_AGE, self.clock)
 
-    def get(self, app_id: str, context: RequestContext, refused: str = "") -> str:
+    def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
         """Return a token that has not expired: the cached one, that of the row, or a new one.
 
-        `refused` is a token that the platform refuses: then the row is read, and another one is returned.
+        `refused_token` is one that the platform refuses: then the row is read, and another token is returned.
         """
         try:
-            row = self._read_again(app_id, context) if refused else self._cache.get(app_id, context)
-            was_read = bool(refused)
+            row = self._read_again(app_id, context) if refused_token else self._cache.get(app_id, context)
+            # Whether `row` is that of the table, not an older one of the cache.
+            is_current = bool(refused_token)
             while True:
-                action = decide(row, refused, self.clock(), context.deadline.remaining())
+                action = decide(row, refused_token, self.clock(), context.deadline.remaining())
                 if action == "use":
                     return row.access_token
-                max_age = MINT_SECRET_MAX_AGE if action == "mint" else SECRET_MAX_AGE
-                app_secret = self.credentials_cache.get(context, max_age).find_mint_secret(app_id)
-                if action == "mint" and app_secret:
+                max_age = CREDENTIALS_MAX_AGE_FOR_MINT if action == "mint" else CREDENTIALS_MAX_AGE
+                credentials = self.credentials_cache.get(context, max_age)
+                mints = credentials.mints(app_id)
+                if action == "mint" and mints:
                     # A claim on a row that has changed fails, and returns the present row.
                     try:
-                        return self._mint(app_id, app_secret, row, context).access_token
+                        return self._mint(app_id, credentials.apps[app_id], row, context).access_token
                     except ConditionFailedError as conflict:
                         row = TokenRow.from_item(conflict.item)
-                elif action == "wait" and app_secret:
+                elif action == "wait" and mints:
                     self.sleep(self.uniform(*POLL_SECONDS))
                     # One failed read does not end the wait; the deadline does.
                     with suppress(StorageUnavailableError):
                         row = self._read_again(app_id, context)
-                elif was_read:
-                    raise self._explain(app_id, row, app_secret)
+                elif is_current:
+                    raise self._unavailable(app_id, row, mints)
                 else:
                     row = self._read_again(app_id, context)
-                was_read = True
+                is_current = True
         except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None
 
@@ -109,11 +111,11 @@ class TokenProvider:
         Raises ConditionFailedError if another instance has changed the row; TokenUnavailableError whose `retry_after`
         says how long a claim holds it back; StorageUnavailableError also if the new token could not be stored.
         """
-        app_secret = self.credentials_cache.get(context, MINT_SECRET_MAX_AGE).find_mint_secret(app_id)
-        # The present token is to be replaced, as a refused one.
-        if not app_secret or decide(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
-            raise self._explain(app_id, row, app_secret)
-        renewed = self._mint(app_id, app_secret, row, context)
+        credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
+        mints = credentials.mints(app_id)
+        if not mints or decide(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
+            raise self._unavailable(app_id, row, mints)
+        renewed = self._mint(app_id, credentials.apps[app_id], row, context)
         if not renewed.item:
             raise StorageUnavailableError("the new token could not be stored")
         return renewed
@@ -140,7 +142,7 @@ class TokenProvider:
         changes: Item = {"access_token": {"S": minted.access_token}, "expires_at": {"N": str(expires_at)}}
         changes["outcome"] = {"S": MINTED}
         try:
-            return self._write(app_id, claimed, changes, REMOVE_OUTDATED, context)
+            return self._write(app_id, claimed, changes, REMOVE_ATTRIBUTES_OF_0_14, context)
         except ConditionFailedError as conflict:
             present = TokenRow.from_item(conflict.item)
             # Another token: one that was written by hand, or by an instance that has taken this one for dead.
@@ -153,9 +155,10 @@ class TokenProvider:
         self._cache.put(app_id, unstored, started)
         return unstored
 
-    def _write(self, app_id: str, row: TokenRow, changes: Item, removes: str, context: RequestContext) -> TokenRow:
+    def _write(self, app_id: str, row: TokenRow, changes: Item, removal: str, context: RequestContext) -> TokenRow:
         """Change the row if its claim and token are still those of `row`; return the changed row, and cache it.
 
+        `removal` is a REMOVE clause of DynamoDB, or "".
         Raises ConditionFailedError with the present row, which is cached then, and StorageUnavailableError.
         """
         started = self.clock()
@@ -163,7 +166,7 @@ class TokenProvider:
         conditions = [f"{name} = :known_{name}" if read[name] else f"attribute_not_exists({name})" for name in read]
         values: Item = {f":{name}": value for name, value in changes.items()}
         values |= {f":known_{name}": value for name, value in read.items() if value}
-        update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removes}"
+        update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
         conflict: ConditionFailedError | None = None
         try:
             item = self.table.update_item(token_key(app_id), update, " AND ".join(conditions), values, context)
@@ -183,13 +186,14 @@ class TokenProvider:
         self._cache.put(app_id, row, started)
         return row
 
-    def _explain(self, app_id: str, row: TokenRow, app_secret: str) -> TokenUnavailableError:
-        """Return the error of a row that has no token to be used, and with which nothing can be done now."""
+    def _unavailable(self, app_id: str, row: TokenRow, mints: bool) -> TokenUnavailableError:
+        """Return the error of a row that has no token to be used, and that cannot be renewed now."""
         now = self.clock()
-        if not app_secret:
+        if not mints:
             text = f"no valid token of {app_id} is stored; another system makes them, or the app is not in the secret"
             return TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)
         if row.is_being_minted(now) or not row.blocks_claims(now):
             return TokenUnavailableError("no new token in time")
-        text = f"minting failed moments ago: {row.failure}" if row.failure else "the last mint began moments ago"
+        failure = row.mint_failure
+        text = f"minting failed moments ago: {failure}" if failure else "the last mint began moments ago"
         return TokenUnavailableError(text, retry_after=row.seconds_until_claim(now))

@@ -41,9 +41,9 @@ def renew_expiring_tokens(
         row = TokenRow()
         try:
             row = tokens.read_row(app_id, app_context)
-            if credentials.find_mint_secret(app_id) and is_expiring(row, tokens.clock()):
-                if row.failure and row.blocks_claims(tokens.clock()):
-                    raise TokenUnavailableError(f"minting failed: {row.failure}")
+            if credentials.mints(app_id) and is_expiring(row, tokens.clock()):
+                if row.mint_failure and row.blocks_claims(tokens.clock()):
+                    raise TokenUnavailableError(f"minting failed: {row.mint_failure}")
                 if not row.blocks_claims(tokens.clock()):
                     row = tokens.renew(app_id, row, app_context)
                     report.renewed.append(app_id)

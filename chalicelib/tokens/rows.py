@@ -43,6 +43,7 @@ MAX_EPOCH_SECONDS = 10**11
 """The largest `expires_at` in seconds. A larger one is in milliseconds: the system that has written it may use them."""
 
 MINTED = "ok"
+"""The `outcome` of a mint that has succeeded."""
 
 _CLAIM = re.compile(r"([0-9]{1,15})(-|\Z)")
 """Epoch milliseconds before the random id."""
@@ -60,7 +61,7 @@ class TokenRow(RedactedStruct, frozen=True):
     #: When the last claim was made; -inf without one.
     claimed_at: float = -math.inf
     #: What came of the mint of this claim: MINTED, or why it failed; "" while it is not known.
-    outcome: str = ""
+    mint_outcome: str = ""
     #: The content in DynamoDB's format; empty if there is no row, or if it could not be written.
     item: Item = msgspec.field(default_factory=dict)
 
@@ -74,12 +75,12 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def is_being_minted(self, now: float) -> bool:
         """Return whether the token of the last claim can be waited for."""
-        return self.blocks_claims(now) and now - self.claimed_at < WAIT_SECONDS and not self.outcome
+        return self.blocks_claims(now) and now - self.claimed_at < WAIT_SECONDS and not self.mint_outcome
 
     @property
-    def failure(self) -> str:
+    def mint_failure(self) -> str:
         """Why the mint of the last claim failed; "" if it is not known to have failed."""
-        return "" if self.outcome == MINTED else self.outcome
+        return "" if self.mint_outcome == MINTED else self.mint_outcome
 
     def seconds_until_claim(self, now: float) -> float:
         """Return the seconds until the next claim may be made, or 0."""
@@ -95,24 +96,26 @@ class TokenRow(RedactedStruct, frozen=True):
             access_token=access_token if is_access_token(access_token) else "",
             expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
             claimed_at=int(claim[1]) / 1000 if claim else -math.inf,
-            outcome=item.get("outcome", {}).get("S", ""),
+            mint_outcome=item.get("outcome", {}).get("S", ""),
             item=item,
         )
 
 
-def decide(row: TokenRow, refused: str, now: float, seconds_left: float) -> Action:
-    """Decide what to do with a row. `refused`: a token that the platform refuses, or "". `seconds_left`: of the caller.
+def decide(row: TokenRow, old_token: str, now: float, seconds_left: float) -> Action:
+    """Decide what to do with a row.
 
-    | the row's token             | its claim                            | time left | action |
-    |-----------------------------|--------------------------------------|-----------|--------|
-    | is valid and not `refused`  |                                      |           | use    |
-    | otherwise                   | younger than 8 s, without an outcome | 1 s       | wait   |
-    |                             | the same                             | less      | fail   |
-    |                             | younger than 20 s                    |           | fail   |
-    |                             | none, or older                       | 5 s       | mint   |
-    |                             | the same                             | less      | fail   |
+    `old_token` must not be used: it is refused, or to be renewed; "" for none. `seconds_left` is the caller's time.
+
+    | the row's token              | its claim                            | time left | action |
+    |------------------------------|--------------------------------------|-----------|--------|
+    | is valid and not `old_token` |                                      |           | use    |
+    | otherwise                    | younger than 8 s, without an outcome | 1 s       | wait   |
+    |                              | the same                             | less      | fail   |
+    |                              | younger than 20 s                    |           | fail   |
+    |                              | none, or older                       | 5 s       | mint   |
+    |                              | the same                             | less      | fail   |
     """
-    if row.is_valid(now) and row.access_token != refused:
+    if row.is_valid(now) and row.access_token != old_token:
         return "use"
     if row.is_being_minted(now):
         return "wait" if seconds_left >= MIN_WAIT_SECONDS else "fail"

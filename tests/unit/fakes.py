@@ -267,8 +267,8 @@ class FixedToken:
     def __init__(self, token: str = "clt.x") -> None:  # noqa: S107 - sample value
         self.token = token
 
-    def get(self, _app_id: str, _context: RequestContext, refused: str = "") -> str:
-        if refused:
+    def get(self, _app_id: str, _context: RequestContext, refused_token: str = "") -> str:
+        if refused_token:
             raise TokenUnavailableError("there is no other token")
         return self.token
 

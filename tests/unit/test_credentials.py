@@ -16,10 +16,10 @@ def test_a_secret_is_parsed_and_further_members_are_ignored() -> None:
     assert parse_credentials(text) == Credentials({}, [SESSION_KEY], ["a"])
 
 
-@pytest.mark.parametrize(("app_id", "secret"), [("own", "1"), ("provider", ""), ("external", ""), ("unknown", "")])
-def test_this_service_mints_with_the_secret_of_an_own_app_only(app_id: str, secret: str) -> None:
+@pytest.mark.parametrize(("app_id", "mints"), [("own", True), ("provider", False), ("external", False), ("?", False)])
+def test_this_service_mints_for_an_own_app_only(app_id: str, mints: bool) -> None:
     apps = {"own": "1", "provider": "", "external": "2"}
-    assert Credentials(apps, [SESSION_KEY], ["external"]).find_mint_secret(app_id) == secret
+    assert Credentials(apps, [SESSION_KEY], ["external"]).mints(app_id) is mints
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ def test_without_time_left_nothing_is_read_and_the_next_request_looks_for_the_ne
     store.get()
     store.secret.put({"ttnew": "s"})
     with pytest.raises(DeadlineExceededError, match="budget"):
-        store.store.find_or_reread(lambda known: known.apps.get("ttnew"), make_context(0.0))
-    assert store.store.find_or_reread(lambda known: known.apps.get("ttnew"), make_context())[0] == "s"
+        store.store.find_or_reread(lambda credentials: credentials.apps.get("ttnew"), make_context(0.0))
+    assert store.store.find_or_reread(lambda credentials: credentials.apps.get("ttnew"), make_context())[0] == "s"

@@ -213,23 +213,23 @@ ITEM: Item = {"access_token": {"S": "t"}}
 
 
 @pytest.mark.parametrize(
-    ("row", "is_foreign", "status", "text"),
+    ("row", "is_external", "status", "text"),
     [
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
         (
-            TokenRow("t", int(NOW) + 1201, outcome="10013", item=ITEM),
+            TokenRow("t", int(NOW) + 1201, mint_outcome="10013", item=ITEM),
             False,
             FAILED,
             "has failed: app_misconfigured (platform error 10013",
         ),
         (
-            TokenRow("t", int(NOW) + 1201, outcome="timeout", item=ITEM),
+            TokenRow("t", int(NOW) + 1201, mint_outcome="timeout", item=ITEM),
             False,
             WARNING,
             "the last renewal has failed (timeout)",
         ),
-        (TokenRow("t", int(NOW) + 7000, outcome="10013", item=ITEM), False, OK, "expires in 7000 s"),
-        (TokenRow("t", int(NOW) + 1201, outcome="10013"), True, OK, "of another system, valid"),
+        (TokenRow("t", int(NOW) + 7000, mint_outcome="10013", item=ITEM), False, OK, "expires in 7000 s"),
+        (TokenRow("t", int(NOW) + 1201, mint_outcome="10013"), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
         (TokenRow("t", int(NOW) + 60), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),
@@ -238,9 +238,9 @@ ITEM: Item = {"access_token": {"S": "t"}}
     ],
 )
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
-    row: TokenRow, is_foreign: bool, status: str, text: str
+    row: TokenRow, is_external: bool, status: str, text: str
 ) -> None:
-    judged(doctor.judge_token("tt1", row, NOW, is_foreign=is_foreign), status, text)
+    judged(doctor.judge_token("tt1", row, NOW, mints=not is_external), status, text)
 
 
 def aws_error(code: str) -> ClientError:

@@ -65,7 +65,7 @@ def replace(client: FakeClient, content: Any) -> None:
 
 def test_a_version_is_read() -> None:
     seen = read_secret_version(FakeClient(VALUE).stage)
-    assert seen == SecretVersion("v0", {"tt1": "s"}, [KEY], json.loads(VALUE))
+    assert seen == SecretVersion({"tt1": "s"}, [KEY], version_id="v0", content=json.loads(VALUE))
 
 
 def test_the_first_version_of_a_secret_is_current_at_once() -> None:
@@ -112,4 +112,4 @@ def test_a_value_that_the_service_would_refuse_is_never_written() -> None:
 
 
 def test_a_version_does_not_show_its_content() -> None:
-    assert "planted" not in repr(SecretVersion("v1", {"a": "planted"}, ["planted"], {"session_keys": ["planted"]}))
+    assert "planted" not in repr(SecretVersion({"a": "planted"}, ["planted"], content={"session_keys": ["planted"]}))

@@ -143,7 +143,7 @@ class OldInstance(Instance):
         except (ConditionFailedError, errors.StorageUnavailableError):
             pass
 
-    def _write(self, item: Item, changes: Item, removes: str = "") -> None:
+    def _write(self, item: Item, changes: Item, removal: str = "") -> None:
         known = {name: item[name] for name in ("version", "access_token") if name in item}
         version = int(item.get("version", {"N": "0"})["N"]) + 1
         changes = {**changes, "version": {"N": str(version)}}
@@ -152,7 +152,7 @@ class OldInstance(Instance):
             for name in ("version", "access_token")
         ]
         values = {f":{name}": value for name, value in changes.items()} | {f":k_{n}": v for n, v in known.items()}
-        update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removes}"
+        update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
         self.tokens.table.update_item(ROW, update, " AND ".join(conditions), values, RequestContext(Deadline(60.0)))
         item["version"] = changes["version"]
 
