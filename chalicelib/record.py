@@ -18,7 +18,7 @@ class Call(msgspec.Struct):
     seconds: float = 0.0
     #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs.
     outcome: str = ""
-    #: What the platform's response has reported.
+    #: What the platform's response has reported. At present, only failed calls have it.
     upstream: UpstreamCodes = NO_CODES
 
 
@@ -64,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
-    Each text is a field of the log line.
+    `Telemetry` decides which fields are logged. A new field is not logged by itself.
 
     Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). The other
     facts are stored by the thread of the request, where they become known.
@@ -86,7 +86,8 @@ class RequestRecord(msgspec.Struct):
     ids: dict[str, str] = {}
     #: The user as the salted hash of the open_id.
     user: str = ""
-    #: Whether a check has sent the request: one of this project, or a call for health. It counts in no metric.
+    #: Whether the request is a check: by `redeemctl doctor` or the smoke test, or any call of /v1/health. It counts in
+    #: no metric. Its name in the log line is `probe`.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: How the list in a login ended.

@@ -93,11 +93,12 @@ class Telemetry:
 
     def _log(self, operation: str, record: RequestRecord, **fields: Any) -> None:
         errors = [outcome.error for outcome in _outcomes(record) if outcome.error is not None]
-        entry: dict[str, Any] = {
+        log_fields: dict[str, Any] = {
             **record.ids,
             **fields,
             **msgspec.to_builtins(record.renewal or record.list_report or {}, enc_hook=str),
-            **{name: value for name, value in msgspec.structs.asdict(record).items() if isinstance(value, str)},
+            # Each field is named: a new field of the record, for example an open_id, is not logged by itself.
+            **{name: getattr(record, name) for name in ("request_id", "extended_request_id", "app_id", "user")},
             "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
@@ -111,7 +112,7 @@ class Telemetry:
         log = self._logger.warning if errors or record.warnings else self._logger.info
         if not all(isinstance(error, RedemptionError) for error in errors):
             log = self._logger.error
-        log(operation, extra={name: value for name, value in entry.items() if value not in (None, "", [], {})})
+        log(operation, extra={name: value for name, value in log_fields.items() if value not in (None, "", [], {})})
 
     def _emit_metrics(self, record: RequestRecord) -> None:
         metrics = self._metrics
