@@ -110,7 +110,10 @@ def _read_body(request: Request) -> bytes:
 
 
 def start() -> None:
-    """Warm up during Lambda's init phase, when a function has a full CPU. The first request repeats what has failed."""
+    """Warm up in the init phase: Lambda gives it a full CPU, whatever the memory setting.
+
+    The first request repeats what has failed.
+    """
     # No call starts after two seconds.
     context = RequestContext(Deadline(2.0))
     try:

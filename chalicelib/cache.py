@@ -12,7 +12,7 @@ from chalicelib.freshness import is_fresh
 V = TypeVar("V")
 
 OUTAGE_SECONDS = 3600.0
-"""How long a value is used after a first read has failed."""
+"""How long a value is used during an outage, from the first failed refresh."""
 
 RETRY_SECONDS = 10.0
 """The time between two reads while reading fails: not every request waits for a service that is unavailable."""
@@ -31,8 +31,8 @@ class Cache(Generic[V]):
     """Values by key. `read` returns the present value, and raises RedemptionError if there is none to be used.
 
     A value is used until it is `max_age` seconds old. If reading fails then with one of the errors `outages`, the
-    former value is used for OUTAGE_SECONDS more, and the record has a warning. Any other error of `read` removes the
-    value. No limit of entries is needed: only operators write keys.
+    former value is used for OUTAGE_SECONDS more, and the record has a warning. A DeadlineExceededError leaves the value
+    in the cache; any other RedemptionError removes it. No limit of entries is needed: only operators write keys.
     """
 
     def __init__(

@@ -129,7 +129,11 @@ class UpstreamTimeoutError(UpstreamError):
 
 
 class UpstreamMalformedError(UpstreamError):
-    """The response is not JSON, has no envelope, has no list where the list belongs, or is too large (`too_large`)."""
+    """The response cannot be used: what it must have is missing or malformed.
+
+    It is not JSON, or no envelope; an error code cannot be read; the list or another required field is missing; the
+    open_id is too long, or reserved; the page is empty, against the total (`empty`); it is too large (`too_large`).
+    """
 
     is_transient = True
 

@@ -84,7 +84,7 @@ def list_apps(options: GlobalOptions) -> None:
 @click.argument("app_id", type=ID)
 @pass_options
 def remove_app(options: GlobalOptions, app_id: str) -> None:
-    """Remove an app that has no merchants. Its access token stays in the table until it expires."""
+    """Remove an app that has no merchants. The row with its access token stays in the table."""
     with options.open_stage() as stage:
         users = [
             account_id_of(item) for item in stage.merchants.list_all() if item.get("app_id", {}).get("S") == app_id
