@@ -78,13 +78,13 @@ class CredentialsCache:
         once in MIN_REREAD_SECONDS, and `lookup` decides again. Raises what `get` and `lookup` raise.
         """
         credentials = self.get(context)
-        found = lookup(credentials)
+        result = lookup(credentials)
         now = self._clock()
-        if found is None and not is_fresh(MIN_REREAD_SECONDS, self._reread_at, now):
+        if result is None and not is_fresh(MIN_REREAD_SECONDS, self._reread_at, now):
             credentials = self.get(context, max_age=0.0)
             self._reread_at = now
-            found = lookup(credentials)
-        return found, credentials
+            result = lookup(credentials)
+        return result, credentials
 
 
 def parse_credentials(text: str) -> Credentials:

@@ -87,16 +87,16 @@ def read_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
         except msgspec.ValidationError as error:
             expected, path, is_list = _ERROR.findall(str(error))[0]
         *parents, name = path.split(".")
-        part = fields
+        struct = fields
         for parent in parents:
-            part = part[parent]
+            struct = struct[parent]
         reader = _READERS.get(expected)
-        values = [None if reader is None else reader(value) for value in (part[name] if is_list else [part[name]])]
+        values = [None if reader is None else reader(value) for value in (struct[name] if is_list else [struct[name]])]
         if None in values or path in converted:
             malformed_paths.append(path)
-            del part[name]
+            del struct[name]
         else:
-            part[name] = values if is_list else values[0]
+            struct[name] = values if is_list else values[0]
             converted.add(path)
 
 

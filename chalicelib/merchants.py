@@ -164,9 +164,9 @@ def parse_redeeming(item: Item) -> bool:
     return read_bool(_to_plain(item.get("redeeming", {"BOOL": True}))) is True
 
 
-def _parse_store(poi_id: str, entry: Any) -> StoreView | None:
+def _parse_store(poi_id: str, value: Any) -> StoreView | None:
     """Parse a store: an object, or its name alone. Returns None when it has no readable name."""
-    fields = {"name": entry} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
+    fields = {"name": value} if isinstance(value, str) else value if isinstance(value, dict) else {}
     if not isinstance(fields.get("name"), str) or not fields["name"]:
         return None
     store, _ = read_struct({**fields, "poi_id": poi_id}, StoreView)
@@ -179,7 +179,7 @@ def _read_text(item: Item, name: str) -> str:
 
 
 def _to_plain(attribute: Mapping[str, Any]) -> Any:
-    """Return the value of an attribute in DynamoDB's format. A set, list or null has no right type here."""
+    """Return the value of an attribute in DynamoDB's format. A set, list or null becomes [], which no field accepts."""
     [(data_type, value)] = attribute.items()
     if data_type == "M":
         return {name: _to_plain(part) for name, part in value.items()}

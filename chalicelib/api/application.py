@@ -37,13 +37,13 @@ class Application(Chalice):
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway's REST API. What is missing in any other event counts as empty."""
         fields = event if isinstance(event, dict) else {}
-        given = fields["requestContext"] if isinstance(fields.get("requestContext"), dict) else {}
-        gateway_context = {**given, **{name: str(given.get(name) or "") for name in ("resourcePath", "httpMethod")}}
+        gateway_context = fields["requestContext"] if isinstance(fields.get("requestContext"), dict) else {}
+        route = {name: str(gateway_context.get(name) or "") for name in ("resourcePath", "httpMethod")}
         context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
         context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
-        gateway_context[_CONTEXT] = context
+        request_context = {**gateway_context, **route, _CONTEXT: context}
         try:
-            return super().__call__({**_EMPTY_EVENT, **fields, "requestContext": gateway_context}, lambda_context)
+            return super().__call__({**_EMPTY_EVENT, **fields, "requestContext": request_context}, lambda_context)
         except Exception as error:
             # Chalice failed outside of the middleware.
             record = context.record

@@ -79,10 +79,10 @@ def parse_list_request(
         if len(query.get(name, ())) > 1:
             raise InvalidRequestError(name, "must be given once")
     parameters = {name: query[name][0] for name in _QUERY_PARAMETERS if query.get(name)}
-    cursor = parameters.get("cursor")
+    cursor = parameters.pop("cursor", None)
     if cursor is not None and not (1 <= len(cursor) <= MAX_CURSOR_LENGTH and cursor.isascii()):
         raise InvalidRequestError("cursor", f"must be 1 to {MAX_CURSOR_LENGTH} ASCII characters")
-    # What is no number is refused below.
+    # The other parameters are numbers. Any other text is refused below.
     numbers = {name: int(text) if _DIGITS.fullmatch(text) else text for name, text in parameters.items()}
     return _check_list_query(account_id, poi_id, numbers), cursor
 

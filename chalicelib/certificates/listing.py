@@ -62,28 +62,28 @@ class CertificateLister:
         merchant.check_store(list_query.poi_id)
         calls = self.authorized_client.for_request(merchant.app_id, context, merchant.life_account_id)
         result = list_pages(start, list_query, session.open_id, calls, self.executor)
-        built = build_views(result.pages, self.clock())
+        built_views = build_views(result.pages, self.clock())
         position = result.position
         next_cursor = None
         if result.continues:
             next_cursor = encode_cursor(position, list_query, session.open_id, credentials.session_keys)
-        is_short = not result.continues and position.total is not None and position.received < position.total
+        ended_early = not result.continues and position.total is not None and position.received < position.total
         view = ListView(
             list_query.account_id,
             list_query.poi_id,
-            built.views,
-            built.unusable,
+            built_views.views,
+            built_views.unusable,
             next_cursor,
             merchant.notice,
             merchant.redeeming,
         )
         report = ListReport(
             pages=len(result.pages),
-            certificates=len(built.views),
-            malformed=built.malformed,
-            malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
+            certificates=len(built_views.views),
+            malformed=built_views.malformed,
+            malformed_fields=built_views.malformed_fields[:MAX_REPORTED_FIELDS],
             lost_page=result.lost_page_error,
-            received=position.received if is_short else None,
-            total=position.total if is_short else None,
+            received=position.received if ended_early else None,
+            total=position.total if ended_early else None,
         )
         return view, report

@@ -14,25 +14,25 @@ from chalicelib.redaction import RedactedStruct
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
 
 
-class Part(msgspec.Struct, gc=False):
-    """Base class of the parts of a page. They hold no cycles: the garbage collector need not follow them."""
+class CertificatePart(msgspec.Struct, gc=False):
+    """Base class of the objects in a certificate. They hold no cycles: the garbage collector need not follow them."""
 
 
-class Amount(Part):
+class Amount(CertificatePart):
     """What was paid, and the price before discounts. In 分."""
 
     original_amount: Int | None = None
     pay_amount: Int | None = None
 
 
-class DailyTimeRange(Part):
+class DailyTimeRange(CertificatePart):
     """Hours of a day, "HH:mm"."""
 
     start_time: str | None = None
     end_time: str | None = None
 
 
-class OffPeakTime(Part):
+class OffPeakTime(CertificatePart):
     """When an off-peak (错峰) deal is valid."""
 
     start_time: Int | None = None
@@ -41,7 +41,7 @@ class OffPeakTime(Part):
     daily_time_range_list: list[DailyTimeRange] | None = None
 
 
-class OffPeakDiscountDetail(Part):
+class OffPeakDiscountDetail(CertificatePart):
     """Whether the certificate is an off-peak deal, and its limits. The meaning of the numbers is not published."""
 
     has_off_peak_discount: bool | None = None
@@ -49,7 +49,7 @@ class OffPeakDiscountDetail(Part):
     off_peak_time: OffPeakTime | None = None
 
 
-class DynamicParRule(Part):
+class DynamicParRule(CertificatePart):
     """A voucher whose value depends on day and hour: the range of values and the platform's description."""
 
     dynamic_par_rule_desc: str | None = None
@@ -57,13 +57,13 @@ class DynamicParRule(Part):
     dynamic_par_max_amount: Int | None = None
 
 
-class VoucherInfo(Part):
+class VoucherInfo(CertificatePart):
     """Data of a voucher (代金券)."""
 
     dynamic_par_rule_struct: DynamicParRule | None = None
 
 
-class SkuInfo(Part):
+class SkuInfo(CertificatePart):
     """The product. `groupon_type`: 1 group-buy (团购券), 2 voucher (代金券), 3 times card (次卡)."""
 
     sku_id: Id | None = None
@@ -73,14 +73,14 @@ class SkuInfo(Part):
     voucher_info: VoucherInfo | None = None
 
 
-class LockInfoExtra(Part):
+class LockInfoExtra(CertificatePart):
     """Lock state. The meaning of the numbers is not published."""
 
     lock_status: Int | None = None
     lock_scene: Int | None = None
 
 
-class TimesCardInfo(Part):
+class TimesCardInfo(CertificatePart):
     """A times card: number of uses, and the serial numbers that exist, are used, or are locked."""
 
     total_times: Int | None = None

@@ -64,7 +64,7 @@ def parse_certificates(response: PlatformResponse, table: ErrorTable) -> Page:
     results = [result for order in orders for result in _read_order(order)]
     certificates = [result for result in results if isinstance(result, Certificate)]
     unreadable = [result.path for result in results if isinstance(result, _Unreadable)]
-    return Page(certificates, size, _count(envelope["data"].get("total")), unreadable)
+    return Page(certificates, size, _read_count(envelope["data"].get("total")), unreadable)
 
 
 def _read_orders(envelope: dict[str, Any]) -> list[Any]:
@@ -80,7 +80,7 @@ def _read_orders(envelope: dict[str, Any]) -> list[Any]:
     if isinstance(orders, list):
         return orders
     says_success = any(code is not None for code in find_codes(envelope))
-    if orders is None and ("orders" in data or _count(total) == 0 or (total is None and says_success)):
+    if orders is None and ("orders" in data or _read_count(total) == 0 or (total is None and says_success)):
         return []
     raise UpstreamMalformedError("malformed")
 
@@ -119,7 +119,7 @@ def _read_certificate(element: Any, order_id: str, can_use: bool) -> Certificate
     return Certificate(certificate_id, order_id, can_use, fields, [f"orders.certificates.{path}" for path in paths])
 
 
-def _count(value: Any) -> int | None:
+def _read_count(value: Any) -> int | None:
     """Return a count of 0 or more, or None."""
     number = read_int(value)
     return number if number is not None and number >= 0 else None

@@ -92,9 +92,9 @@ def open_envelope(response: PlatformResponse, table: ErrorTable) -> dict[str, An
     except ValueError:
         body = None
     envelope: dict[str, Any] = body if isinstance(body, dict) else {}
-    # None: a code is there and cannot be read.
-    found = [0 if code is None else read_int(code) for code in find_codes(envelope)]
-    *reported, sub_code = [code or 0 for code in found]
+    # None: a code was sent and cannot be read.
+    read_codes = [0 if code is None else read_int(code) for code in find_codes(envelope)]
+    *reported, sub_code = [code or 0 for code in read_codes]
     extra = envelope.get("extra") or {}
     logid = read_logid(extra.get("logid") if isinstance(extra, dict) else None, envelope.get("log_id"))
     upstream = UpstreamCodes(next(filter(None, reported), 0), sub_code, logid)
@@ -109,7 +109,7 @@ def open_envelope(response: PlatformResponse, table: ErrorTable) -> dict[str, An
     if upstream.has_code:
         raise UpstreamUnavailableError("unknown_code", upstream, is_transient=False)
     # A code that cannot be read may hide a failure.
-    if not isinstance(body, dict) or not isinstance(extra, dict) or None in found:
+    if not isinstance(body, dict) or not isinstance(extra, dict) or None in read_codes:
         raise UpstreamMalformedError("malformed")
     return envelope
 

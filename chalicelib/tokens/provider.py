@@ -162,10 +162,10 @@ class TokenProvider:
         Raises ConditionFailedError with the present row, which is cached then, and StorageUnavailableError.
         """
         started = self.clock()
-        read = {name: row.item.get(name) for name in ("claim", "access_token")}
-        conditions = [f"{name} = :known_{name}" if read[name] else f"attribute_not_exists({name})" for name in read]
+        known = {name: row.item.get(name) for name in ("claim", "access_token")}
+        conditions = [f"{name} = :known_{name}" if known[name] else f"attribute_not_exists({name})" for name in known]
         values: Item = {f":{name}": value for name, value in changes.items()}
-        values |= {f":known_{name}": value for name, value in read.items() if value}
+        values |= {f":known_{name}": value for name, value in known.items() if value}
         update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
         conflict: ConditionFailedError | None = None
         try:

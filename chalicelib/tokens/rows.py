@@ -25,7 +25,7 @@ from chalicelib.redaction import RedactedStruct
 
 CLAIM_SECONDS = 20.0
 """The time between two claims of a row. It ends loops: a platform that refuses every token gets one mint in this time.
-An instance that dies after its claim costs as much."""
+If an instance dies after its claim, the next mint waits as long."""
 
 WAIT_SECONDS = 8.0
 """How long others wait for the token of a claim: two writes and a mint take less."""

@@ -128,9 +128,7 @@ def test_what_follows_the_last_page(position: ListPosition, size: int, plan: tup
         (ListPosition(), {n: make_page([], 10**9, size=1) for n in range(1, 5)}, [1, 2, 3, 4], ListPosition(5, 4)),
     ],
 )
-def test_pages_of_a_response(
-    start: ListPosition, pages: PageMap, fetched: list[int], after: ListPosition | None
-) -> None:
+def test_what_a_list_reads(start: ListPosition, pages: PageMap, fetched: list[int], after: ListPosition | None) -> None:
     fetch = Pages(pages)
     result = read(fetch, start)
     assert fetch.fetched == fetched
