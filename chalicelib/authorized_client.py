@@ -1,4 +1,4 @@
-"""The calls that carry an app's access token: gets the token, replaces a refused one, respects the app's rate limit."""
+"""Sends the calls with an app's access token: gets the token, replaces a refused one, respects the app's rate limit."""
 
 import threading
 import time

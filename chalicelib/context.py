@@ -44,7 +44,8 @@ class RequestContext(msgspec.Struct, frozen=True):
     """The deadline of a piece of work, and the record of the request that it belongs to.
 
     It is passed down to `douyin` and `aws`, which may raise DeadlineExceededError and log their calls; retries
-    and transport get the deadline alone. A part with less time gets the same record with a nearer deadline.
+    and transport get the deadline alone. A part of the work may have a nearer deadline: then its context has the same
+    record.
     """
 
     deadline: Deadline

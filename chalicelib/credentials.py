@@ -72,7 +72,7 @@ class CredentialsCache:
     def find_or_reread(
         self, lookup: Callable[[Credentials], T | None], context: RequestContext
     ) -> tuple[T | None, Credentials]:
-        """Look something up in the credentials, for example an app; return it and the credentials.
+        """Look something up in the credentials, for example an app. Return it, or None, and the credentials.
 
         If `lookup` returns None, an operator may have changed the secret: it is read again, for this reason at most
         once in MIN_REREAD_SECONDS, and `lookup` decides again. Raises what `get` and `lookup` raise.

@@ -36,7 +36,7 @@ class CertificateLister:
     def list_certificates(
         self,
         session: Session,
-        list_query: ListQuery,
+        query: ListQuery,
         credentials: Credentials,
         context: RequestContext,
         cursor: str | None = None,
@@ -51,26 +51,25 @@ class CertificateLister:
         start = ListPosition()
         if cursor is not None:
             decoded, credentials = self.credentials_cache.find_or_reread(
-                lambda credentials: decode_cursor(cursor, list_query, session.open_id, credentials.session_keys),
-                context,
+                lambda credentials: decode_cursor(cursor, query, session.open_id, credentials.session_keys), context
             )
             if decoded is None:
                 raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
             start = decoded
-        merchant = self.merchants.get(list_query.account_id, context)
+        merchant = self.merchants.get(query.account_id, context)
         merchant.check_app(session.app_id)
-        merchant.check_store(list_query.poi_id)
+        merchant.check_store(query.poi_id)
         calls = self.authorized_client.for_request(merchant.app_id, context, merchant.life_account_id)
-        result = list_pages(start, list_query, session.open_id, calls, self.executor)
+        result = list_pages(start, query, session.open_id, calls, self.executor)
         built_views = build_views(result.pages, self.clock())
         position = result.position
         next_cursor = None
         if result.continues:
-            next_cursor = encode_cursor(position, list_query, session.open_id, credentials.session_keys)
+            next_cursor = encode_cursor(position, query, session.open_id, credentials.session_keys)
         ended_early = not result.continues and position.total is not None and position.received < position.total
         view = ListView(
-            list_query.account_id,
-            list_query.poi_id,
+            query.account_id,
+            query.poi_id,
             built_views.views,
             built_views.unusable,
             next_cursor,

@@ -65,7 +65,8 @@ def _read_page(query: ListQuery, open_id: str, number: int, position: ListPositi
     """Return page `number`. `position` says what the pages before it held.
 
     If certificates were received before, an empty page with a total of 0 contradicts them. It is read once more. If the
-    second reply is the same, the page is lost. Only if the total was 0 beside certificates, too, the list ends here.
+    second reply is the same, the page is lost. But if the pages with certificates reported a total of 0 as well, the
+    total says nothing: then the list ends here.
     """
     body = page_body(query, open_id, number)
     page = calls.send(QUERY_USER_CERTIFICATES, body)

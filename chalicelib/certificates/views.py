@@ -130,12 +130,12 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
                 malformed += bool(certificate.malformed_fields)
                 malformed_fields |= dict.fromkeys(certificate.malformed_fields)
     # A certificate that is usable by another order is shown, and not counted.
-    rest = [fields for certificate_id, fields in unusable.items() if certificate_id not in views]
+    counted = [fields for certificate_id, fields in unusable.items() if certificate_id not in views]
     return BuiltViews(
         sorted(views.values(), key=_sort_key),
         malformed,
         list(malformed_fields),
-        _count_unusable(rest, now) if rest else None,
+        _count_unusable(counted, now) if counted else None,
     )
 
 

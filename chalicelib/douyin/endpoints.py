@@ -38,7 +38,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     needs_token: bool
     #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
     is_repeatable: bool
-    #: Whether the host of the login API has the call. All others are at the open API.
+    #: Whether the call goes to the login API, which has a host of its own. All others go to the open API.
     uses_login_api: bool = False
     #: The largest response in bytes. A certificate has up to 2 KiB; other replies are below 2 KiB.
     max_bytes: int = 64 * 1024
