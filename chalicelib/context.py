@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import DeadlineExceededError, RedemptionError
+from chalicelib.errors import NO_CODES, DeadlineExceededError, RedemptionError
 from chalicelib.record import Call, RequestRecord
 
 REQUEST_SECONDS = 9.0
@@ -71,8 +71,8 @@ class RequestContext(msgspec.Struct, frozen=True):
         return RequestContext(self.deadline.with_timeout(seconds), self.record)
 
     @contextmanager
-    def record_call(self, service: str, name: str) -> Iterator[None]:
-        """Add a call to the call log. An exception that leaves the block becomes its outcome.
+    def record_call(self, service: str, name: str) -> Iterator[Call]:
+        """Add a call to the call log, and return it. An exception that leaves the block becomes its outcome.
 
         Without time left, nothing is sent or added.
         """
@@ -81,11 +81,12 @@ class RequestContext(msgspec.Struct, frozen=True):
         self.record.calls.append(call)
         started = time.perf_counter()
         try:
-            yield
+            yield call
             call.outcome = "ok"
         except Exception as error:
             call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
-            call.upstream = getattr(error, "upstream", call.upstream)
+            upstream = getattr(error, "upstream", NO_CODES)
+            call.upstream = call.upstream if upstream is NO_CODES else upstream
             raise
         finally:
             call.seconds = time.perf_counter() - started

@@ -18,7 +18,7 @@ class Call(msgspec.Struct):
     seconds: float = 0.0
     #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs.
     outcome: str = ""
-    #: What the platform's response has reported. At present, only failed calls have it.
+    #: What the platform's response has reported.
     upstream: UpstreamCodes = NO_CODES
 
 

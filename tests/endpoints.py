@@ -57,13 +57,13 @@ SAMPLES = {
         b'{"appid":"tta","secret":"secret","code":"code"}',
         {"openid": "user", "session_key": "x"},
         LoginData("user"),
-        ({"openid": ""}, {"openid": "x" * 1025}, {"open_id": "x"}),
+        ({"openid": ""}, {"openid": "x" * 1025}, {"openid": "x?"}, {"openid": "x y"}, {"open_id": "x"}),
     ),
     "code2session": Sample(
         endpoints.provider_login_body("tta", "code"),
         b'{"app_id":"tta","code":"code"}',
         {"open_id": "user", "anonymous_open_id": "x"},
         ProviderLoginData("user"),
-        ({"open_id": "", "anonymous_open_id": "x"}, {"open_id": "x" * 1025}, {"openid": "x"}),
+        ({"open_id": "", "anonymous_open_id": "x"}, {"open_id": "x?"}, {"openid": "x"}),
     ),
 }

@@ -9,7 +9,7 @@ import msgspec
 
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import Endpoint
-from chalicelib.douyin.protocol import CONNECTION_TEST, PlatformRequest
+from chalicelib.douyin.protocol import CONNECTION_TEST, PlatformRequest, open_envelope
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
 
@@ -65,9 +65,10 @@ class DouyinClient:
         max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
 
         def attempt() -> T:
-            with context.record_call("douyin", endpoint.name):
+            with context.record_call("douyin", endpoint.name) as call:
                 response = self.transport.send(base_url, request, context.deadline, endpoint.max_bytes, max_idle)
-                return endpoint.parse(response, endpoint.errors)
+                envelope, call.upstream = open_envelope(response, endpoint.errors)
+                return endpoint.read(envelope)
 
         if not endpoint.is_repeatable:
             return attempt()

@@ -12,8 +12,8 @@ import msgspec
 
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
-from chalicelib.douyin.pages import Page, parse_certificates
-from chalicelib.douyin.protocol import LoginData, MintedToken, PlatformResponse, ProviderLoginData, read_data
+from chalicelib.douyin.pages import Page, read_page
+from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, read_data
 
 T = TypeVar("T")
 
@@ -32,8 +32,8 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     path: str
     #: The error of each code that the platform documents for this call.
     errors: ErrorTable
-    #: Returns the result of a response, or raises the UpstreamError of `errors`.
-    parse: Callable[[PlatformResponse, ErrorTable], T]
+    #: Returns the result of a reply without errors, or raises UpstreamMalformedError.
+    read: Callable[[dict[str, Any]], T]
     #: Whether the call carries an app's access token: then `authorized_client` sends it.
     needs_token: bool
     #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
@@ -50,7 +50,7 @@ QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     "query_user_certificates",
     "/api/trade/v2/fulfillment/query_user_certificates/",
     codes.QUERY_ERRORS,
-    parse_certificates,
+    read_page,
     needs_token=True,
     is_repeatable=True,
     max_bytes=320 * 1024,

@@ -4,9 +4,8 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.douyin.codes import ErrorTable
 from chalicelib.douyin.models import CertificateFields
-from chalicelib.douyin.protocol import PlatformResponse, find_codes, open_envelope
+from chalicelib.douyin.protocol import find_codes
 from chalicelib.errors import UpstreamMalformedError
 from chalicelib.lenient import read_bool, read_id, read_int, read_struct
 from chalicelib.redaction import RedactedStruct
@@ -45,25 +44,18 @@ class Page(RedactedStruct, frozen=True):
         return self.size == 0 and self.total == 0
 
 
-class _Unreadable(msgspec.Struct, frozen=True):
-    """A certificate that cannot be shown: the path of the field because of which it cannot."""
-
-    path: str
-
-
-def parse_certificates(response: PlatformResponse, table: ErrorTable) -> Page:
-    """Parse a page; raises UpstreamError. A malformed field counts as missing; see `Page` for what is reported.
+def read_page(envelope: dict[str, Any]) -> Page:
+    """Read a page; raises UpstreamMalformedError. A malformed field counts as missing; see `Page` for what is reported.
 
     Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.
     """
-    envelope = open_envelope(response, table)
     orders = _read_orders(envelope)
     size = sum(len(_listed(order)) for order in orders)
     if size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large", is_transient=False)
-    results = [result for order in orders for result in _read_order(order)]
-    certificates = [result for result in results if isinstance(result, Certificate)]
-    unreadable = [result.path for result in results if isinstance(result, _Unreadable)]
+    results = [_read_order(order) for order in orders]
+    certificates = [certificate for readable, _ in results for certificate in readable]
+    unreadable = [path for _, paths in results for path in paths]
     return Page(certificates, size, _read_count(envelope["data"].get("total")), unreadable)
 
 
@@ -91,32 +83,35 @@ def _listed(order: Any) -> list[Any]:
     return listed if isinstance(listed, list) else []
 
 
-def _read_order(order: Any) -> list[Certificate | _Unreadable]:
-    """Return what could be read of an order, and what could not. A certificate may be in both: see `can_use`."""
+def _read_order(order: Any) -> tuple[list[Certificate], list[str]]:
+    """Return the certificates of an order, and for each that cannot be shown the path of the field that is unreadable.
+
+    If `can_use` is unreadable, its certificates are in both: they count as not usable.
+    """
     if not isinstance(order, dict):
-        return [_Unreadable("orders")]
+        return [], ["orders"]
     order_id, can_use = read_id(order.get("order_id")), order.get("can_use")
     can_use = False if can_use is None else read_bool(can_use)
     sent, listed = order.get("certificates"), _listed(order)
     if order_id is None:
-        return [_Unreadable("orders.order_id")] * max(1, len(listed))
+        return [], ["orders.order_id"] * max(1, len(listed))
     # The list may be null or missing, but not in a usable order: its certificates would be hidden.
     if not isinstance(sent, list) and (can_use or sent is not None):
-        return [_Unreadable("orders.certificates")]
-    results = [_read_certificate(element, order_id, bool(can_use)) for element in listed]
-    # These certificates count as not usable.
-    hidden = [result for result in results if isinstance(result, Certificate)] if can_use is None else []
-    return results + [_Unreadable("orders.can_use") for _ in hidden]
-
-
-def _read_certificate(element: Any, order_id: str, can_use: bool) -> Certificate | _Unreadable:
-    if not isinstance(element, dict):
-        return _Unreadable("orders.certificates")
-    certificate_id = read_id(element.get("certificate_id"))
-    if certificate_id is None:
-        return _Unreadable("orders.certificates.certificate_id")
-    fields, paths = read_struct(element, CertificateFields)
-    return Certificate(certificate_id, order_id, can_use, fields, [f"orders.certificates.{path}" for path in paths])
+        return [], ["orders.certificates"]
+    certificates: list[Certificate] = []
+    unreadable: list[str] = []
+    for element in listed:
+        if not isinstance(element, dict):
+            unreadable.append("orders.certificates")
+        elif (certificate_id := read_id(element.get("certificate_id"))) is None:
+            unreadable.append("orders.certificates.certificate_id")
+        else:
+            fields, malformed_paths = read_struct(element, CertificateFields)
+            paths = [f"orders.certificates.{path}" for path in malformed_paths]
+            certificates.append(Certificate(certificate_id, order_id, bool(can_use), fields, paths))
+    if can_use is None:
+        unreadable += ["orders.can_use"] * len(certificates)
+    return certificates, unreadable
 
 
 def _read_count(value: Any) -> int | None:

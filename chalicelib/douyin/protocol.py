@@ -18,15 +18,15 @@ from chalicelib.redaction import RedactedStruct
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-OpenId = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-"""A longer one might not fit into the header of a session token."""
-
-
 MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest wait that a customer is asked for, whatever the platform's Retry-After says."""
 
 _VISIBLE_ASCII = r"^[!-~]{1,2048}\Z"
 """Any other text could not be sent in a header."""
+
+OpenId = Annotated[str, msgspec.Meta(pattern=r"^[!->@-~]{1,1024}\Z")]
+"""Visible ASCII without the question mark: `lenient` replaces unreadable characters by it, and then two users could
+have one open_id. A longer one might not fit into the header of a session token."""
 
 
 class PlatformRequest(RedactedStruct, frozen=True):
@@ -69,10 +69,10 @@ CONNECTION_TEST = PlatformRequest("/", method="HEAD")
 """A request for nothing: it opens a connection that the next request reuses."""
 
 
-def read_data(response: PlatformResponse, table: ErrorTable, model: type[S]) -> S:
-    """Return the `data` of a short reply; raises UpstreamError, also when a required field is missing or malformed."""
+def read_data(envelope: dict[str, Any], model: type[S]) -> S:
+    """Return the `data` of a short reply; raises UpstreamMalformedError without a required field that is readable."""
     try:
-        return msgspec.convert(open_envelope(response, table).get("data"), model, strict=False)
+        return msgspec.convert(envelope.get("data"), model, strict=False)
     except msgspec.ValidationError:
         raise UpstreamMalformedError("malformed") from None
 
@@ -82,8 +82,8 @@ def is_access_token(text: str) -> bool:
     return re.match(_VISIBLE_ASCII, text) is not None
 
 
-def open_envelope(response: PlatformResponse, table: ErrorTable) -> dict[str, Any]:
-    """Return the envelope of a response that reports no error; raises UpstreamError.
+def open_envelope(response: PlatformResponse, table: ErrorTable) -> tuple[dict[str, Any], UpstreamCodes]:
+    """Return the envelope of a response that reports no error, and its logid; raises UpstreamError.
 
     A known error code decides, whatever the HTTP status is, otherwise the status, otherwise an unknown code.
     """
@@ -110,8 +110,8 @@ def open_envelope(response: PlatformResponse, table: ErrorTable) -> dict[str, An
         raise UpstreamUnavailableError("unknown_code", upstream, is_transient=False)
     # A code that cannot be read may hide a failure.
     if not isinstance(body, dict) or not isinstance(extra, dict) or None in read_codes:
-        raise UpstreamMalformedError("malformed")
-    return envelope
+        raise UpstreamMalformedError("malformed", upstream)
+    return envelope, upstream
 
 
 def find_codes(envelope: dict[str, Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import ConditionFailedError, Item, Table
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.credentials import CredentialsCache
+from chalicelib.douyin import protocol
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.models import CertificateFields
@@ -368,7 +369,7 @@ def make_certificate(
 
 def parse(endpoint: Endpoint[T], response: PlatformResponse) -> T:
     """Return what a response to a call means; raises UpstreamError."""
-    return endpoint.parse(response, endpoint.errors)
+    return endpoint.read(protocol.open_envelope(response, endpoint.errors)[0])
 
 
 def parse_page(response: PlatformResponse) -> Page:

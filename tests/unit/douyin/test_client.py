@@ -1,5 +1,6 @@
 """The platform's client over a fake transport: what is sent where, what is repeated, and what is logged."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -8,7 +9,13 @@ from chalicelib.douyin import protocol
 from chalicelib.douyin.client import ONCE_MAX_IDLE_SECONDS, OPEN_CONNECTION_SECONDS, DouyinClient
 from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
-from chalicelib.errors import RedemptionError, UpstreamError, UpstreamTimeoutError
+from chalicelib.errors import (
+    RedemptionError,
+    UpstreamCodes,
+    UpstreamError,
+    UpstreamMalformedError,
+    UpstreamTimeoutError,
+)
 from infra.bundle import ROOT
 from sandbox.mock_platform import CALLS, MockPlatform
 from tests.endpoints import SAMPLES, find_endpoints
@@ -51,6 +58,14 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]
+
+
+@pytest.mark.parametrize("data", [SAMPLES["jscode2session"].data, {}, None])
+def test_the_log_id_of_every_reply_is_logged_also_of_a_malformed_one(data: Any) -> None:
+    platform = Platform(json_response({"data": data, "extra": {"logid": "20260101L"}}))
+    with contextlib.suppress(UpstreamMalformedError):
+        platform.send("jscode2session")
+    assert [call.upstream for call in platform.context.record.calls] == [UpstreamCodes(0, 0, "20260101L")]
 
 
 def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
