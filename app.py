@@ -19,7 +19,6 @@ from chalice.app import CloudWatchEvent, Rate, Request
 from chalicelib import __version__
 from chalicelib.api.application import Application
 from chalicelib.api.login import LoginView
-from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body
 from chalicelib.aws import create_clients
@@ -33,7 +32,7 @@ from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
 from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
-from chalicelib.tokens.renewal import renew_expiring_tokens
+from chalicelib.tokens.renewal import RenewalReport, renew_expiring_tokens
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
 app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
@@ -83,7 +82,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     session_token = parse_bearer(request.headers.get("authorization"))
     session, credentials = authenticate(session_token, components().credentials_cache, time.time(), context)
     lister = components().lister
-    view, context.record.list_report = lister.list_certificates(session, list_query, credentials, context, cursor)
+    view, context.record.report = lister.list_certificates(session, list_query, credentials, context, cursor)
     return view
 
 
@@ -93,12 +92,8 @@ def refresh_tokens(event: CloudWatchEvent) -> None:
     app.run_job("refresh_tokens", event.context, _renew_tokens)
 
 
-def _renew_tokens(context: RequestContext) -> None:
-    """Renew what expires soon, and record it. The outcome is that of the first app that has failed."""
-    renewal = renew_expiring_tokens(components().tokens, components().credentials_cache, context)
-    context.record.renewal = renewal
-    if renewal.failed:
-        context.record.outcome = problem_for_error(next(iter(renewal.failed.values()))).outcome
+def _renew_tokens(context: RequestContext) -> RenewalReport:
+    return renew_expiring_tokens(components().tokens, components().credentials_cache, context)
 
 
 def _read_body(request: Request) -> bytes:

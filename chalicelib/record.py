@@ -22,33 +22,15 @@ class Call(msgspec.Struct):
     upstream: UpstreamCodes = NO_CODES
 
 
-class ListReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a list has returned, and what was wrong with the platform's pages. The log line has these fields."""
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Base class of what a request or run has done. The log line has the fields of a report."""
 
-    #: The numbers of pages that were read, and of certificates that are shown.
-    pages: int
-    certificates: int
-    #: The number of certificates that are not shown, or are shown with a malformed field omitted.
-    malformed: int = 0
-    #: Paths of malformed fields in the platform's document.
-    malformed_fields: list[str] = []
-    #: The error of the page that could not be read.
-    lost_page: RedemptionError | None = None
-    #: The certificates that were received and the platform's total, if the list has ended below that.
-    received: int | None = None
-    total: int | None = None
-
-
-class RenewalReport(msgspec.Struct):
-    """What the renewal of expiring tokens has done. The log line has these fields."""
-
-    #: The apps whose token was renewed.
-    renewed: list[str] = []
-    #: The error of each app that failed.
+    #: What failed, by its name, though the run went on. The first error is the outcome of the run.
     failed: dict[str, RedemptionError] = {}
-    #: The shortest remaining lifetime after the run, of the rows that could be read: 0 for a row without a valid token.
-    #: None without any row.
-    seconds_left: int | None = None
+
+    def metrics(self) -> dict[str, tuple[str, float]]:
+        """Return the metrics of the report: by name, unit and value."""
+        return {}
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -92,7 +74,5 @@ class RequestRecord(msgspec.Struct):
     outcome: Outcome = Outcome()
     #: How the list in a login ended.
     list_outcome: Outcome | None = None
-    #: What the returned list was, if one was returned.
-    list_report: ListReport | None = None
-    #: What a run of the schedule has done.
-    renewal: RenewalReport | None = None
+    #: What the request or run has done, for example the list that it has returned.
+    report: Report = Report()

@@ -14,7 +14,7 @@ from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_path_ids
 from chalicelib.context import RequestContext
 from chalicelib.errors import NotFoundError, RedemptionError, format_error
-from chalicelib.record import RequestRecord
+from chalicelib.record import Report, RequestRecord
 
 RouteFunction = Callable[..., msgspec.Struct]
 
@@ -88,17 +88,21 @@ class Application(Chalice):
 
         return decorate
 
-    def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], None]) -> None:
+    def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], Report | None]) -> None:
         """Run the job of a function without a route, within the function's remaining time, and report it.
 
-        The job stores what it has done in the record. What it raises is the outcome, and Lambda gets an exception, so
-        that it counts the run as failed: a RedemptionError itself, or a RuntimeError in the place of any other. The
-        runtime logs message and traceback of an exception, and these may quote a secret.
+        The job returns what it has done. If a part `failed`, the first error is the outcome, and nothing is repeated.
+
+        What the job raises is the outcome, too. Lambda gets it, counts the run as failed, and may repeat it. In the
+        place of an error that is no RedemptionError, Lambda gets a RuntimeError: the runtime logs message and
+        traceback, which may quote a secret.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         context.record.is_job = True
         try:
-            job(context)
+            context.record.report = report = job(context) or Report()
+            if report.failed:
+                context.record.outcome = problem_for_error(next(iter(report.failed.values()))).outcome
         except Exception as raised:
             context.record.outcome = problem_for_error(raised).outcome
             if isinstance(raised, RedemptionError):

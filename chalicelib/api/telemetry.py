@@ -96,7 +96,7 @@ class Telemetry:
         log_fields: dict[str, Any] = {
             **record.ids,
             **fields,
-            **msgspec.to_builtins(record.renewal or record.list_report or {}, enc_hook=str),
+            **msgspec.to_builtins(record.report, enc_hook=str),
             # Each field is named: a new field of the record, for example an open_id, is not logged by itself.
             **{name: getattr(record, name) for name in ("request_id", "extended_request_id", "app_id", "user")},
             "probe": record.is_probe or None,
@@ -116,16 +116,15 @@ class Telemetry:
 
     def _emit_metrics(self, record: RequestRecord) -> None:
         metrics = self._metrics
-        if record.renewal is not None and record.renewal.seconds_left is not None:
-            metrics.add_metric("TokenSecondsLeft", MetricUnit.Seconds, record.renewal.seconds_left)
+        if not record.is_probe:
+            for name, (unit, value) in record.report.metrics().items():
+                metrics.add_metric(name, unit, value)
         if not record.is_job and not record.is_probe:
             failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
             if not any(failure.is_callers_mistake for failure in failures):
                 metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(failures)))
             if any(failure.code in NEEDS_OPERATOR for failure in failures):
                 metrics.add_metric("Refused", MetricUnit.Count, 1)
-            if record.list_report is not None:
-                metrics.add_metric("CertificatesReturned", MetricUnit.Count, record.list_report.certificates)
         if metrics.metric_set:
             metrics.flush_metrics()
 

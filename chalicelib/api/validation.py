@@ -67,10 +67,8 @@ def parse_login_body(body: bytes) -> LoginBody:
     return LoginBody(app_id, code, list_query)
 
 
-def parse_list_request(
-    account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]
-) -> tuple[ListQuery, str | None]:
-    """Return the query and the cursor of the certificates call; raises InvalidRequestError.
+def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]) -> tuple[ListQuery, str]:
+    """Return the query and the cursor ("" for none) of the certificates call; raises InvalidRequestError.
 
     The cursor is not verified yet: its signature depends on the user. Unknown query parameters are ignored; a known one
     that is given twice is an error.
@@ -84,7 +82,7 @@ def parse_list_request(
         raise InvalidRequestError("cursor", f"must be 1 to {MAX_CURSOR_LENGTH} ASCII characters")
     # The other parameters are numbers. Any other text is refused below.
     numbers = {name: int(text) if _DIGITS.fullmatch(text) else text for name, text in parameters.items()}
-    return _check_list_query(account_id, poi_id, numbers), cursor
+    return _check_list_query(account_id, poi_id, numbers), cursor or ""
 
 
 def parse_path_ids(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import msgspec
+
 from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.paging import list_pages
@@ -12,13 +14,34 @@ from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.douyin.endpoints import ListQuery
-from chalicelib.errors import InvalidRequestError
+from chalicelib.errors import InvalidRequestError, RedemptionError
 from chalicelib.merchants import MerchantRepository
-from chalicelib.record import ListReport
+from chalicelib.record import Report
 from chalicelib.sessions import Session
 
 MAX_REPORTED_FIELDS = 10
 """A log line names at most this many malformed fields."""
+
+
+class ListReport(Report, frozen=True, omit_defaults=True):
+    """What a list has returned, and what was wrong with the platform's pages."""
+
+    #: The numbers of pages that were read, and of certificates that are shown.
+    pages: int
+    certificates: int
+    #: The number of certificates that are not shown, or are shown with a malformed field omitted.
+    malformed: int = 0
+    #: Paths of malformed fields in the platform's document.
+    malformed_fields: list[str] = msgspec.field(default_factory=list)
+    #: The error of the page that could not be read.
+    lost_page: RedemptionError | None = None
+    #: The certificates that were received and the platform's total, if the list has ended below that.
+    received: int | None = None
+    total: int | None = None
+
+    def metrics(self) -> dict[str, tuple[str, float]]:
+        """Return the number of certificates."""
+        return {"CertificatesReturned": ("Count", self.certificates)}
 
 
 @dataclass(eq=False, repr=False)
@@ -34,14 +57,9 @@ class CertificateLister:
     clock: Callable[[], float] = time.time
 
     def list_certificates(
-        self,
-        session: Session,
-        query: ListQuery,
-        credentials: Credentials,
-        context: RequestContext,
-        cursor: str | None = None,
+        self, session: Session, query: ListQuery, credentials: Credentials, context: RequestContext, cursor: str = ""
     ) -> tuple[ListView, ListReport]:
-        """Return the usable certificates, beginning at `cursor`, and what is to be reported about the list.
+        """Return the usable certificates, beginning at `cursor` or at the start, and the report of the list.
 
         The first session key signs the next cursor.
 
@@ -49,7 +67,7 @@ class CertificateLister:
         another app, the cursor is not of this list, or no token is available.
         """
         start = ListPosition()
-        if cursor is not None:
+        if cursor:
             decoded, credentials = self.credentials_cache.find_or_reread(
                 lambda credentials: decode_cursor(cursor, query, session.open_id, credentials.session_keys), context
             )

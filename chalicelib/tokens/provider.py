@@ -68,32 +68,10 @@ class TokenProvider:
         `refused_token` is one that the platform refuses: then the row is read, and another token is returned.
         """
         try:
-            row = self._read_again(app_id, context) if refused_token else self._cache.get(app_id, context)
-            # Whether `row` is that of the table, not an older one of the cache.
-            is_current = bool(refused_token)
-            while True:
-                action = decide(row, refused_token, self.clock(), context.deadline.remaining())
-                if action == "use":
-                    return row.access_token
-                max_age = CREDENTIALS_MAX_AGE_FOR_MINT if action == "mint" else CREDENTIALS_MAX_AGE
-                credentials = self.credentials_cache.get(context, max_age)
-                mints = credentials.mints(app_id)
-                if action == "mint" and mints:
-                    # A claim on a row that has changed fails, and returns the present row.
-                    try:
-                        return self._mint(app_id, credentials.apps[app_id], row, context).access_token
-                    except ConditionFailedError as conflict:
-                        row = TokenRow.from_item(conflict.item)
-                elif action == "wait" and mints:
-                    self.sleep(self.uniform(*POLL_SECONDS))
-                    # One failed read does not end the wait; the deadline does.
-                    with suppress(StorageUnavailableError):
-                        row = self._read_again(app_id, context)
-                elif is_current:
-                    raise self._unavailable(app_id, row, mints)
-                else:
-                    row = self._read_again(app_id, context)
-                is_current = True
+            cached = TokenRow() if refused_token else self._cache.get(app_id, context)
+            if cached.is_valid(self.clock()):
+                return cached.access_token
+            return self._find_new(app_id, refused_token, context)
         except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None
 
@@ -119,6 +97,29 @@ class TokenProvider:
         if not renewed.item:
             raise StorageUnavailableError("the new token could not be stored")
         return renewed
+
+    def _find_new(self, app_id: str, old_token: str, context: RequestContext) -> str:
+        """Return a valid token other than `old_token`: that of the row, if need be after a wait, or a new one."""
+        row = self._read_again(app_id, context)
+        while True:
+            action = decide(row, old_token, self.clock(), context.deadline.remaining())
+            if action == "use":
+                return row.access_token
+            max_age = CREDENTIALS_MAX_AGE_FOR_MINT if action == "mint" else CREDENTIALS_MAX_AGE
+            credentials = self.credentials_cache.get(context, max_age)
+            if action == "fail" or not credentials.mints(app_id):
+                raise self._unavailable(app_id, row, credentials.mints(app_id))
+            if action == "wait":
+                self.sleep(self.uniform(*POLL_SECONDS))
+                # One failed read does not end the wait; the deadline does.
+                with suppress(StorageUnavailableError):
+                    row = self._read_again(app_id, context)
+                continue
+            # A claim on a row that has changed fails, and returns the present row.
+            try:
+                return self._mint(app_id, credentials.apps[app_id], row, context).access_token
+            except ConditionFailedError as conflict:
+                row = TokenRow.from_item(conflict.item)
 
     def _mint(self, app_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> TokenRow:
         """Claim the row as it was read, mint, and store the token; return its row, without `item` if it is not stored.

@@ -3,11 +3,13 @@
 import random
 from collections.abc import Callable
 
+import msgspec
+
 from chalicelib.aws import ConditionFailedError
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import RedemptionError, TokenUnavailableError
-from chalicelib.record import RenewalReport
+from chalicelib.record import Report
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.rows import TokenRow
 
@@ -16,6 +18,20 @@ SECONDS_PER_APP = 10.0
 
 RENEW_BEFORE_EXPIRY_SECONDS = 30 * 60
 """How long before its expiry a token is renewed."""
+
+
+class RenewalReport(Report, frozen=True):
+    """What the renewal of expiring tokens has done."""
+
+    #: The apps whose token was renewed.
+    renewed: list[str] = msgspec.field(default_factory=list)
+    #: The shortest remaining lifetime after the run, of the rows that could be read: 0 for a row without a valid token.
+    #: None without any row.
+    seconds_left: int | None = None
+
+    def metrics(self) -> dict[str, tuple[str, float]]:
+        """Return the shortest lifetime, if there is a row."""
+        return {} if self.seconds_left is None else {"TokenSecondsLeft": ("Seconds", self.seconds_left)}
 
 
 def renew_expiring_tokens(
@@ -35,7 +51,9 @@ def renew_expiring_tokens(
     credentials = credentials_cache.get(context)
     app_ids = list(credentials.apps)
     shuffle(app_ids)
-    report = RenewalReport()
+    renewed: list[str] = []
+    failed: dict[str, RedemptionError] = {}
+    lifetimes: list[int] = []
     for app_id in app_ids:
         app_context = context.with_timeout(SECONDS_PER_APP)
         row = TokenRow()
@@ -46,19 +64,18 @@ def renew_expiring_tokens(
                     raise TokenUnavailableError(f"minting failed: {row.mint_failure}")
                 if not row.blocks_claims(tokens.clock()):
                     row = tokens.renew(app_id, row, app_context)
-                    report.renewed.append(app_id)
+                    renewed.append(app_id)
         except ConditionFailedError as conflict:
             # Another instance renews it.
             row = TokenRow.from_item(conflict.item)
         except RedemptionError as error:
             # The old token works until its expiry.
-            report.failed[app_id] = error
+            failed[app_id] = error
         now = tokens.clock()
         # An app without a row is not used.
         if row.item:
-            left = max(0, row.expires_at - int(now)) if row.is_valid(now) else 0
-            report.seconds_left = left if report.seconds_left is None else min(left, report.seconds_left)
-    return report
+            lifetimes.append(row.expires_at - int(now) if row.is_valid(now) else 0)
+    return RenewalReport(renewed, min(lifetimes, default=None), failed=failed)
 
 
 def is_expiring(row: TokenRow, now: float) -> bool:

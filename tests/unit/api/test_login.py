@@ -12,12 +12,12 @@ from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
 from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister
+from chalicelib.certificates.listing import CertificateLister, ListReport
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
 from chalicelib.credentials import Credentials
 from chalicelib.douyin.endpoints import ListQuery
-from chalicelib.record import ListReport, Outcome
+from chalicelib.record import Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.warmup import Warmup
@@ -123,7 +123,7 @@ def test_session_and_list_are_one_response() -> None:
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
     record = logins.context.record
     assert (*record.ids.values(), record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
-    assert record.list_report == REPORT
+    assert record.report == REPORT
     assert logins.events == ["prepare", "login", "prepared", "list"]
     [(session, list_query, credentials, _)] = logins.lister.calls
     assert (session, list_query) == (Session(APP_ID, OPEN_ID), LIST_QUERY)

@@ -11,14 +11,10 @@ from chalicelib import errors
 from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
-from chalicelib.record import (
-    Call,
-    ListReport,
-    Outcome,
-    RenewalReport,
-    RequestRecord,
-)
+from chalicelib.certificates.listing import ListReport
+from chalicelib.record import Call, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings
+from chalicelib.tokens.renewal import RenewalReport
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import NOW
 
@@ -88,7 +84,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         outcome=outcome,
         ids={"account_id": ACCOUNT_ID, "poi_id": POI_ID},
         user="0123456789abcdef",
-        list_report=ListReport(
+        report=ListReport(
             pages=4,
             certificates=200,
             malformed=2,
@@ -108,8 +104,8 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
 
 
 def test_one_line_has_everything_about_a_run_of_the_schedule(output: Output) -> None:
-    renewal = RenewalReport(["a"], {"b": errors.TokenUnavailableError("x")}, 1000)
-    make_telemetry().report("refresh_tokens", make_record(renewal=renewal))
+    renewal = RenewalReport(["a"], 1000, failed={"b": errors.TokenUnavailableError("x")})
+    make_telemetry().report("refresh_tokens", make_record(report=renewal))
     [line] = output.log_lines()
     assert {name: line[name] for name in ("renewed", "failed", "seconds_left")} == {
         "renewed": ["a"],
@@ -184,7 +180,7 @@ def test_the_line_of_a_login_with_a_list_has_both_outcomes_and_errors(
 
 
 def test_empty_fields_are_omitted_but_no_certificates_are_logged_as_zero(output: Output) -> None:
-    make_telemetry().report("GET /x", make_record(list_report=ListReport(1, 0)))
+    make_telemetry().report("GET /x", make_record(report=ListReport(1, 0)))
     [line] = output.log_lines()
     names = {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start", "pages", "certificates"}
     assert (set(line), line["certificates"]) == (names, 0)
@@ -241,7 +237,7 @@ REFUSAL = {"Refused": count(1)}
         # A caller's mistake is neither a success nor a failure.
         ({"outcome": failed(errors.UnauthenticatedError("x"))}, {}),
         ({"list_outcome": failed(errors.WrongAppError("7"))}, {}),
-        ({"list_report": ListReport(1, 3, malformed=2)}, SUCCESS | {"CertificatesReturned": count(3)}),
+        ({"report": ListReport(1, 3, malformed=2)}, SUCCESS | {"CertificatesReturned": count(3)}),
         # A refused app or merchant, also in a login.
         ({"outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, FAILURE | REFUSAL),
         ({"list_outcome": failed(errors.AppNotPermittedError("28001014"))}, FAILURE | REFUSAL),
@@ -249,13 +245,13 @@ REFUSAL = {"Refused": count(1)}
         ({"outcome": failed(errors.QuotaExhaustedError("28003017"))}, FAILURE | REFUSAL),
         ({"is_probe": True, "outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, {}),
         # What no customer has sent.
-        ({"is_probe": True, "list_report": ListReport(1, 5)}, {}),
+        ({"is_probe": True, "report": ListReport(1, 5)}, {}),
         ({"is_probe": True, "outcome": failed(errors.DeadlineExceededError("budget"))}, {}),
         # A run of the schedule.
         ({"is_job": True, "outcome": failed(errors.TokenUnavailableError("x"))}, {}),
-        ({"is_job": True, "renewal": RenewalReport()}, {}),
+        ({"is_job": True, "report": RenewalReport()}, {}),
         (
-            {"is_job": True, "renewal": RenewalReport(seconds_left=0)},
+            {"is_job": True, "report": RenewalReport(seconds_left=0)},
             {"TokenSecondsLeft": ([0.0], [{"service", "stage"}], "Seconds")},
         ),
     ],

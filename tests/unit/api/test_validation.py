@@ -98,17 +98,17 @@ class TestList:
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
-            ({"cursor": [], "_": ["1", "2"], "page": ["x"]}, (ListQuery("7", "6601"), None)),
+            ({"cursor": [], "_": ["1", "2"], "page": ["x"]}, (ListQuery("7", "6601"), "")),
             ({"cursor": ["x" * MAX_CURSOR_LENGTH]}, (ListQuery("7", "6601"), "x" * 1024)),
-            ({"start_time": ["0"]}, (ListQuery("7", "6601", None, 0), None)),
-            ({"end_time": ["9999999999"]}, (ListQuery("7", "6601", None, None, 9999999999), None)),
+            ({"start_time": ["0"]}, (ListQuery("7", "6601", None, 0), "")),
+            ({"end_time": ["9999999999"]}, (ListQuery("7", "6601", None, None, 9999999999), "")),
             (
                 {"start_time": ["0005"], "end_time": ["10"], "biz_type": ["1"], "cursor": ["c"]},
                 (ListQuery("7", "6601", 1, 5, 10), "c"),
             ),
         ],
     )
-    def test_a_query_is_parsed(self, query: dict[str, list[str]], expected: tuple[ListQuery, str | None]) -> None:
+    def test_a_query_is_parsed(self, query: dict[str, list[str]], expected: tuple[ListQuery, str]) -> None:
         assert parse_list_request("7", "6601", query) == expected
 
     @pytest.mark.parametrize(

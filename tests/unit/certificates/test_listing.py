@@ -10,13 +10,12 @@ from chalicelib import errors
 from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListReport
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
 from chalicelib.douyin.protocol import PlatformResponse
 from chalicelib.merchants import MerchantRepository
-from chalicelib.record import ListReport
 from chalicelib.sessions import Session
 from chalicelib.tokens.provider import TokenProvider
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -62,7 +61,7 @@ class Lists:
         self.lister = CertificateLister(self.merchants, self.credentials, client, InlineExecutor(), self.clock)
         self.report = ListReport(0, 0)
 
-    def respond(self, cursor: str | None = None, app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:
+    def respond(self, cursor: str = "", app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:
         session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
         view, self.report = self.lister.list_certificates(session, list_query, credentials, self.context, cursor)
         return view
@@ -83,7 +82,7 @@ def test_the_next_cursor_continues_the_list() -> None:
     instance = Lists(340)
     first = instance.respond()
     assert decode_cursor(first.next_cursor or "", LIST_QUERY, OPEN_ID, [SESSION_KEY]) == ListPosition(5, 200, 0, 340)
-    second = instance.respond(first.next_cursor)
+    second = instance.respond(first.next_cursor or "")
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
     assert second.next_cursor is None
     assert instance.fetched() == [1, 2, 3, 4, 5, 6, 7]

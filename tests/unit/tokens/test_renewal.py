@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from chalicelib import errors
-from chalicelib.record import RenewalReport
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.renewal import SECONDS_PER_APP, renew_expiring_tokens
+from chalicelib.tokens.renewal import SECONDS_PER_APP, RenewalReport, renew_expiring_tokens
 from tests.unit.fakes import Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
@@ -46,7 +45,7 @@ def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None
     run = Run(a=1800, b=1801, c=None, d=LATE)
     del run.table.items["TOKEN#d"]["access_token"]
     run.table.items["TOKEN#unknown"] = token_row("clt.unknown", 10)
-    assert run.start() == RenewalReport(["a", "d"], {}, 1801)
+    assert run.start() == RenewalReport(["a", "d"], 1801)
     assert run.stored() == {"a": "clt.1", "b": "old.b", "d": "clt.2", "unknown": "clt.unknown"}
     assert "TOKEN#unknown" not in run.table.reads
 
@@ -79,7 +78,7 @@ def test_what_a_claim_holds_back_is_left_and_has_failed_if_the_row_says_so(
 def test_a_token_that_another_instance_renews_meanwhile_is_left() -> None:
     run = Run(a=SOON)
     run.table.before_write = [lambda: run.table.items.update({"TOKEN#a": token_row("clt.other", LATE, claimed=0)})]
-    assert run.start() == RenewalReport([], {}, LATE)
+    assert run.start() == RenewalReport([], LATE)
 
 
 def test_a_new_token_that_could_not_be_stored_is_a_failure_and_the_lifetime_that_of_the_row() -> None:
@@ -121,6 +120,6 @@ def test_the_shortest_lifetime_after_the_run_is_returned(
 def test_the_tokens_of_other_systems_are_never_renewed_and_count() -> None:
     run = Run(own=SOON, late=-50, missing=None, theirs=LATE)
     run.secret.put({"late": "", "theirs": "s", "missing": "", "own": "s"}, external_tokens=["theirs"])
-    assert run.start() == RenewalReport(["own"], {}, 0)
+    assert run.start() == RenewalReport(["own"], 0)
     del run.table.items["TOKEN#late"]
     assert run.start().seconds_left == LATE
