@@ -53,7 +53,7 @@ describe("a card", () => {
       note: "",
       doubt: "",
       paid: "",
-      tail: "",
+      tail: "订单尾号 2",
       action: "查看",
       opened: false,
       members: [],
@@ -243,7 +243,7 @@ describe("groups", () => {
     assert.deepEqual(opened.action, "收起");
     assert.deepEqual(opened.members, [
       { id: "0001", text: "尾号 0001" },
-      { id: "0002", text: "订单编号尾号 0002" },
+      { id: "0002", text: "订单尾号 0002" },
     ]);
   });
 
@@ -374,20 +374,20 @@ describe("messages", () => {
     assert.deepEqual(
       [countTexts(8, 3, false), countTexts(8, 3, true)],
       [
-        ["8 张可用", "另 3 张，以扫码结果为准"],
-        ["已找到 8 张可用", "另 3 张，以扫码结果为准"],
+        ["8 张可用", "另 3 张，请店员扫码确认"],
+        ["已找到 8 张可用", "另 3 张，请店员扫码确认"],
       ],
     );
     assert.deepEqual(
       [countTexts(8, 0, false)[0], countTexts(8, 0, true)[0], countTexts(0, 3, false)[1], countTexts(0, 3, true)[1]],
-      ["共 8 张可用券", "已找到 8 张可用券", "共 3 张，以扫码结果为准", "已找到 3 张，以扫码结果为准"],
+      ["共 8 张可用券", "已找到 8 张可用券", "共 3 张，请店员扫码确认", "已找到 3 张，请店员扫码确认"],
     );
   });
 
   test("explain the certificates that are not listed", () => {
     assert.equal(unusableText({}), "");
-    assert.equal(unusableText({ not_started: 1, expired: 2 }), "另有 1\u00a0张未到使用时间，2\u00a0张已过期");
-    assert.equal(unusableText({ other: 3 }), "另有 3\u00a0张暂不能在本店使用");
+    assert.equal(unusableText({ not_started: 1, expired: 2 }), "另有 1\u00a0张显示未到时间，2\u00a0张显示已过期");
+    assert.equal(unusableText({ other: 3 }), "另有 3\u00a0张显示不适用本店");
   });
 });
 

@@ -110,15 +110,15 @@ export function isRefusal({ code }: Problem): boolean {
 /** Return the headings of these numbers of certificates: those without a doubt, and the others. */
 export function countTexts(plain: number, doubted: number, more: boolean): [plain: string, doubted: string] {
   const start = more ? "已找到 " : plain && doubted ? "" : "共 ";
-  return [`${start}${plain} 张可用${doubted ? "" : "券"}`, `${plain ? "另 " : start}${doubted} 张，${SCAN}`];
+  return [`${start}${plain} 张可用${doubted ? "" : "券"}`, `${plain ? "另 " : start}${doubted} 张，${ASK}`];
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */
 export function unusableText(unusable: Unusable): string {
   const reasons: [number | undefined, string][] = [
-    [unusable.not_started, "未到使用时间"],
-    [unusable.expired, "已过期"],
-    [unusable.other, "暂不能在本店使用"],
+    [unusable.not_started, "显示未到时间"],
+    [unusable.expired, "显示已过期"],
+    [unusable.other, "显示不适用本店"],
   ];
   const texts = reasons.filter(([count]) => count).map(([count, reason]) => `${count}\u00a0张${reason}`);
   return texts.length ? `另有 ${texts.join("，")}` : "";

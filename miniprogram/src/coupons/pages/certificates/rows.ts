@@ -63,7 +63,7 @@ export function cardsOf(certificates: Certificate[], judge: Judge, openedId: str
 /** Return the card of identical certificates at `now` (epoch seconds). */
 function cardOf(group: Certificate[], doubt: string, opened: boolean, now: number): Card {
   const certificate = group[0] as Certificate;
-  const { certificate_id, pay_amount, code_tail, off_peak, voucher } = certificate;
+  const { certificate_id, pay_amount, off_peak, voucher } = certificate;
   const copies = group.length > 1 ? `${group.length} 张` : "";
   const [figure, unit] = worthOf(certificate);
   const title = titleOf(certificate);
@@ -71,7 +71,7 @@ function cardOf(group: Certificate[], doubt: string, opened: boolean, now: numbe
   const hours = off_peak ? hoursText(off_peak) : "";
   const note = [voucher?.description, hours && `可用时段 ${hours}`].filter(Boolean).join("，");
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
-  const tail = code_tail && !copies ? `尾号 ${code_tail}` : "";
+  const tail = copies ? "" : tailOf(certificate);
   const action = copies ? (opened ? "收起" : `查看 ${copies}`) : "查看";
   return {
     ...{ id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail, action, opened },
@@ -80,8 +80,13 @@ function cardOf(group: Certificate[], doubt: string, opened: boolean, now: numbe
 }
 
 /** Return what tells a certificate of a group from the others. */
-function memberOf({ certificate_id, code_tail, order_id }: Certificate): Member {
-  return { id: certificate_id, text: code_tail ? `尾号 ${code_tail}` : `订单编号尾号 ${order_id.slice(-4)}` };
+function memberOf(certificate: Certificate): Member {
+  return { id: certificate.certificate_id, text: tailOf(certificate) };
+}
+
+/** Return what tells a certificate from others like it. */
+function tailOf({ code_tail, order_id }: Certificate): string {
+  return code_tail ? `尾号 ${code_tail}` : `订单尾号 ${order_id.slice(-4)}`;
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {
