@@ -91,7 +91,7 @@ describe("the list", () => {
       ["5", false, "今天 23:30 已到期，请店员扫码确认"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
-      ["2 张可用", ["1", true, ""]],
+      ["2 张显示可用", ["1", true, ""]],
       ["另 3 张，请店员扫码确认", ...doubted],
     ]);
     assert.deepEqual(cards(others), [["共 3 张，请店员扫码确认", ...doubted]]);
@@ -100,7 +100,7 @@ describe("the list", () => {
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
-      ["1 张可用", ["2", false, ""]],
+      ["1 张显示可用", ["2", false, ""]],
       ["另 1 张，请店员扫码确认", ["3", false, "暂时查不到状态，请店员扫码确认"]],
       ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
@@ -209,7 +209,7 @@ describe("券详情", () => {
     const order = ["请出示抖音订单", "打开我的订单", "找到「", "请店员扫订单里的二维码"].concat(
       ["打不开：关闭本页，打开抖音「我的订单」", "没有二维码：报完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
-      ["订单编号", "扫不了码，店长同意才点", "请店员点此验券"],
+      ["订单编号", "顾客请勿点。扫不了码，店长同意才点", "请店员点此验券"],
     );
     assert.deepEqual(
       order,

@@ -164,7 +164,7 @@ def failed_second_page(phone: Phone) -> None:
     fault = {"kind": "http", "call": "query_user_certificates", "page": 2, "status": 404}
     stack.set_faults(phone.platform_url, fault)
     phone.open(CUSTOMER_WITH_MANY_COUPONS)
-    expect(phone.page.get_by_text("已找到 50 张可用券")).to_be_visible()
+    expect(phone.page.get_by_text("已找到 50 张显示可用")).to_be_visible()
     phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     expect(phone.notice).to_contain_text("后面的券没加载出来")
 
