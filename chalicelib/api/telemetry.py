@@ -98,7 +98,10 @@ class Telemetry:
             **fields,
             **msgspec.to_builtins(record.report, enc_hook=str),
             # Each field is named: a new field of the record, for example an open_id, is not logged by itself.
-            **{name: getattr(record, name) for name in ("request_id", "extended_request_id", "app_id", "user")},
+            "request_id": record.request_id,
+            "extended_request_id": record.extended_request_id,
+            "app_id": record.app_id,
+            "user": record.user,
             "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
