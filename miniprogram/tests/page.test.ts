@@ -258,7 +258,7 @@ describe("groups", () => {
 });
 
 describe("the detail", () => {
-  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), "", NOW);
+  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), "", false, NOW);
   const facts = (fields: Partial<Certificate>) =>
     Object.fromEntries(detail(fields).facts.map(({ name, text }) => [name, text]));
 

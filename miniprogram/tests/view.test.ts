@@ -183,7 +183,23 @@ describe("券详情", () => {
     const { tapped, isSelecting, record } = view(LISTED, REDEEMS, visited);
     assert.deepEqual([tapped, isSelecting], ["已点过，先请店员查记录，不要再点、再扫", true]);
     const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).record;
-    assert.deepEqual([record, coded], ["先别出餐，叫店长查核销记录", "先别出餐，叫店长查核销记录（尾号\u00a07001）"]);
+    assert.deepEqual(
+      [record, coded],
+      ["先别出餐，叫店长查核销记录，查到才出餐", "先别出餐，叫店长查核销记录（尾号\u00a07001），查到才出餐"],
+    );
+  });
+
+  test("tells a coupon from another one that looks like it by its order", () => {
+    const other = { ...COUPON, certificate_id: "2" };
+    const orders = [
+      [COUPON],
+      [COUPON, other],
+      [COUPON, { ...other, title: "四人套餐" }],
+      [COUPON, { ...other, pay_amount: 1 }],
+    ]
+      .map((certificates) => view({ ...LISTED, certificates }).detail?.order)
+      .map((order) => order?.includes("订单尾号"));
+    assert.deepEqual(orders, [false, true, false, false]);
   });
 
   test("names the store whose list it is", () => {

@@ -67,7 +67,7 @@ def remembered(phone: Phone) -> None:
     phone.choices.first.click()
     expect(phone.cards).to_have_count(7)
     phone.open(poi_id=None)
-    expect(phone.page.get_by_text("上次选的门店，请确认您在这家店")).to_be_visible()
+    expect(phone.page.get_by_text("上次选的门店，不在这家请切换")).to_be_visible()
 
 
 def counter(title: str, **query: str) -> Callable[[Phone], None]:

@@ -28,9 +28,12 @@ export interface Detail {
   facts: Fact[];
 }
 
-/** Return the data at `now` (epoch seconds). `store`: the name of the store whose list has the certificate. */
-export function detailOf(certificate: Certificate, store: string, now: number): Detail {
-  const { certificate_id, kind, times, pay_amount } = certificate;
+/**
+ * Return the data at `now` (epoch seconds). `store`: the name of the store whose list has the certificate. `hasTwin`: whether
+ * the list has another one that looks like it.
+ */
+export function detailOf(certificate: Certificate, store: string, hasTwin: boolean, now: number): Detail {
+  const { certificate_id, kind, times, pay_amount, order_id } = certificate;
   const title = titleOf(certificate);
   // No half of a character that has two parts.
   const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
@@ -42,7 +45,12 @@ export function detailOf(certificate: Certificate, store: string, now: number): 
     title,
     ...expiryOf(certificate, now),
     uses: times?.usable === undefined ? "" : `剩余 ${times.usable} 次${total}`,
-    order: `找到「${name}」${pay_amount === undefined ? "" : `，实付\u00a0${yuan(pay_amount)}`}`,
+    order: [`找到「${name}」`]
+      .concat(
+        pay_amount === undefined ? [] : `实付\u00a0${yuan(pay_amount)}`,
+        hasTwin ? `订单尾号\u00a0${order_id.slice(-4)}` : [],
+      )
+      .join("，"),
     facts: factsOf(certificate, store),
   };
 }

@@ -104,7 +104,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const tail = certificate?.code_tail || "";
   return {
     ...header,
-    detail: certificate ? detailOf(shownOf(config)(certificate), header.store, now) : null,
+    detail: certificate ? detailOf(shownOf(config)(certificate), header.store, hasTwin(list, certificate), now) : null,
     doubt,
     decision: `${ASK}，${SCAN}`,
     age: doubt ? "" : ageText(list, now),
@@ -112,7 +112,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
-    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}`,
+    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}，查到才出餐`,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
     loading: !certificate && list.activity !== "idle",
@@ -127,6 +127,13 @@ export function canSelect(visit: Visited, config: Config, id: string, now: numbe
   const certificate = listed(visit, id);
   const isPlain = !!certificate && !doubtOf(certificate, now) && !ageText(list, now);
   return isPlain && !!config.onSelect && list.redeeming && !isSelecting && tapped.indexOf(id) < 0;
+}
+
+/** Whether the list has another certificate with this title and price: they are told apart by their orders. */
+function hasTwin({ certificates }: ListState, { certificate_id, title, pay_amount }: Certificate): boolean {
+  return certificates.some(
+    (other) => other.certificate_id !== certificate_id && other.title === title && other.pay_amount === pay_amount,
+  );
 }
 
 /** Return a certificate of the list; undefined after its store has closed. */
