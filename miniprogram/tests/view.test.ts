@@ -185,7 +185,7 @@ describe("券详情", () => {
     const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).record;
     assert.deepEqual(
       [record, coded],
-      ["先别出餐，叫店长查核销记录，查到才出餐", "先别出餐，叫店长查核销记录（尾号\u00a07001），查到才出餐"],
+      ["先别出餐，叫店长查核销记录，查到才出餐；没查到，听店长的", "先别出餐，叫店长查核销记录（尾号\u00a07001），查到才出餐；没查到，听店长的"],
     );
   });
 

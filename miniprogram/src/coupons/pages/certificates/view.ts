@@ -112,7 +112,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
-    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}，查到才出餐`,
+    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}，查到才出餐；没查到，听店长的`,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
     loading: !certificate && list.activity !== "idle",
