@@ -273,10 +273,11 @@ describe("the detail", () => {
       isLastDay: false,
       uses: "剩余 2 次，共 10 次",
       order: "找到「双人套餐」",
+      marks: "",
     });
     assert.equal(detail({ times: { total: 10 } }).uses, "");
-    const { order } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499 });
-    assert.equal(order, "找到「招牌双人套餐（含甜品…」，实付\u00a0¥44.99");
+    const { order, marks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499 });
+    assert.deepEqual([order, marks], ["找到「招牌双人套餐（含甜品…」，", "实付\u00a0¥44.99"]);
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {
@@ -374,13 +375,18 @@ describe("messages", () => {
     assert.deepEqual(
       [countTexts(8, 3, false), countTexts(8, 3, true)],
       [
-        ["8 张显示可用", "另 3 张，请店员扫码确认"],
-        ["已找到 8 张显示可用", "另 3 张，请店员扫码确认"],
+        ["8 张显示可用，以扫码结果为准", "另 3 张，请店员扫码确认"],
+        ["已找到 8 张显示可用，以扫码结果为准", "另 3 张，请店员扫码确认"],
       ],
     );
     assert.deepEqual(
       [countTexts(8, 0, false)[0], countTexts(8, 0, true)[0], countTexts(0, 3, false)[1], countTexts(0, 3, true)[1]],
-      ["共 8 张显示可用", "已找到 8 张显示可用", "共 3 张，请店员扫码确认", "已找到 3 张，请店员扫码确认"],
+      [
+        "共 8 张显示可用，以扫码结果为准",
+        "已找到 8 张显示可用，以扫码结果为准",
+        "共 3 张，请店员扫码确认",
+        "已找到 3 张，请店员扫码确认",
+      ],
     );
   });
 

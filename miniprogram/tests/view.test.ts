@@ -91,7 +91,7 @@ describe("the list", () => {
       ["5", false, "今天 23:30 已到期，请店员扫码确认"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
-      ["2 张显示可用", ["1", true, ""]],
+      ["2 张显示可用，以扫码结果为准", ["1", true, ""]],
       ["另 3 张，请店员扫码确认", ...doubted],
     ]);
     assert.deepEqual(cards(others), [["共 3 张，请店员扫码确认", ...doubted]]);
@@ -100,7 +100,7 @@ describe("the list", () => {
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
-      ["1 张显示可用", ["2", false, ""]],
+      ["1 张显示可用，以扫码结果为准", ["2", false, ""]],
       ["另 1 张，请店员扫码确认", ["3", false, "暂时查不到状态，请店员扫码确认"]],
       ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
@@ -185,7 +185,10 @@ describe("券详情", () => {
     const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).record;
     assert.deepEqual(
       [record, coded],
-      ["先别出餐，叫店长查核销记录，查到才出餐；没查到，听店长的", "先别出餐，叫店长查核销记录（尾号\u00a07001），查到才出餐；没查到，听店长的"],
+      [
+        "先别出餐，叫店长查核销记录，查到才出餐；没查到，听店长的",
+        "先别出餐，叫店长查核销记录（尾号\u00a07001），查到才出餐；没查到，听店长的",
+      ],
     );
   });
 
@@ -197,8 +200,8 @@ describe("券详情", () => {
       [COUPON, { ...other, title: "四人套餐" }],
       [COUPON, { ...other, pay_amount: 1 }],
     ]
-      .map((certificates) => view({ ...LISTED, certificates }).detail?.order)
-      .map((order) => order?.includes("订单尾号"));
+      .map((certificates) => view({ ...LISTED, certificates }).detail?.marks)
+      .map((marks) => marks?.includes("订单尾号"));
     assert.deepEqual(orders, [false, true, false, false]);
   });
 

@@ -55,7 +55,7 @@ def test_a_customers_journey(phone: Phone) -> None:
         phone.button("切换门店").click()
         phone.button("四季小馆·人民广场店").click()
         expect(phone.cards).to_have_count(8)
-        expect(phone.page.get_by_text(re.compile("^[67] 张显示可用$"))).to_be_visible()
+        expect(phone.page.get_by_text(re.compile("^[67] 张显示可用，以扫码结果为准$"))).to_be_visible()
         assert phone.requests[2:] == [LIST]
 
         group = phone.button("招牌拿铁 2 张")
@@ -247,7 +247,7 @@ def test_the_next_page_is_loaded_with_a_button_and_each_certificate_shown_once(p
     expect(phone.cards).to_have_count(200)
     phone.button("加载更多").dispatch_event("click")
     expect(phone.cards).to_have_count(320)
-    expect(phone.page.get_by_text("共 340 张显示可用")).to_be_attached()
+    expect(phone.page.get_by_text("共 340 张显示可用，以扫码结果为准")).to_be_attached()
     ids = phone.cards.evaluate_all("(cards) => cards.map((card) => card.dataset.id)")
     assert len(set(ids)) == 320
     expect(phone.page.get_by_text("2 张", exact=True)).to_have_count(20)

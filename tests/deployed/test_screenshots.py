@@ -164,7 +164,7 @@ def failed_second_page(phone: Phone) -> None:
     fault = {"kind": "http", "call": "query_user_certificates", "page": 2, "status": 404}
     stack.set_faults(phone.platform_url, fault)
     phone.open(CUSTOMER_WITH_MANY_COUPONS)
-    expect(phone.page.get_by_text("已找到 50 张显示可用")).to_be_visible()
+    expect(phone.page.get_by_text("已找到 50 张显示可用，以扫码结果为准")).to_be_visible()
     phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     expect(phone.notice).to_contain_text("后面的券没加载出来")
 
@@ -221,6 +221,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "coupon": counter("午市拿铁十次卡"),
     "coupon-orders": counter("100元代金券", orders=""),
     "coupon-last-day": last_day,
+    "coupon-twin": counter("四人套餐"),
     "coupon-ended": doubted("今天 16:06 已到期", expire_time=NOW - 60),
     "coupon-hours": doubted("今天 17:00 起可用", ("17:00", "02:00")),
     "coupon-stale": stale_counter,

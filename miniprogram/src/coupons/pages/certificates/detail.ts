@@ -23,8 +23,9 @@ export interface Detail {
   isLastDay: boolean;
   /** The uses of a times card that are left. */
   uses: string;
-  /** What tells its order from the others. */
+  /** The step to its order, with the name; and what else tells this order from the others. */
   order: string;
+  marks: string;
   facts: Fact[];
 }
 
@@ -39,18 +40,16 @@ export function detailOf(certificate: Certificate, store: string, hasTwin: boole
   const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
   const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
   const total = times?.total === undefined ? "" : `，共 ${times.total} 次`;
+  const price = pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`;
+  const marks = [price, hasTwin && `订单尾号\u00a0${order_id.slice(-4)}`].filter(Boolean).join("，");
   return {
     id: certificate_id,
     kindText: kindTextOf(kind),
     title,
     ...expiryOf(certificate, now),
     uses: times?.usable === undefined ? "" : `剩余 ${times.usable} 次${total}`,
-    order: [`找到「${name}」`]
-      .concat(
-        pay_amount === undefined ? [] : `实付\u00a0${yuan(pay_amount)}`,
-        hasTwin ? `订单尾号\u00a0${order_id.slice(-4)}` : [],
-      )
-      .join("，"),
+    order: `找到「${name}」${marks && "，"}`,
+    marks,
     facts: factsOf(certificate, store),
   };
 }
