@@ -193,8 +193,9 @@ describe("券详情", () => {
   });
 
   test("tells a coupon from another one that looks like it by its order", () => {
-    const other = { ...COUPON, certificate_id: "2" };
+    const other = { ...COUPON, certificate_id: "2", order_id: "3" };
     const orders = [
+      [COUPON, { ...other, order_id: COUPON.order_id }],
       [COUPON],
       [COUPON, other],
       [COUPON, { ...other, title: "四人套餐" }],
@@ -202,7 +203,7 @@ describe("券详情", () => {
     ]
       .map((certificates) => view({ ...LISTED, certificates }).detail?.marks)
       .map((marks) => marks?.includes("订单尾号"));
-    assert.deepEqual(orders, [false, true, false, false]);
+    assert.deepEqual(orders, [false, false, true, false, false]);
   });
 
   test("names the store whose list it is", () => {

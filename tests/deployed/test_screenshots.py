@@ -221,7 +221,6 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "coupon": counter("午市拿铁十次卡"),
     "coupon-orders": counter("100元代金券", orders=""),
     "coupon-last-day": last_day,
-    "coupon-twin": counter("四人套餐"),
     "coupon-ended": doubted("今天 16:06 已到期", expire_time=NOW - 60),
     "coupon-hours": doubted("今天 17:00 起可用", ("17:00", "02:00")),
     "coupon-stale": stale_counter,

@@ -31,7 +31,7 @@ export interface Detail {
 
 /**
  * Return the data at `now` (epoch seconds). `store`: the name of the store whose list has the certificate. `hasTwin`: whether
- * the list has another one that looks like it.
+ * another order of the list has one that looks like it.
  */
 export function detailOf(certificate: Certificate, store: string, hasTwin: boolean, now: number): Detail {
   const { certificate_id, kind, times, pay_amount, order_id } = certificate;

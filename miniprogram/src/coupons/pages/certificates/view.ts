@@ -129,10 +129,10 @@ export function canSelect(visit: Visited, config: Config, id: string, now: numbe
   return isPlain && !!config.onSelect && list.redeeming && !isSelecting && tapped.indexOf(id) < 0;
 }
 
-/** Whether the list has another certificate with this title and price: they are told apart by their orders. */
-function hasTwin({ certificates }: ListState, { certificate_id, title, pay_amount }: Certificate): boolean {
+/** Whether another order of the list has a certificate with this title and price. */
+function hasTwin({ certificates }: ListState, { order_id, title, pay_amount }: Certificate): boolean {
   return certificates.some(
-    (other) => other.certificate_id !== certificate_id && other.title === title && other.pay_amount === pay_amount,
+    (other) => other.order_id !== order_id && other.title === title && other.pay_amount === pay_amount,
   );
 }
 
