@@ -234,7 +234,7 @@ class Doctor:
                 merchant = parse_merchant(account_id, item)
             except errors.ConfigurationError as error:
                 text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
-                advice = "correct it in the DynamoDB console, or redeemctl merchant remove ACCOUNT_ID and add it again"
+                advice = "redeemctl merchant remove ACCOUNT_ID, and add it again"
                 yield Finding("merchant", account_id, FAILED, text, advice)
                 continue
             if not merchant.active:

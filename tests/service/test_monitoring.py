@@ -128,7 +128,7 @@ def test_alarms_and_dashboard_watch_what_is_emitted(emitted: Emitted) -> None:
 
 
 def test_an_alarm_watches_each_function() -> None:
-    """A further function needs one on its `Errors`: no metric of the service counts what it does."""
+    """A further function needs one on its `Errors`, beside those on the metrics of its report."""
     functions: list[Any] = [*application.app.event_sources, *application.app.pure_lambda_functions]
     others = {f"{API_FUNCTION}-{function.name}" for function in functions}
     watched = {values.get("FunctionName") for _, values in read_alarm_metrics()}

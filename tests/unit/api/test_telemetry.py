@@ -12,7 +12,7 @@ from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
 from chalicelib.certificates.listing import ListReport
-from chalicelib.record import Call, Outcome, RequestRecord
+from chalicelib.record import Call, Outcome, Report, RequestRecord
 from chalicelib.settings import TelemetrySettings
 from chalicelib.tokens.renewal import RenewalReport
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
@@ -112,6 +112,15 @@ def test_one_line_has_everything_about_a_run_of_the_schedule(output: Output) -> 
         "failed": {"b": "x"},
         "seconds_left": 1000,
     }
+
+
+def test_no_field_of_a_report_has_the_name_of_another_field_of_the_line() -> None:
+    """Python's logging refuses some of these names, and others would replace a field in silence."""
+    own = {"ms", "probe", "error", "list_error", "list_outcome", "failed_calls", "status", "cold_start", "message"}
+    taken = own | {*RequestRecord.__struct_fields__} | vars(logging.makeLogRecord({})).keys()
+    reports = Report.__subclasses__()
+    assert {ListReport, RenewalReport} <= {*reports}
+    assert [name for report in reports for name in report.__struct_fields__ if name in taken] == []
 
 
 def test_one_line_has_everything_about_a_request(output: Output) -> None:
