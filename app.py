@@ -114,7 +114,7 @@ def start() -> None:
     try:
         components().warmup.warm_up_instance(context)
     except Exception as error:
-        app.telemetry.report_warmup_failure(context.record, error)
+        app.telemetry.write_warmup_failure(context.record, error)
 
 
 if is_lambda(os.environ):

@@ -1,4 +1,4 @@
-"""The Chalice application: every response gets the documented format and headers, and is reported."""
+"""The Chalice application: every response gets the documented format and headers; each request gets its telemetry."""
 
 import functools
 import re
@@ -89,7 +89,7 @@ class Application(Chalice):
         return decorate
 
     def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], Report | None]) -> None:
-        """Run the job of a function without a route, within the function's remaining time, and report it.
+        """Run the job of a function without a route, within the function's remaining time, and write its telemetry.
 
         The job returns what it has done. If a part `failed`, the first error is the outcome, and nothing is repeated.
 
@@ -109,7 +109,7 @@ class Application(Chalice):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
         finally:
-            self._report(name, context.record)
+            self._write_telemetry(name, context.record)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
         record: RequestRecord = request.context[_CONTEXT].record
@@ -129,19 +129,19 @@ class Application(Chalice):
         return self._finish(response, f"{request.method} {request.path}", record)
 
     def _finish(self, response: Response, operation: str, record: RequestRecord) -> Response:
-        """Add the headers that every response has, and report the request."""
+        """Add the headers that every response has, and write the telemetry of the request."""
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = record.request_id
-        self._report(operation, record, status=response.status_code)
+        self._write_telemetry(operation, record, status=response.status_code)
         return response
 
-    def _report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
-        """Report a request or run. Its result does not depend on that, so no exception leaves this method."""
+    def _write_telemetry(self, operation: str, record: RequestRecord, **fields: Any) -> None:
+        """Write the telemetry of a request or run. No exception leaves this method: the result stays."""
         try:
-            self.telemetry.report(operation, record, **fields)
+            self.telemetry.write(operation, record, **fields)
         except Exception as error:
             with suppress(Exception):
-                self.telemetry.warn(f"the report of {operation} {record.request_id} failed: {format_error(error)}")
+                self.telemetry.warn(f"the telemetry of {operation} {record.request_id} failed: {format_error(error)}")
 
 
 def _to_response(

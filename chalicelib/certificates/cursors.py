@@ -18,7 +18,7 @@ class ListPosition(msgspec.Struct, frozen=True, array_like=True):
     #: The number of certificates on the pages before `next_page`.
     received: int = 0
     #: Always 0: `total` is the fourth element. Version 0.14.0 reads and writes cursors in this form, too.
-    unused: int = 0
+    legacy_zero: int = 0
     #: The largest total that the platform has reported, or None.
     total: int | None = None
 

@@ -310,7 +310,7 @@ class FakeTelemetry(Telemetry):
     def __init__(self) -> None:
         self.reports: list[tuple[str, RequestRecord, dict[str, Any]]] = []
 
-    def report(self, operation: str, record: RequestRecord, **fields: Any) -> None:
+    def write(self, operation: str, record: RequestRecord, **fields: Any) -> None:
         self.reports.append((operation, record, fields))
 
 

@@ -278,13 +278,13 @@ def test_a_response_does_not_depend_on_its_report(
     app: App, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     warn = Mock(side_effect=error)
-    monkeypatch.setattr(app.telemetry, "report", Mock(side_effect=ValueError("planted")))
+    monkeypatch.setattr(app.telemetry, "write", Mock(side_effect=ValueError("planted")))
     monkeypatch.setattr(app.telemetry, "warn", warn)
     response = app.call()
     assert (response["statusCode"], response["body"]) == (200, '{"a":"券"}')
     assert response["headers"]["X-Request-Id"] == "gateway-id"
     [warning] = warn.call_args.args
-    assert warning.startswith("the report of GET /plain gateway-id failed: ValueError at ")
+    assert warning.startswith("the telemetry of GET /plain gateway-id failed: ValueError at ")
     assert "planted" not in warning
     app.service.run_job("refresh_tokens", LambdaContext(), lambda _: None)
 

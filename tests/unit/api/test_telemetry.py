@@ -105,7 +105,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
 
 def test_one_line_has_everything_about_a_run_of_the_schedule(output: Output) -> None:
     renewal = RenewalReport(["a"], 1000, failed={"b": errors.TokenUnavailableError("x")})
-    make_telemetry().report("refresh_tokens", make_record(report=renewal))
+    make_telemetry().write("refresh_tokens", make_record(report=renewal))
     [line] = output.log_lines()
     assert {name: line[name] for name in ("renewed", "failed", "seconds_left")} == {
         "renewed": ["a"],
@@ -124,7 +124,7 @@ def test_no_field_of_a_report_has_the_name_of_another_field_of_the_line() -> Non
 
 
 def test_one_line_has_everything_about_a_request(output: Output) -> None:
-    make_telemetry().report("GET /x", full_record(), status=200, failed={}, renewed=[])
+    make_telemetry().write("GET /x", full_record(), status=200, failed={}, renewed=[])
     [line] = output.log_lines()
     for name in ("timestamp", "level", "service"):
         assert line.pop(name)
@@ -182,14 +182,14 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
 def test_the_line_of_a_login_with_a_list_has_both_outcomes_and_errors(
     output: Output, outcome: Outcome, list_outcome: Outcome | None, expected: tuple[str | None, ...]
 ) -> None:
-    make_telemetry().report("POST /v1/sessions", make_record(outcome=outcome, list_outcome=list_outcome))
+    make_telemetry().write("POST /v1/sessions", make_record(outcome=outcome, list_outcome=list_outcome))
     [line] = output.log_lines()
     names = ("level", "outcome", "list_outcome", "error", "list_error")
     assert tuple(line.get(name) for name in names) == expected
 
 
 def test_empty_fields_are_omitted_but_no_certificates_are_logged_as_zero(output: Output) -> None:
-    make_telemetry().report("GET /x", make_record(report=ListReport(1, 0)))
+    make_telemetry().write("GET /x", make_record(report=ListReport(1, 0)))
     [line] = output.log_lines()
     names = {"timestamp", "level", "service", "message", "outcome", "ms", "cold_start", "pages", "certificates"}
     assert (set(line), line["certificates"]) == (names, 0)
@@ -205,7 +205,7 @@ def test_a_foreign_exception_is_logged_with_its_type_and_place_only(output: Outp
     try:
         fail_deeply(9)
     except ValueError as error:
-        make_telemetry().report("GET /x", make_record(outcome=failed(error)))
+        make_telemetry().write("GET /x", make_record(outcome=failed(error)))
     [line] = output.log_lines()
     assert line["error"].startswith("ValueError at test_telemetry.py:")
     assert line["error"].count("fail_deeply") == 6, "the innermost frames are enough"
@@ -215,14 +215,14 @@ def test_a_foreign_exception_is_logged_with_its_type_and_place_only(output: Outp
 def test_the_first_report_of_an_instance_is_a_cold_start_whatever_was_logged_before(output: Output) -> None:
     telemetry = Telemetry(TelemetrySettings("unit-test", "Space", ""))
     telemetry.warn("the bundle's SDK data does not fit")
-    telemetry.report_warmup_failure(make_record(), errors.ConfigurationError("TABLE_NAME is missing"))
+    telemetry.write_warmup_failure(make_record(), errors.ConfigurationError("TABLE_NAME is missing"))
     warning, failure = output.entries()
     assert (warning["message"], warning["level"]) == ("the bundle's SDK data does not fit", "WARNING")
     assert "outcome" not in warning
     assert (failure["message"], failure["outcome"], failure["level"]) == ("warmup", "failed", "WARNING")
     assert failure["error"] == "ConfigurationError: TABLE_NAME is missing"
     for is_cold in (True, False, False):
-        telemetry.report("GET /x", make_record())
+        telemetry.write("GET /x", make_record())
         assert [line["cold_start"] for line in output.log_lines()] == [is_cold]
 
 
@@ -266,7 +266,7 @@ REFUSAL = {"Refused": count(1)}
     ],
 )
 def test_metrics_follow_from_the_record(output: Output, fields: dict[str, Any], expected: dict[str, Any]) -> None:
-    make_telemetry("prod").report("GET /x", make_record(**fields))
+    make_telemetry("prod").write("GET /x", make_record(**fields))
     assert output.metrics() == expected
 
 
@@ -327,7 +327,7 @@ def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
-    make_telemetry().report("GET /x", full_record(failed(errors.UpstreamRejectedError("2119001"))))
+    make_telemetry().write("GET /x", full_record(failed(errors.UpstreamRejectedError("2119001"))))
     assert recorder.open == []
     read, page, *_, root = recorder.finished
     assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
@@ -341,13 +341,13 @@ def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> No
 
 def test_a_request_that_is_not_sampled_is_not_traced(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED.replace("Sampled=1", "Sampled=0"))
-    make_telemetry().report("GET /x", full_record())
+    make_telemetry().write("GET /x", full_record())
     assert recorder.finished == []
 
 
 def test_outside_of_a_segment_nothing_is_traced(recorder: Recorder) -> None:
     recorder.is_sampled = False
-    make_telemetry().report("GET /x", full_record())
+    make_telemetry().write("GET /x", full_record())
     assert (recorder.open, recorder.finished) == ([], [])
 
 

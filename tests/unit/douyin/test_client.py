@@ -41,7 +41,7 @@ class Platform:
         return self.client.send(ENDPOINTS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
-        return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
+        return [(call.service, call.name, call.result) for call in self.context.record.calls]
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -138,4 +138,4 @@ def test_a_transient_error_is_overcome_after_the_wait_that_the_platform_asks_for
     platform = Platform(PlatformResponse(503, {"retry-after": "2"}, b""), page)
     assert platform.send("query_user_certificates").size == 1
     assert 2.0 <= sum(platform.clock.sleeps) <= 2.1
-    assert [call.outcome for call in platform.context.record.calls] == ["http_503", "ok"]
+    assert [call.result for call in platform.context.record.calls] == ["http_503", "ok"]
