@@ -193,7 +193,7 @@ def _format_remarks(certificate: dict[str, Any]) -> str:
     if voucher := certificate.get("voucher"):
         remarks.append(voucher["description"])
     if "lock" in certificate:
-        remarks.append("暂不可用")
+        remarks.append("状态未知")
     if off_peak := certificate.get("off_peak"):
         hours = "、".join("–".join(span) for span in off_peak.get("hours", []))
         remarks.append(f"限{hours}")
