@@ -24,6 +24,9 @@ TOKEN_MAX_AGE = 240.0
 The platform ends a token five minutes after it was replaced; another instance may have replaced it after the read.
 """
 
+RECENT_SECONDS = 3.0
+"""A row without a valid token is read again, unless its read began within this time. A slow read takes two seconds."""
+
 MINT_SECONDS = 3.0
 """Limit for a mint."""
 
@@ -68,10 +71,10 @@ class TokenProvider:
         `refused_token` is one that the platform refuses: then the row is read, and another token is returned.
         """
         try:
-            cached = TokenRow() if refused_token else self._cache.get(app_id, context)
-            if cached.is_valid(self.clock()):
-                return cached.access_token
-            return self._find_new(app_id, refused_token, context)
+            row = self._read_again(app_id, context) if refused_token else self._cache.get(app_id, context)
+            if not refused_token and not row.is_valid(self.clock()):
+                row = self._cache.get(app_id, context, RECENT_SECONDS)
+            return self._find_token(app_id, row, refused_token, context)
         except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None
 
@@ -98,9 +101,8 @@ class TokenProvider:
             raise StorageUnavailableError("the new token could not be stored")
         return renewed
 
-    def _find_new(self, app_id: str, old_token: str, context: RequestContext) -> str:
+    def _find_token(self, app_id: str, row: TokenRow, old_token: str, context: RequestContext) -> str:
         """Return a valid token other than `old_token`: that of the row, if need be after a wait, or a new one."""
-        row = self._read_again(app_id, context)
         while True:
             action = decide(row, old_token, self.clock(), context.deadline.remaining())
             if action == "use":

@@ -192,18 +192,22 @@ describe("券详情", () => {
     );
   });
 
-  test("tells a coupon from another one that looks like it by its order", () => {
-    const other = { ...COUPON, certificate_id: "2", order_id: "3" };
-    const orders = [
-      [COUPON, { ...other, order_id: COUPON.order_id }],
-      [COUPON],
-      [COUPON, other],
-      [COUPON, { ...other, title: "四人套餐" }],
-      [COUPON, { ...other, pay_amount: 1 }],
-    ]
-      .map((certificates) => view({ ...LISTED, certificates }).detail?.marks)
-      .map((marks) => marks?.includes("订单尾号"));
-    assert.deepEqual(orders, [false, false, true, false, false]);
+  test("names the order of a coupon if another order has one that looks like it", () => {
+    const long = { ...COUPON, title: "周末限定双人自助午餐A", pay_amount: 9900 };
+    const other = { ...long, certificate_id: "2", order_id: "3" };
+    const rows: [other: Partial<Certificate>, isNamed: boolean, config?: Config][] = [
+      [{}, true],
+      [{ title: "周末限定双人自助午餐B" }, true],
+      [{ pay_amount: 8800 }, true, { ...CONFIG, showPrices: false }],
+      [{ pay_amount: 8800 }, false],
+      [{ title: "四人套餐" }, false],
+      [{ order_id: COUPON.order_id }, false],
+    ];
+    for (const [fields, isNamed, config] of rows) {
+      const certificates = [long, { ...other, ...fields }];
+      const { detail } = view({ ...LISTED, certificates }, config);
+      assert.equal(detail?.marks.includes("订单尾号"), isNamed, JSON.stringify(fields));
+    }
   });
 
   test("names the store whose list it is", () => {

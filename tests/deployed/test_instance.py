@@ -120,7 +120,7 @@ def test_logs_and_traces_are_complete_and_without_secrets(
     assert segment["annotations"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "ok"}
     subsegments = [part["name"] for part in segments if part.get("parent_id") == segment["id"]]
     assert subsegments == [
-        "dynamodb GetItem", "dynamodb GetItem", "dynamodb UpdateItem", "douyin client_token", "dynamodb UpdateItem",
+        "dynamodb GetItem", "dynamodb UpdateItem", "douyin client_token", "dynamodb UpdateItem",
         "douyin query_user_certificates",
     ]  # fmt: skip
     written = log.read_text() + json.dumps(segments)

@@ -56,13 +56,14 @@ def test_a_list_reads_no_row_and_opens_no_connection_afterwards() -> None:
 
 
 @pytest.mark.parametrize("item", [None, token_row("clt.row", -1)])
-def test_without_a_token_nothing_is_minted_or_claimed(item: Item | None) -> None:
+def test_without_a_token_nothing_is_minted_or_claimed_and_the_row_is_read_once(item: Item | None) -> None:
     instance = Instance()
     instance.table.items.pop(TOKEN)
     instance.table.items |= {} if item is None else {TOKEN: item}
     instance.prepare()
     assert (instance.douyin.mints, instance.table.writes) == ([], [])
     assert instance.tokens.get(APP_ID, instance.context) == "clt.1"
+    assert instance.table.reads == [MERCHANT, TOKEN]
 
 
 @pytest.mark.parametrize("fault", ["table", "connection", "defect"])

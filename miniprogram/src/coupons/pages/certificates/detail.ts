@@ -34,24 +34,30 @@ export interface Detail {
  * another order of the list has one that looks like it.
  */
 export function detailOf(certificate: Certificate, store: string, hasTwin: boolean, now: number): Detail {
-  const { certificate_id, kind, times, pay_amount, order_id } = certificate;
-  const title = titleOf(certificate);
-  // No half of a character that has two parts.
-  const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
-  const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
+  const { certificate_id, kind, times, order_id } = certificate;
   const total = times?.total === undefined ? "" : `，共 ${times.total} 次`;
-  const price = pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`;
+  const [name, price] = looksOf(certificate);
   const marks = [price, hasTwin && `订单尾号\u00a0${order_id.slice(-4)}`].filter(Boolean).join("，");
   return {
     id: certificate_id,
     kindText: kindTextOf(kind),
-    title,
+    title: titleOf(certificate),
     ...expiryOf(certificate, now),
     uses: times?.usable === undefined ? "" : `剩余 ${times.usable} 次${total}`,
     order: `找到「${name}」${marks && "，"}`,
     marks,
     facts: factsOf(certificate, store),
   };
+}
+
+/** Return by what a customer finds a certificate in Douyin's orders: name and price. */
+export function looksOf(certificate: Certificate): [name: string, price: string] {
+  const title = titleOf(certificate);
+  const { pay_amount } = certificate;
+  // No half of a character that has two parts.
+  const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
+  const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
+  return [name, pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`];
 }
 
 function factsOf(certificate: Certificate, store: string): Fact[] {

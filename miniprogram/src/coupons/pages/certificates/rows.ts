@@ -17,7 +17,7 @@ export interface Card {
   id: string;
   /** What the certificate is worth: an amount, or the uses that are left; otherwise its kind. */
   figure: string;
-  /** Its kind, below another figure. */
+  /** Its kind, or the uses in all, below another figure. */
   unit: string;
   title: string;
   /** Number of identical certificates; empty for one. */
@@ -102,7 +102,7 @@ export function yuan(amount: number): string {
   return `¥${amount % 100 === 0 ? amount / 100 : (amount / 100).toFixed(2)}`;
 }
 
-/** Return what the platform says that a certificate is worth, and its kind; the kind alone if it says nothing. */
+/** Return figure and unit: what the platform says that a certificate is worth; the kind alone if it says nothing. */
 export function worthOf({ kind, times, voucher }: Certificate): [figure: string, unit: string] {
   if (times?.usable !== undefined) {
     return [`剩 ${times.usable} 次`, times.total === undefined ? "次卡" : `共 ${times.total} 次`];

@@ -3,7 +3,7 @@
 import type { Certificate, Problem } from "../../client/client";
 import type { Config } from "../../settings";
 import { daysBetween } from "./dates";
-import { detailOf } from "./detail";
+import { detailOf, looksOf } from "./detail";
 import { ageText, doubtOf } from "./doubt";
 import {
   ASK,
@@ -102,9 +102,11 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const certificate = listed(visit, id);
   const doubt = certificate ? doubtOf(certificate, now) : "";
   const tail = certificate?.code_tail || "";
+  const shown = certificate && shownOf(config)(certificate);
+  const isAmbiguous = !!shown && hasTwin(list.certificates.map(shownOf(config)), shown);
   return {
     ...header,
-    detail: certificate ? detailOf(shownOf(config)(certificate), header.store, hasTwin(list, certificate), now) : null,
+    detail: shown ? detailOf(shown, header.store, isAmbiguous, now) : null,
     doubt,
     decision: `${ASK}，${SCAN}`,
     age: doubt ? "" : ageText(list, now),
@@ -129,11 +131,10 @@ export function canSelect(visit: Visited, config: Config, id: string, now: numbe
   return isPlain && !!config.onSelect && list.redeeming && !isSelecting && tapped.indexOf(id) < 0;
 }
 
-/** Whether another order of the list has a certificate with this title and price. */
-function hasTwin({ certificates }: ListState, { order_id, title, pay_amount }: Certificate): boolean {
-  return certificates.some(
-    (other) => other.order_id !== order_id && other.title === title && other.pay_amount === pay_amount,
-  );
+/** Whether another order of the list has a certificate that looks like this one. */
+function hasTwin(certificates: Certificate[], certificate: Certificate): boolean {
+  const looks = looksOf(certificate).join();
+  return certificates.some((other) => other.order_id !== certificate.order_id && looksOf(other).join() === looks);
 }
 
 /** Return a certificate of the list; undefined after its store has closed. */
