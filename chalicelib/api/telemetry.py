@@ -118,11 +118,12 @@ class Telemetry:
         log(operation, extra={name: value for name, value in log_fields.items() if value not in (None, "", [], {})})
 
     def _emit_metrics(self, record: RequestRecord) -> None:
+        if record.is_probe:
+            return
         metrics = self._metrics
-        if not record.is_probe:
-            for name, (unit, value) in record.report.metrics().items():
-                metrics.add_metric(name, unit, value)
-        if not record.is_job and not record.is_probe:
+        for name, (unit, value) in record.report.metrics().items():
+            metrics.add_metric(name, unit, value)
+        if not record.is_job:
             failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
             if not any(failure.is_callers_mistake for failure in failures):
                 metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(failures)))
