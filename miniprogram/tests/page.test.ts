@@ -272,12 +272,12 @@ describe("the detail", () => {
       until: "有效期至 2026.12.14",
       isLastDay: false,
       uses: "剩余 2 次，共 10 次",
-      order: "找到「双人套餐」",
+      name: "双人套餐",
       marks: "",
     });
     assert.equal(detail({ times: { total: 10 } }).uses, "");
-    const { order, marks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499 });
-    assert.deepEqual([order, marks], ["找到「招牌双人套餐（含甜品…」，", "实付\u00a0¥44.99"]);
+    const { name, marks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499 });
+    assert.deepEqual([name, marks], ["招牌双人套餐（含甜品…", "实付\u00a0¥44.99"]);
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {

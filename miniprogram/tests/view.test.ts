@@ -230,8 +230,8 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "打开我的订单", "找到「", "请店员扫订单里的二维码"].concat(
-      ["打不开：关闭本页，打开抖音「我的订单」", "没有二维码：报完整券码"],
+    const order = ["请出示抖音订单", "打开我的订单", "打开抖音「我的订单」", "打不开：关闭本页，"].concat(
+      ["找到「", "请店员扫订单里的二维码", "没有二维码：报完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
       ["订单编号", "顾客请勿点。扫不了码，店长同意才点", "请店员点此验券"],
     );

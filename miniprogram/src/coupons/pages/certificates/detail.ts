@@ -23,8 +23,8 @@ export interface Detail {
   isLastDay: boolean;
   /** The uses of a times card that are left. */
   uses: string;
-  /** The step to its order, with the name; and what else tells this order from the others. */
-  order: string;
+  /** How its order is found: by its short name, and by what else tells it from the other orders. */
+  name: string;
   marks: string;
   facts: Fact[];
 }
@@ -44,7 +44,7 @@ export function detailOf(certificate: Certificate, store: string, hasTwin: boole
     title: titleOf(certificate),
     ...expiryOf(certificate, now),
     uses: times?.usable === undefined ? "" : `剩余 ${times.usable} 次${total}`,
-    order: `找到「${name}」${marks && "，"}`,
+    name,
     marks,
     facts: factsOf(certificate, store),
   };
