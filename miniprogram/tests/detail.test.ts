@@ -10,7 +10,7 @@ import { cardsIn, openPage, type Page, type Settings, start, type Visit } from "
 const NOW = Date.UTC(2026, 11, 3, 8, 7) / 1000;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3", pay_amount: 1 };
 const OTHER: Certificate = { ...COUPON, certificate_id: "8", sku_id: "8" };
-const BUTTON = "请店员点此验券";
+const BUTTON = "店长点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
 const OLD = "本页为\u00a016:07\u00a0的数据，以扫码结果为准";
 

@@ -32,8 +32,8 @@ function certificate(fields: Partial<Certificate>): Certificate {
   return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
 
-function cardOf(group: Certificate[], doubt = "", openedId = "") {
-  return cardsOf(group, () => doubt, openedId, NOW)[0] as Rows.Card;
+function cardOf(group: Certificate[], doubt = "") {
+  return cardsOf(group, () => doubt, NOW)[0] as Rows.Card;
 }
 
 function card(fields: Partial<Certificate>, doubt = "") {
@@ -54,9 +54,6 @@ describe("a card", () => {
       doubt: "",
       paid: "",
       tail: "订单尾号 2",
-      action: "查看",
-      opened: false,
-      members: [],
     });
   });
 
@@ -221,7 +218,7 @@ describe("groups", () => {
 
   test("are of one doubt", () => {
     const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "暂时查不到状态" : "");
-    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, "", NOW);
+    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, NOW);
     assert.deepEqual(
       cards.map(({ copies, doubt }) => [copies, doubt]),
       [
@@ -231,25 +228,17 @@ describe("groups", () => {
     );
   });
 
-  test("show their number, the price of each, and what tells each from the others", () => {
-    const group = [
-      twin("0001", { pay_amount: 4499 }),
-      twin("0002", { pay_amount: 4499, code_tail: undefined } as object),
-    ];
-    const closed = cardOf(group);
-    assert.deepEqual([closed.copies, closed.tail, closed.paid, closed.members], ["2 张", "", "每张实付 ¥44.99", []]);
-    assert.equal(closed.action, "查看 2 张");
-    const opened = cardOf(group, "", "0001");
-    assert.deepEqual(opened.action, "收起");
-    assert.deepEqual(opened.members, [
-      { id: "0001", text: "尾号 0001" },
-      { id: "0002", text: "订单尾号 0002" },
-    ]);
+  test("show their number and the price of each, in 券详情, too", () => {
+    const group = [twin("0001", { pay_amount: 4499 }), twin("0002", { pay_amount: 4499 })];
+    const { copies, tail, paid } = cardOf(group);
+    assert.deepEqual([copies, tail, paid], ["2 张", "", "每张实付 ¥44.99"]);
+    const uses = (listed: Certificate[]) => detailOf(group[1] as Certificate, "", listed, NOW).uses;
+    assert.deepEqual([uses(group), uses(group.slice(1))], ["共 2 张，扫码前说用几张", ""]);
   });
 
   test("are at the place of their first certificate", () => {
     const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
-    const cards = cardsOf(certificates, () => "", "", NOW);
+    const cards = cardsOf(certificates, () => "", NOW);
     assert.deepEqual(
       cards.map(({ title, copies }) => title + copies),
       ["四人套餐2 张", "其他"],
@@ -258,7 +247,7 @@ describe("groups", () => {
 });
 
 describe("the detail", () => {
-  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), "", false, NOW);
+  const detail = (fields: Partial<Certificate>) => detailOf(certificate(fields), "", [], NOW);
   const facts = (fields: Partial<Certificate>) =>
     Object.fromEntries(detail(fields).facts.map(({ name, text }) => [name, text]));
 
@@ -271,7 +260,7 @@ describe("the detail", () => {
       title: "双人套餐",
       until: "有效期至 2026.12.14",
       isLastDay: false,
-      uses: "剩余 2 次，共 10 次",
+      uses: "剩余 2 次，共 10 次，扫码前说用几次",
       name: "双人套餐",
       marks: "",
     });

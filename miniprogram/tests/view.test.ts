@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "可回到抖音，打开「我的订单」给店员扫码";
+const HELP = "可打开抖音「我的订单」给店员扫码";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -62,7 +62,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "券还没全部查出来");
+    assert.equal(view(list).searched, "还没查完，暂未查到券");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -73,12 +73,12 @@ describe("the list", () => {
 
   /** Return the sections: heading and cards. */
   const cards = (certificates: Certificate[], visited = EMPTY) =>
-    cardsView({ ...visited, list: { ...LISTED, certificates } }, CONFIG, "1", NOW).sections.map((section) => [
+    cardsView({ ...visited, list: { ...LISTED, certificates } }, CONFIG, NOW).sections.map((section) => [
       section.heading,
-      ...section.cards.map(({ id, opened, doubt }) => [id, opened, doubt]),
+      ...section.cards.map(({ id, copies, doubt }) => [id, copies, doubt]),
     ]);
 
-  test("counts coupons with a doubt apart, and has them last; one group is open", () => {
+  test("counts coupons with a doubt apart, and has them last", () => {
     const twin = { ...COUPON, certificate_id: "2" };
     const others: Certificate[] = [
       { ...COUPON, certificate_id: "3", lock: { status: 1 } },
@@ -86,12 +86,12 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", false, "暂时查不到状态，请店员扫码确认"],
-      ["4", false, "今天 23:31 起可用，请店员扫码确认"],
-      ["5", false, "今天 23:30 已到期，请店员扫码确认"],
+      ["3", "", "暂时查不到状态，以扫码结果为准"],
+      ["4", "", "今天 23:31 起可用，以扫码结果为准"],
+      ["5", "", "今天 23:30 已到期，以扫码结果为准"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
-      ["2 张显示可用，以扫码结果为准", ["1", true, ""]],
+      ["2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
       ["另 3 张，请店员扫码确认", ...doubted],
     ]);
     assert.deepEqual(cards(others), [["共 3 张，请店员扫码确认", ...doubted]]);
@@ -100,9 +100,9 @@ describe("the list", () => {
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
-      ["1 张显示可用，以扫码结果为准", ["2", false, ""]],
-      ["另 1 张，请店员扫码确认", ["3", false, "暂时查不到状态，请店员扫码确认"]],
-      ["1 张已点过", ["1", true, "已点过，先请店员查记录，不要再点、再扫"]],
+      ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
+      ["另 1 张，请店员扫码确认", ["3", "", "暂时查不到状态，以扫码结果为准"]],
+      ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
 
@@ -116,7 +116,7 @@ describe("the list", () => {
       const config = { ...CONFIG, showPrices };
       const visited = { ...EMPTY, list: { ...LISTED, certificates: [paid] } };
       const { detail } = counterView(visited, config, "1", NOW);
-      const texts = JSON.stringify([cardsView(visited, config, "", NOW), detail]);
+      const texts = JSON.stringify([cardsView(visited, config, NOW), detail]);
       assert.deepEqual(
         ["¥", "44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
         [showPrices, showPrices, showPrices, true],
@@ -153,9 +153,9 @@ describe("券详情", () => {
   test("has a button for the hook only on a new list, without a doubt, and before a tap", () => {
     const card = { ...COUPON, times: { usable: 0 } };
     const texts: [list: Partial<States.ListState>, visited: Partial<typeof EMPTY>, button: string][] = [
-      [{}, {}, "请店员点此验券"],
-      [{ updatedAt: NOW - 300 }, {}, "请店员点此验券"],
-      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "请店员点此验券"],
+      [{}, {}, "店长点此验券"],
+      [{ updatedAt: NOW - 300 }, {}, "店长点此验券"],
+      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "店长点此验券"],
       [{ updatedAt: NOW - 301 }, {}, ""],
       [{ updatedAt: NOW + 1 }, {}, ""],
       [{ isStale: true }, {}, ""],
@@ -163,7 +163,7 @@ describe("券详情", () => {
       [{ certificates: [card] }, {}, ""],
       [{ certificates: [] }, {}, ""],
       [{}, { tapped: ["1"] }, ""],
-      [{}, { tapped: ["2"] }, "请店员点此验券"],
+      [{}, { tapped: ["2"] }, "店长点此验券"],
       [{}, { isSelecting: true }, ""],
       [{}, { stores: { ...STORES, poiId: "" } }, ""],
     ];
@@ -186,8 +186,8 @@ describe("券详情", () => {
     assert.deepEqual(
       [record, coded],
       [
-        "先别出餐，叫店长查核销记录，查到才出餐；没查到，听店长的",
-        "先别出餐，叫店长查核销记录（尾号\u00a07001），查到才出餐；没查到，听店长的",
+        "先别出餐，叫店长查核销记录；有、没出过餐才出；没有，听店长的",
+        "先别出餐，叫店长查核销记录（尾号\u00a07001）；有、没出过餐才出；没有，听店长的",
       ],
     );
   });
@@ -230,10 +230,10 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "打开我的订单", "打开抖音「我的订单」", "打不开：关闭本页，"].concat(
-      ["找到「", "请店员扫订单里的二维码", "没有二维码：报完整券码"],
+    const order = ["请出示抖音订单", "打开我的订单", "打开抖音「我的订单」"].concat(
+      ["打不开：一般在个人主页右上角的菜单里", "找到「", "请店员扫订单里的二维码", "没有二维码：报订单里的完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
-      ["订单编号", "顾客请勿点。扫不了码，店长同意才点", "请店员点此验券"],
+      ["订单编号", "扫不了码，店长才点。顾客请勿点", "店长点此验券"],
     );
     assert.deepEqual(
       order,
@@ -246,13 +246,13 @@ describe("券详情", () => {
     );
     const tapped = await html(LISTED, REDEEMS, { ...EMPTY, tapped: ["1"] });
     assert.deepEqual(
-      ["不要再点、再扫", "核销记录", "请店员扫", "请店员点此验券"].map((text) => tapped.includes(text)),
+      ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
       [true, true, false, false],
     );
-    assert.match(await html({ ...LISTED, certificates: [] }), /看它的状态；还没用的，请店员扫订单.*验券成功才出餐/s);
+    assert.match(await html({ ...LISTED, certificates: [] }), /可能还没用.*没用的，请店员扫订单.*验券成功才出餐/s);
     assert.match(
       await html({ ...INITIAL_STATE, problem: PROBLEM }),
-      /网络不给力.*重试.*可回到抖音，打开「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
+      /网络不给力.*重试.*可打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
     );
   });
 });

@@ -125,9 +125,9 @@ class Phone:
         # On a busy machine, the page's own timer may be late.
         for _ in range(5):
             self.page.wait_for_timeout(GUARD_MS)
-            if not self.button("请店员点此验券").is_visible():
+            if not self.button("店长点此验券").is_visible():
                 break
-            self.button("请店员点此验券").click()
+            self.button("店长点此验券").click()
         expect(self.how).to_contain_text(re.compile("已点过|正在验券"))
 
     def show_certificate(self, title: str) -> None:

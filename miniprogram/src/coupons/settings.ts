@@ -29,6 +29,6 @@ export interface Config {
    * again. After any result but `false` (nothing was submitted), this coupon has no button until the program is restarted.
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<unknown>;
-  /** The text of that button. Default: 请店员点此验券. */
+  /** The text of that button. Default: 店长点此验券. */
   selectText?: string;
 }

@@ -13,13 +13,11 @@ interface TapEvent {
 Page({
   data: {
     ...listView(visit.list, visit.stores, config, 0),
-    ...cardsView({ ...visit, list: INITIAL_STATE }, config, "", 0),
+    ...cardsView({ ...visit, list: INITIAL_STATE }, config, 0),
     isUnchosen: false,
     textSize: device.initialTextSize(),
   },
 
-  /** The group that shows its certificates. */
-  openedId: "",
   /** The cards that are shown, as JSON. */
   shownCards: "",
   /** The selection could not take the place of this page. */
@@ -64,7 +62,7 @@ Page({
       return;
     }
     const now = device.epochSeconds();
-    const cards = cardsView(visit, config, this.openedId, now);
+    const cards = cardsView(visit, config, now);
     const text = JSON.stringify(cards);
     if (text !== this.shownCards) {
       this.shownCards = text;
@@ -103,12 +101,6 @@ Page({
 
   openCertificate(event: TapEvent) {
     visit.cover(this, `${COUNTER_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
-  },
-
-  toggleGroup(event: TapEvent) {
-    const id = event.currentTarget.dataset.id || "";
-    this.openedId = this.openedId === id ? "" : id;
-    this.render();
   },
 
   copyText(event: TapEvent) {

@@ -2,6 +2,7 @@
 
 import type { Certificate } from "../../client/client";
 import { expiryOf } from "./expiry";
+import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
 import { kindTextOf, titleOf, worthOf, yuan } from "./rows";
 
@@ -21,7 +22,7 @@ export interface Detail {
   title: string;
   until: string;
   isLastDay: boolean;
-  /** The uses of a times card that are left. */
+  /** The uses of a times card that are left, and the number of identical certificates. */
   uses: string;
   /** How its order is found: by its short name, and by what else tells it from the other orders. */
   name: string;
@@ -30,28 +31,38 @@ export interface Detail {
 }
 
 /**
- * Return the data at `now` (epoch seconds). `store`: the name of the store whose list has the certificate. `hasTwin`: whether
- * another order of the list has one that looks like it.
+ * Return the data at `now` (epoch seconds). `store`: the name of the store. `listed`: the certificates of its list.
  */
-export function detailOf(certificate: Certificate, store: string, hasTwin: boolean, now: number): Detail {
-  const { certificate_id, kind, times, order_id } = certificate;
-  const total = times?.total === undefined ? "" : `，共 ${times.total} 次`;
+export function detailOf(certificate: Certificate, store: string, listed: Certificate[], now: number): Detail {
+  const { certificate_id, kind, order_id } = certificate;
   const [name, price] = looksOf(certificate);
+  const looks = [name, price].join();
+  const hasTwin = listed.some((other) => other.order_id !== order_id && looksOf(other).join() === looks);
   const marks = [price, hasTwin && `订单尾号\u00a0${order_id.slice(-4)}`].filter(Boolean).join("，");
   return {
     id: certificate_id,
     kindText: kindTextOf(kind),
     title: titleOf(certificate),
     ...expiryOf(certificate, now),
-    uses: times?.usable === undefined ? "" : `剩余 ${times.usable} 次${total}`,
+    uses: usesOf(certificate, listed),
     name,
     marks,
     facts: factsOf(certificate, store),
   };
 }
 
+function usesOf({ certificate_id, times }: Certificate, listed: Certificate[]): string {
+  const { usable, total } = times || {};
+  if (usable !== undefined) {
+    const all = total === undefined ? "" : `，共 ${total} 次`;
+    return `剩余 ${usable} 次${all}${usable > 1 ? "，扫码前说用几次" : ""}`;
+  }
+  const group = groupsOf(listed).find((one) => one.some((other) => other.certificate_id === certificate_id)) || [];
+  return group.length > 1 ? `共 ${group.length} 张，扫码前说用几张` : "";
+}
+
 /** Return by what a customer finds a certificate in Douyin's orders: name and price. */
-export function looksOf(certificate: Certificate): [name: string, price: string] {
+function looksOf(certificate: Certificate): [name: string, price: string] {
   const title = titleOf(certificate);
   const { pay_amount } = certificate;
   // No half of a character that has two parts.

@@ -42,7 +42,7 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 export const ASK = "请店员扫码确认";
 export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
-export const DEFAULT_HELP = "可回到抖音，打开「我的订单」给店员扫码";
+export const DEFAULT_HELP = "可打开抖音「我的订单」给店员扫码";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",

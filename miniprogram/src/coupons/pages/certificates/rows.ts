@@ -5,12 +5,6 @@ import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
 
-/** One certificate in an opened group. */
-export interface Member {
-  id: string;
-  text: string;
-}
-
 /** One card: a certificate, or identical ones. Every text is ready to show; empty texts are not shown. */
 export interface Card {
   /** The id of the first certificate. */
@@ -30,13 +24,8 @@ export interface Card {
   note: string;
   doubt: string;
   paid: string;
+  /** What tells it from others like it; empty for several. */
   tail: string;
-  /** What a tap does. */
-  action: string;
-  /** The certificates of a group are shown. */
-  opened: boolean;
-  /** The certificates of a group; empty for one certificate. */
-  members: Member[];
 }
 
 /** Return the doubt about a certificate. */
@@ -52,16 +41,13 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 /** A certificate without a title, of a kind that is unknown or newer than this program. */
 const UNKNOWN_TITLE = "优惠券";
 
-/** Group identical certificates of the same doubt. The group whose first certificate is `openedId` is opened. */
-export function cardsOf(certificates: Certificate[], judge: Judge, openedId: string, now: number): Card[] {
-  return groupsOf(certificates, judge).map((group) => {
-    const first = group[0] as Certificate;
-    return cardOf(group, judge(first), first.certificate_id === openedId, now);
-  });
+/** Group identical certificates of the same doubt. */
+export function cardsOf(certificates: Certificate[], judge: Judge, now: number): Card[] {
+  return groupsOf(certificates, judge).map((group) => cardOf(group, judge, now));
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: Certificate[], doubt: string, opened: boolean, now: number): Card {
+function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   const certificate = group[0] as Certificate;
   const { certificate_id, pay_amount, off_peak, voucher } = certificate;
   const copies = group.length > 1 ? `${group.length} 张` : "";
@@ -72,19 +58,10 @@ function cardOf(group: Certificate[], doubt: string, opened: boolean, now: numbe
   const note = [voucher?.description, hours && `可用时段 ${hours}`].filter(Boolean).join("，");
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
   const tail = copies ? "" : tailOf(certificate);
-  const action = copies ? (opened ? "收起" : `查看 ${copies}`) : "查看";
-  return {
-    ...{ id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail, action, opened },
-    members: opened && copies ? group.map(memberOf) : [],
-  };
+  const doubt = judge(certificate);
+  return { id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail };
 }
 
-/** Return what tells a certificate of a group from the others. */
-function memberOf(certificate: Certificate): Member {
-  return { id: certificate.certificate_id, text: tailOf(certificate) };
-}
-
-/** Return what tells a certificate from others like it. */
 function tailOf({ code_tail, order_id }: Certificate): string {
   return code_tail ? `尾号 ${code_tail}` : `订单尾号 ${order_id.slice(-4)}`;
 }

@@ -3,7 +3,7 @@
 import type { Certificate, Problem } from "../../client/client";
 import type { Config } from "../../settings";
 import { daysBetween } from "./dates";
-import { detailOf, looksOf } from "./detail";
+import { detailOf } from "./detail";
 import { ageText, doubtOf } from "./doubt";
 import {
   ASK,
@@ -31,7 +31,7 @@ interface Visited {
   isSelecting: boolean;
 }
 
-const DEFAULT_SELECT_TEXT = "请店员点此验券";
+const DEFAULT_SELECT_TEXT = "店长点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
 
 /** With more stores than fill a screen, the customer can search. */
@@ -57,7 +57,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "券还没全部查出来" : "",
+    searched: canLoadMore(list) && !certificates.length ? "还没查完，暂未查到券" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listNotice(list, stores, config, now),
@@ -69,11 +69,11 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
   };
 }
 
-/** Return the cards under their headings, those with a doubt and the tapped ones last, with the group `openedId` opened. */
-export function cardsView({ list, tapped }: Visited, config: Config, openedId: string, now: number) {
+/** Return the cards under their headings, those with a doubt and the tapped ones last. */
+export function cardsView({ list, tapped }: Visited, config: Config, now: number) {
   const judge = (certificate: Certificate) => {
     const fact = doubtOf(certificate, now);
-    return tapped.indexOf(certificate.certificate_id) < 0 ? fact && `${fact}，${ASK}` : TAPPED;
+    return tapped.indexOf(certificate.certificate_id) < 0 ? fact && `${fact}，${SCAN}` : TAPPED;
   };
   const select = (fits: (doubt: string) => boolean) => list.certificates.filter((one) => fits(judge(one)));
   const plain = select((doubt) => !doubt);
@@ -90,7 +90,7 @@ export function cardsView({ list, tapped }: Visited, config: Config, openedId: s
       .filter(([, certificates]) => certificates.length)
       .map(([heading, certificates]) => ({
         heading,
-        cards: cardsOf(certificates.map(shownOf(config)), judge, openedId, now),
+        cards: cardsOf(certificates.map(shownOf(config)), judge, now),
       })),
   };
 }
@@ -103,10 +103,9 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const doubt = certificate ? doubtOf(certificate, now) : "";
   const tail = certificate?.code_tail || "";
   const shown = certificate && shownOf(config)(certificate);
-  const isAmbiguous = !!shown && hasTwin(list.certificates.map(shownOf(config)), shown);
   return {
     ...header,
-    detail: shown ? detailOf(shown, header.store, isAmbiguous, now) : null,
+    detail: shown ? detailOf(shown, header.store, list.certificates.map(shownOf(config)), now) : null,
     doubt,
     decision: `${ASK}，${SCAN}`,
     age: doubt ? "" : ageText(list, now),
@@ -114,7 +113,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
-    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}，查到才出餐；没查到，听店长的`,
+    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}；有、没出过餐才出；没有，听店长的`,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
     loading: !certificate && list.activity !== "idle",
@@ -129,12 +128,6 @@ export function canSelect(visit: Visited, config: Config, id: string, now: numbe
   const certificate = listed(visit, id);
   const isPlain = !!certificate && !doubtOf(certificate, now) && !ageText(list, now);
   return isPlain && !!config.onSelect && list.redeeming && !isSelecting && tapped.indexOf(id) < 0;
-}
-
-/** Whether another order of the list has a certificate that looks like this one. */
-function hasTwin(certificates: Certificate[], certificate: Certificate): boolean {
-  const looks = looksOf(certificate).join();
-  return certificates.some((other) => other.order_id !== certificate.order_id && looksOf(other).join() === looks);
 }
 
 /** Return a certificate of the list; undefined after its store has closed. */
