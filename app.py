@@ -11,7 +11,6 @@ warnings.filterwarnings("ignore", "Unable to find acceptable character detection
 import functools
 import os
 import time
-from typing import cast
 
 import msgspec
 from chalice.app import CloudWatchEvent, Rate, Request
@@ -20,7 +19,7 @@ from chalicelib import __version__
 from chalicelib.api.application import Application
 from chalicelib.api.login import LoginView
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body
+from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body, read_body
 from chalicelib.aws import create_clients
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.certificates.views import ListView
@@ -28,7 +27,6 @@ from chalicelib.commit import read_commit
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
-from chalicelib.errors import InvalidRequestError
 from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
 from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
@@ -64,7 +62,7 @@ def health(_request: Request, context: RequestContext) -> HealthView:
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
 def create_user_session(request: Request, context: RequestContext) -> LoginView:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
-    return components().login.log_in(parse_login_body(_read_body(request)), context)
+    return components().login.log_in(parse_login_body(read_body(request)), context)
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
@@ -96,14 +94,6 @@ def _renew_tokens(context: RequestContext) -> RenewalReport:
     return renew_expiring_tokens(components().tokens, components().credentials_cache, context)
 
 
-def _read_body(request: Request) -> bytes:
-    try:
-        return cast("bytes", request.raw_body)
-    # The text is not base64, although the event says so, or has an unpaired surrogate.
-    except ValueError:
-        raise InvalidRequestError("body", "must be valid UTF-8") from None
-
-
 def start() -> None:
     """Warm up in the init phase: Lambda gives it a full CPU, whatever the memory setting.
 
@@ -115,6 +105,9 @@ def start() -> None:
         components().warmup.warm_up_instance(context)
     except Exception as error:
         app.telemetry.write_warmup_failure(context.record, error)
+        return
+    for warning in context.record.warnings:
+        app.telemetry.warn(warning)
 
 
 if is_lambda(os.environ):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -42,6 +42,15 @@ class LoginBody(RedactedStruct, frozen=True):
     code: str
     #: What is listed in the same response (`list` of the body), if anything.
     list_query: ListQuery | None = None
+
+
+def read_body(request: Any) -> bytes:
+    """Return the body of Chalice's request; raises InvalidRequestError."""
+    try:
+        return cast("bytes", request.raw_body)
+    # The text is not base64, although the event says so, or has an unpaired surrogate.
+    except ValueError:
+        raise InvalidRequestError("body", "must be valid UTF-8") from None
 
 
 def parse_login_body(body: bytes) -> LoginBody:

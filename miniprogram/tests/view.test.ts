@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "可打开抖音「我的订单」给店员扫码";
+const HELP = "可打开抖音「我的订单」给店员扫码；一般在个人主页右上角的菜单里";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -41,7 +41,7 @@ describe("the list", () => {
   });
 
   test("that is old has its time, and offers no more of it after a problem", () => {
-    const text = "本页为\u00a023:30\u00a0的数据，以扫码结果为准";
+    const text = "本页为\u00a023:30\u00a0的数据";
     const { age, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
     assert.deepEqual([age, more, empty], [text, false, false]);
     assert.deepEqual(
@@ -86,22 +86,22 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", "", "暂时查不到状态，以扫码结果为准"],
-      ["4", "", "今天 23:31 起可用，以扫码结果为准"],
-      ["5", "", "今天 23:30 已到期，以扫码结果为准"],
+      ["3", "", "暂时查不到状态"],
+      ["4", "", "今天 23:31 起可用"],
+      ["5", "", "今天 23:30 已到期"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
-      ["另 3 张，请店员扫码确认", ...doubted],
+      ["另 3 张，想用请店员试扫", ...doubted],
     ]);
-    assert.deepEqual(cards(others), [["共 3 张，请店员扫码确认", ...doubted]]);
+    assert.deepEqual(cards(others), [["共 3 张，想用请店员试扫", ...doubted]]);
   });
 
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张，请店员扫码确认", ["3", "", "暂时查不到状态，以扫码结果为准"]],
+      ["另 1 张，想用请店员试扫", ["3", "", "暂时查不到状态"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -249,7 +249,7 @@ describe("券详情", () => {
       ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
       [true, true, false, false],
     );
-    assert.match(await html({ ...LISTED, certificates: [] }), /可能还没用.*没用的，请店员扫订单.*验券成功才出餐/s);
+    assert.match(await html({ ...LISTED, certificates: [] }), /用没用掉.*待使用的，请店员扫码.*验券成功才出餐/s);
     assert.match(
       await html({ ...INITIAL_STATE, problem: PROBLEM }),
       /网络不给力.*重试.*可打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,

@@ -53,7 +53,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_text("另 3 张，请店员扫码确认")).to_be_visible()
+        expect(phone.page.get_by_text("另 3 张，想用请店员试扫")).to_be_visible()
 
 
 def remembered(phone: Phone) -> None:
@@ -95,7 +95,7 @@ def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> C
         with phone.purchases(CUSTOMER, [entry]):
             phone.open()
             phone.show_certificate("双人套餐")
-            expect(phone.doubt).to_have_text(f"{text}，请店员扫码确认，以扫码结果为准扫不成：有效期、退款看抖音订单")
+            expect(phone.doubt).to_have_text(f"{text}想现在用，请店员试扫，以扫码结果为准")
 
     return show
 

@@ -81,6 +81,10 @@ Page({
     }
   },
 
+  refresh() {
+    visit.refresh();
+  },
+
   openOrders() {
     visit.openOrders();
   },

@@ -7,7 +7,6 @@
 
 import type { Certificate } from "../../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
-import { SCAN } from "./messages";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 import type { ListState } from "./state";
 
@@ -30,7 +29,7 @@ export function doubtOf(certificate: Certificate, now: number): string {
 export function ageText({ updatedAt, isStale }: ListState, now: number): string {
   // One from the future is old, too: the phone's clock was changed.
   const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
-  return isFresh || !updatedAt ? "" : `本页为\u00a0${clockText(updatedAt, now)}\u00a0的数据，${SCAN}`;
+  return isFresh || !updatedAt ? "" : `本页为\u00a0${clockText(updatedAt, now)}\u00a0的数据`;
 }
 
 /** Douyin documents neither the numbers of weekdays nor the unit of dates. */

@@ -39,10 +39,12 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 };
 
 /** What the customer does whatever is doubtful, and what decides. */
-export const ASK = "请店员扫码确认";
+export const ASK = "请店员试扫";
 export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
 export const DEFAULT_HELP = "可打开抖音「我的订单」给店员扫码";
+/** Where Douyin has the orders. Nothing documents it. */
+export const ORDERS_PATH = "一般在个人主页右上角的菜单里";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
@@ -110,7 +112,7 @@ export function isRefusal({ code }: Problem): boolean {
 /** Return the headings of these numbers of certificates: those without a doubt, and the others. */
 export function countTexts(plain: number, doubted: number, more: boolean): [plain: string, doubted: string] {
   const start = more ? "已找到 " : plain && doubted ? "" : "共 ";
-  return [`${start}${plain} 张显示可用，${SCAN}`, `${plain ? "另 " : start}${doubted} 张，${ASK}`];
+  return [`${start}${plain} 张显示可用，${SCAN}`, `${plain ? "另 " : start}${doubted} 张，想用${ASK}`];
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */

@@ -11,6 +11,7 @@ import {
   DEFAULT_HELP,
   type Notice,
   noticeOf,
+  ORDERS_PATH,
   SCAN,
   unusableText,
   waitingText,
@@ -73,7 +74,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 export function cardsView({ list, tapped }: Visited, config: Config, now: number) {
   const judge = (certificate: Certificate) => {
     const fact = doubtOf(certificate, now);
-    return tapped.indexOf(certificate.certificate_id) < 0 ? fact && `${fact}，${SCAN}` : TAPPED;
+    return tapped.indexOf(certificate.certificate_id) < 0 ? fact : TAPPED;
   };
   const select = (fits: (doubt: string) => boolean) => list.certificates.filter((one) => fits(judge(one)));
   const plain = select((doubt) => !doubt);
@@ -101,14 +102,16 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);
   const doubt = certificate ? doubtOf(certificate, now) : "";
+  const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
   const shown = certificate && shownOf(config)(certificate);
   return {
     ...header,
     detail: shown ? detailOf(shown, header.store, list.certificates.map(shownOf(config)), now) : null,
     doubt,
-    decision: `${ASK}，${SCAN}`,
-    age: doubt ? "" : ageText(list, now),
+    decision: `想现在用，${ASK}，${SCAN}`,
+    age: doubt || !age ? "" : `${age}，${SCAN}`,
+    path: ORDERS_PATH,
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
@@ -135,8 +138,8 @@ function listed({ list, stores }: Visited, id: string): Certificate | undefined 
   return stores.poiId ? certificateOf(list, id) : undefined;
 }
 
-function helpOf({ help }: Config): string {
-  return help || DEFAULT_HELP;
+function helpOf({ help, openOrders }: Config): string {
+  return help || (openOrders ? DEFAULT_HELP : `${DEFAULT_HELP}；${ORDERS_PATH}`);
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */
