@@ -53,7 +53,7 @@ describe("a card", () => {
       note: "",
       doubt: "",
       paid: "",
-      tail: "订单尾号 2",
+      tail: "",
     });
   });
 
@@ -261,12 +261,11 @@ describe("the detail", () => {
       until: "有效期至 2026.12.14",
       isLastDay: false,
       uses: "剩余 2 次，共 10 次，扫码前说用几次",
-      name: "双人套餐",
-      marks: "",
+      looks: "双人套餐",
     });
     assert.equal(detail({ times: { total: 10 } }).uses, "");
-    const { name, marks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499 });
-    assert.deepEqual([name, marks], ["招牌双人套餐（含甜品…", "实付\u00a0¥44.99"]);
+    const { looks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499 });
+    assert.equal(looks, "招牌双人套餐（含甜品…，实付\u00a0¥44.99");
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {

@@ -18,7 +18,7 @@ const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "可打开抖音「我的订单」给店员扫码；一般在个人主页右上角的菜单里";
+const HELP = "请打开抖音「我的订单」给店员扫码；一般在个人主页右上角的菜单里";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -62,7 +62,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "还没查完，暂未查到券");
+    assert.equal(view(list).searched, "查到一半停了，还没查到券");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
   });
 
@@ -206,7 +206,7 @@ describe("券详情", () => {
     for (const [fields, isNamed, config] of rows) {
       const certificates = [long, { ...other, ...fields }];
       const { detail } = view({ ...LISTED, certificates }, config);
-      assert.equal(detail?.marks.includes("订单尾号"), isNamed, JSON.stringify(fields));
+      assert.equal(detail?.looks.includes("订单尾号"), isNamed, JSON.stringify(fields));
     }
   });
 
@@ -231,7 +231,12 @@ describe("券详情", () => {
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
     const order = ["请出示抖音订单", "打开我的订单", "打开抖音「我的订单」"].concat(
-      ["打不开：一般在个人主页右上角的菜单里", "找到「", "请店员扫订单里的二维码", "没有二维码：报订单里的完整券码"],
+      [
+        "打不开：一般在个人主页右上角的菜单里",
+        "找到这张券",
+        "请店员扫订单里的二维码",
+        "没有二维码：报订单里的完整券码",
+      ],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
       ["订单编号", "扫不了码，店长才点。顾客请勿点", "店长点此验券"],
     );
@@ -249,10 +254,10 @@ describe("券详情", () => {
       ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
       [true, true, false, false],
     );
-    assert.match(await html({ ...LISTED, certificates: [] }), /用没用掉.*待使用的，请店员扫码.*验券成功才出餐/s);
+    assert.match(await html({ ...LISTED, certificates: [] }), /不代表已用掉.*待使用的，请店员扫码.*验券成功才出餐/s);
     assert.match(
       await html({ ...INITIAL_STATE, problem: PROBLEM }),
-      /网络不给力.*重试.*可打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
+      /网络不给力.*重试.*请打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
     );
   });
 });

@@ -4,40 +4,6 @@
  */
 
 export interface paths {
-    "/v1/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Log a user in, and list certificates in the same response if the body asks for them */
-        post: operations["openSession"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/merchants/{account_id}/stores": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List where a merchant can be visited */
-        get: operations["listStores"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/merchants/{account_id}/stores/{poi_id}/certificates": {
         parameters: {
             query?: never;
@@ -274,80 +240,6 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    openSession: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /** @description app_id of the mini-program */
-                    app_id: components["schemas"]["Id"];
-                    /** @description Login code from `tt.login`. It is valid once, for five minutes. */
-                    code: string;
-                    /** @description Asks for the first list in the same response. Other fields are ignored. */
-                    list?: {
-                        /** @description As in the path of the certificates call */
-                        account_id: components["schemas"]["Id"];
-                        /** @description As in the path of the certificates call */
-                        poi_id: components["schemas"]["Id"];
-                        /**
-                         * @description As in the certificates call
-                         * @enum {integer}
-                         */
-                        biz_type?: 1 | 2;
-                        /** @description As in the certificates call */
-                        start_time?: components["schemas"]["Seconds"];
-                        /** @description As in the certificates call */
-                        end_time?: components["schemas"]["Seconds"];
-                    };
-                };
-            };
-        };
-        responses: {
-            /** @description A session, and the list or its problem if the body asks for a list */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            401: components["responses"]["Unauthenticated"];
-            429: components["responses"]["Later"];
-            default: components["responses"]["Problem"];
-        };
-    };
-    listStores: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The merchant's account (抖音来客) */
-                account_id: components["schemas"]["Id"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The merchant and its stores */
-            200: {
-                headers: {
-                    "Cache-Control": "public, max-age=300";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Stores"];
-                };
-            };
-            429: components["responses"]["Later"];
-            default: components["responses"]["Problem"];
-        };
-    };
     listCertificates: {
         parameters: {
             query?: {

@@ -56,7 +56,7 @@ const ACTIONS = new Map<ServerProblem["code"], Action>([
 
 const TEXTS = {
   network: "网络不给力，请检查网络后重试",
-  login: "没读到您的抖音账号，请登录后查券",
+  login: "登录后可以查券，不登录也能用券",
   unreadable: "服务异常，请稍后再试",
 };
 

@@ -3,18 +3,17 @@
 import { attempt } from "../../client/tt";
 import { config } from "../../config";
 import * as device from "../certificates/device";
+import { pageMethods } from "../certificates/pageMethods";
 import { canLoadMore, certificateOf } from "../certificates/state";
 import { counterView } from "../certificates/view";
 import { visit } from "../certificates/visit";
-
-interface TapEvent {
-  currentTarget: { dataset: { text?: string } };
-}
 
 /** A tap this soon after the button was shown was not meant for it. */
 const GUARD_SECONDS = 0.8;
 
 Page({
+  ...pageMethods,
+
   data: {
     ...counterView(visit, config, "", 0),
     // Until the first `render`.
@@ -36,18 +35,6 @@ Page({
   onShow() {
     this.guard();
     visit.show(this);
-  },
-
-  onHide() {
-    visit.hide(this);
-  },
-
-  onUnload() {
-    visit.hide(this);
-  },
-
-  onPullDownRefresh() {
-    visit.refresh();
   },
 
   render() {
@@ -81,14 +68,6 @@ Page({
     }
   },
 
-  refresh() {
-    visit.refresh();
-  },
-
-  openOrders() {
-    visit.openOrders();
-  },
-
   /** Handle the button of a problem: what needs another store is left to the list. */
   resolveProblem() {
     const action = this.data.problem?.action;
@@ -101,13 +80,5 @@ Page({
 
   leave() {
     visit.uncover(this, () => {});
-  },
-
-  copyText(event: TapEvent) {
-    device.copy(event.currentTarget.dataset.text || "");
-  },
-
-  callStore() {
-    device.dial(this.data.phone);
   },
 });

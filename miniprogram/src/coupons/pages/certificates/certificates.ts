@@ -2,15 +2,14 @@
 
 import { config } from "../../config";
 import * as device from "./device";
+import { pageMethods, type TapEvent } from "./pageMethods";
 import { canLoadMore, INITIAL_STATE } from "./state";
 import { cardsView, listView } from "./view";
 import { COUNTER_PAGE, STORES_PAGE, visit } from "./visit";
 
-interface TapEvent {
-  currentTarget: { dataset: { id?: string; text?: string } };
-}
-
 Page({
+  ...pageMethods,
+
   data: {
     ...listView(visit.list, visit.stores, config, 0),
     ...cardsView({ ...visit, list: INITIAL_STATE }, config, 0),
@@ -28,22 +27,6 @@ Page({
     if (!query.chosen || !visit.isEntered()) {
       visit.enter(query);
     }
-  },
-
-  onShow() {
-    visit.show(this);
-  },
-
-  onHide() {
-    visit.hide(this);
-  },
-
-  onUnload() {
-    visit.hide(this);
-  },
-
-  onPullDownRefresh() {
-    visit.refresh();
   },
 
   onReachBottom() {
@@ -69,10 +52,6 @@ Page({
       this.setData(cards);
     }
     this.setData({ ...listView(list, stores, config, now), isUnchosen: !stores.poiId });
-  },
-
-  refresh() {
-    visit.refresh();
   },
 
   loadMore() {
@@ -101,21 +80,5 @@ Page({
 
   openCertificate(event: TapEvent) {
     visit.cover(this, `${COUNTER_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
-  },
-
-  copyText(event: TapEvent) {
-    device.copy(event.currentTarget.dataset.text || "");
-  },
-
-  changeTextSize() {
-    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
-  },
-
-  openOrders() {
-    visit.openOrders();
-  },
-
-  callStore() {
-    device.dial(this.data.phone);
   },
 });

@@ -24,9 +24,8 @@ export interface Detail {
   isLastDay: boolean;
   /** The uses of a times card that are left, and the number of identical certificates. */
   uses: string;
-  /** How its order is found: by its short name, and by what else tells it from the other orders. */
-  name: string;
-  marks: string;
+  /** By what its order is found: short name and price, and the order's tail if another order looks alike. */
+  looks: string;
   facts: Fact[];
 }
 
@@ -35,18 +34,15 @@ export interface Detail {
  */
 export function detailOf(certificate: Certificate, store: string, listed: Certificate[], now: number): Detail {
   const { certificate_id, kind, order_id } = certificate;
-  const [name, price] = looksOf(certificate);
-  const looks = [name, price].join();
-  const hasTwin = listed.some((other) => other.order_id !== order_id && looksOf(other).join() === looks);
-  const marks = [price, hasTwin && `订单尾号\u00a0${order_id.slice(-4)}`].filter(Boolean).join("，");
+  const looks = looksOf(certificate);
+  const hasTwin = listed.some((other) => other.order_id !== order_id && looksOf(other) === looks);
   return {
     id: certificate_id,
     kindText: kindTextOf(kind),
     title: titleOf(certificate),
     ...expiryOf(certificate, now),
     uses: usesOf(certificate, listed),
-    name,
-    marks,
+    looks: hasTwin ? `${looks}，订单尾号\u00a0${order_id.slice(-4)}` : looks,
     facts: factsOf(certificate, store),
   };
 }
@@ -62,13 +58,13 @@ function usesOf({ certificate_id, times }: Certificate, listed: Certificate[]): 
 }
 
 /** Return by what a customer finds a certificate in Douyin's orders: name and price. */
-function looksOf(certificate: Certificate): [name: string, price: string] {
+function looksOf(certificate: Certificate): string {
   const title = titleOf(certificate);
   const { pay_amount } = certificate;
   // No half of a character that has two parts.
   const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
   const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
-  return [name, pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`];
+  return pay_amount === undefined ? name : `${name}，实付\u00a0${yuan(pay_amount)}`;
 }
 
 function factsOf(certificate: Certificate, store: string): Fact[] {

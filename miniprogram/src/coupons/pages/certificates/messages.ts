@@ -42,7 +42,7 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 export const ASK = "请店员试扫";
 export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
-export const DEFAULT_HELP = "可打开抖音「我的订单」给店员扫码";
+export const DEFAULT_HELP = "请打开抖音「我的订单」给店员扫码";
 /** Where Douyin has the orders. Nothing documents it. */
 export const ORDERS_PATH = "一般在个人主页右上角的菜单里";
 /** `beforeLogin` of `config.ts` has not agreed. */

@@ -4,7 +4,7 @@ import type { Certificate, Problem } from "../../client/client";
 import type { Config } from "../../settings";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
-import { ageText, doubtOf } from "./doubt";
+import { ageText, doubtOf, hasEnded } from "./doubt";
 import {
   ASK,
   countTexts,
@@ -58,7 +58,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "还没查完，暂未查到券" : "",
+    searched: canLoadMore(list) && !certificates.length ? "查到一半停了，还没查到券" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listNotice(list, stores, config, now),
@@ -102,6 +102,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);
   const doubt = certificate ? doubtOf(certificate, now) : "";
+  const refund = certificate && hasEnded(certificate, now) ? "；退款看抖音订单" : "";
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
   const shown = certificate && shownOf(config)(certificate);
@@ -109,7 +110,7 @@ export function counterView(visit: Visited, config: Config, id: string, now: num
     ...header,
     detail: shown ? detailOf(shown, header.store, list.certificates.map(shownOf(config)), now) : null,
     doubt,
-    decision: `想现在用，${ASK}，${SCAN}`,
+    decision: `想现在用，${ASK}，${SCAN}${refund}`,
     age: doubt || !age ? "" : `${age}，${SCAN}`,
     path: ORDERS_PATH,
     hasOrders: !!config.openOrders,

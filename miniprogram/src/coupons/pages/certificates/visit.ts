@@ -17,7 +17,7 @@ import { canSelect } from "./view";
 declare function clearTimeout(timer: number): void;
 
 /** A page that shows the visit. */
-interface ShownPage {
+export interface ShownPage {
   /** Show the present state. */
   render(): void;
   setData(data: { textSize: number }): void;

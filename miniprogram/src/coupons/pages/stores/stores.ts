@@ -2,14 +2,13 @@
 
 import { config } from "../../config";
 import * as device from "../certificates/device";
+import { pageMethods, type TapEvent } from "../certificates/pageMethods";
 import { storesView } from "../certificates/view";
 import { LIST_PAGE, visit } from "../certificates/visit";
 
-interface TapEvent {
-  currentTarget: { dataset: { poi?: string; text?: string } };
-}
-
 Page({
+  ...pageMethods,
+
   data: {
     ...storesView(visit.stores, config, "", 0),
     // Until the first `render`.
@@ -26,18 +25,6 @@ Page({
   onLoad(query: { over?: string }) {
     this.isOverList = !!query.over;
     this.opened = visit.stores.opened;
-  },
-
-  onShow() {
-    visit.show(this);
-  },
-
-  onHide() {
-    visit.hide(this);
-  },
-
-  onUnload() {
-    visit.hide(this);
   },
 
   render() {
@@ -85,13 +72,5 @@ Page({
     } else {
       visit.loadStores();
     }
-  },
-
-  changeTextSize() {
-    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
-  },
-
-  copyText(event: TapEvent) {
-    device.copy(event.currentTarget.dataset.text || "");
   },
 });

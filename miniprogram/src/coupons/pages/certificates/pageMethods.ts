@@ -1,0 +1,47 @@
+/** What the pages have in common: the visit is shown while one of them is on the screen, and the buttons that each may have. */
+
+import * as device from "./device";
+import { type ShownPage, visit } from "./visit";
+
+/** A tap on an element with values of its own. */
+export interface TapEvent {
+  currentTarget: { dataset: { id?: string; poi?: string; text?: string } };
+}
+
+export const pageMethods = {
+  onShow(this: ShownPage) {
+    visit.show(this);
+  },
+
+  onHide(this: ShownPage) {
+    visit.hide(this);
+  },
+
+  onUnload(this: ShownPage) {
+    visit.hide(this);
+  },
+
+  onPullDownRefresh() {
+    visit.refresh();
+  },
+
+  refresh() {
+    visit.refresh();
+  },
+
+  openOrders() {
+    visit.openOrders();
+  },
+
+  copyText(event: TapEvent) {
+    device.copy(event.currentTarget.dataset.text || "");
+  },
+
+  callStore(this: { data: { phone: string } }) {
+    device.dial(this.data.phone);
+  },
+
+  changeTextSize(this: ShownPage & { data: { textSize: number } }) {
+    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
+  },
+};
