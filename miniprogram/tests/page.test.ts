@@ -232,8 +232,13 @@ describe("groups", () => {
     const group = [twin("0001", { pay_amount: 4499 }), twin("0002", { pay_amount: 4499 })];
     const { copies, tail, paid } = cardOf(group);
     assert.deepEqual([copies, tail, paid], ["2 张", "", "每张实付 ¥44.99"]);
-    const uses = (listed: Certificate[]) => detailOf(group[1] as Certificate, "", listed, NOW).uses;
-    assert.deepEqual([uses(group), uses(group.slice(1))], ["共 2 张，扫码前说用几张", ""]);
+    const shown = (listed: Certificate[]) => {
+      const { uses, looks } = detailOf(group[1] as Certificate, "", listed, NOW);
+      return [uses, looks];
+    };
+    const looks = "四人套餐，实付\u00a0¥44.99";
+    assert.deepEqual(shown(group), ["共 2 张，扫码前说用几张", looks]);
+    assert.deepEqual(shown(group.slice(1)), ["", `${looks}，尾号\u00a00002`]);
   });
 
   test("are at the place of their first certificate", () => {
@@ -261,11 +266,11 @@ describe("the detail", () => {
       until: "有效期至 2026.12.14",
       isLastDay: false,
       uses: "剩余 2 次，共 10 次，扫码前说用几次",
-      looks: "双人套餐",
+      looks: "双人套餐，订单尾号\u00a02",
     });
     assert.equal(detail({ times: { total: 10 } }).uses, "");
-    const { looks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499 });
-    assert.equal(looks, "招牌双人套餐（含甜品…，实付\u00a0¥44.99");
+    const { looks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499, code_tail: "7001" });
+    assert.equal(looks, "招牌双人套餐（含甜品…，实付\u00a0¥44.99，尾号\u00a07001");
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {

@@ -192,24 +192,6 @@ describe("券详情", () => {
     );
   });
 
-  test("names the order of a coupon if another order has one that looks like it", () => {
-    const long = { ...COUPON, title: "周末限定双人自助午餐A", pay_amount: 9900 };
-    const other = { ...long, certificate_id: "2", order_id: "3" };
-    const rows: [other: Partial<Certificate>, isNamed: boolean, config?: Config][] = [
-      [{}, true],
-      [{ title: "周末限定双人自助午餐B" }, true],
-      [{ pay_amount: 8800 }, true, { ...CONFIG, showPrices: false }],
-      [{ pay_amount: 8800 }, false],
-      [{ title: "四人套餐" }, false],
-      [{ order_id: COUPON.order_id }, false],
-    ];
-    for (const [fields, isNamed, config] of rows) {
-      const certificates = [long, { ...other, ...fields }];
-      const { detail } = view({ ...LISTED, certificates }, config);
-      assert.equal(detail?.looks.includes("订单尾号"), isNamed, JSON.stringify(fields));
-    }
-  });
-
   test("names the store whose list it is", () => {
     const stores = { ...STORES, stores: [{ poi_id: "6601", name: "人民广场店", phone: "021-5555-6601" }] };
     const { detail, phone } = view(LISTED, CONFIG, { ...EMPTY, stores });

@@ -24,7 +24,7 @@ export interface Detail {
   isLastDay: boolean;
   /** The uses of a times card that are left, and the number of identical certificates. */
   uses: string;
-  /** By what its order is found: short name and price, and the order's tail if another order looks alike. */
+  /** By what it is found in Douyin's orders: short name, price, and the end of its code or order. */
   looks: string;
   facts: Fact[];
 }
@@ -33,38 +33,38 @@ export interface Detail {
  * Return the data at `now` (epoch seconds). `store`: the name of the store. `listed`: the certificates of its list.
  */
 export function detailOf(certificate: Certificate, store: string, listed: Certificate[], now: number): Detail {
-  const { certificate_id, kind, order_id } = certificate;
-  const looks = looksOf(certificate);
-  const hasTwin = listed.some((other) => other.order_id !== order_id && looksOf(other) === looks);
+  const { certificate_id, kind } = certificate;
+  const isSame = ({ certificate_id: id }: Certificate) => id === certificate_id;
+  const copies = groupsOf(listed).find((group) => group.some(isSame))?.length || 1;
   return {
     id: certificate_id,
     kindText: kindTextOf(kind),
     title: titleOf(certificate),
     ...expiryOf(certificate, now),
-    uses: usesOf(certificate, listed),
-    looks: hasTwin ? `${looks}，订单尾号\u00a0${order_id.slice(-4)}` : looks,
+    uses: usesOf(certificate, copies),
+    looks: looksOf(certificate, copies),
     facts: factsOf(certificate, store),
   };
 }
 
-function usesOf({ certificate_id, times }: Certificate, listed: Certificate[]): string {
+function usesOf({ times }: Certificate, copies: number): string {
   const { usable, total } = times || {};
   if (usable !== undefined) {
     const all = total === undefined ? "" : `，共 ${total} 次`;
     return `剩余 ${usable} 次${all}${usable > 1 ? "，扫码前说用几次" : ""}`;
   }
-  const group = groupsOf(listed).find((one) => one.some((other) => other.certificate_id === certificate_id)) || [];
-  return group.length > 1 ? `共 ${group.length} 张，扫码前说用几张` : "";
+  return copies > 1 ? `共 ${copies} 张，扫码前说用几张` : "";
 }
 
-/** Return by what a customer finds a certificate in Douyin's orders: name and price. */
-function looksOf(certificate: Certificate): string {
+function looksOf(certificate: Certificate, copies: number): string {
+  const { pay_amount, code_tail, order_id } = certificate;
   const title = titleOf(certificate);
-  const { pay_amount } = certificate;
   // No half of a character that has two parts.
   const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
   const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
-  return pay_amount === undefined ? name : `${name}，实付\u00a0${yuan(pay_amount)}`;
+  const price = pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`;
+  const tail = code_tail ? `尾号\u00a0${code_tail}` : `订单尾号\u00a0${order_id.slice(-4)}`;
+  return [name, price, copies === 1 && tail].filter(Boolean).join("，");
 }
 
 function factsOf(certificate: Certificate, store: string): Fact[] {
