@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
+import type * as Cards from "../src/coupons/pages/certificates/cards";
 import type * as Details from "../src/coupons/pages/certificates/detail";
 import type * as Doubts from "../src/coupons/pages/certificates/doubt";
 import type * as Groups from "../src/coupons/pages/certificates/groups";
 import type * as Messages from "../src/coupons/pages/certificates/messages";
-import type * as Rows from "../src/coupons/pages/certificates/rows";
 import type * as States from "../src/coupons/pages/certificates/state";
 import type * as Stores from "../src/coupons/pages/certificates/stores";
 import { loadBuilt } from "./built";
@@ -15,7 +15,7 @@ import { PROBLEM } from "./fake-tt";
 
 const { groupsOf } = loadBuilt<typeof Groups>("coupons/pages/certificates/groups");
 const { doubtOf } = loadBuilt<typeof Doubts>("coupons/pages/certificates/doubt");
-const { cardsOf, yuan } = loadBuilt<typeof Rows>("coupons/pages/certificates/rows");
+const { cardsOf, yuan } = loadBuilt<typeof Cards>("coupons/pages/certificates/cards");
 const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
 const { countTexts, noticeOf, unusableText, waitLeft } = loadBuilt<typeof Messages>(
   "coupons/pages/certificates/messages",
@@ -33,7 +33,7 @@ function certificate(fields: Partial<Certificate>): Certificate {
 }
 
 function cardOf(group: Certificate[], doubt = "") {
-  return cardsOf(group, () => doubt, NOW)[0] as Rows.Card;
+  return cardsOf(group, () => doubt, NOW)[0] as Cards.Card;
 }
 
 function card(fields: Partial<Certificate>, doubt = "") {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { Progress } from "../src/coupons/client/client";
 import type { StoreEvent, StoreState } from "../src/coupons/pages/certificates/storeState";
-import type { cardsView, counterView, listView } from "../src/coupons/pages/certificates/view";
+import type { cardsView, certificateView, listView } from "../src/coupons/pages/certificates/view";
 import type { Config } from "../src/coupons/settings";
 import { loadBuilt, unloadBuilt } from "./built";
 import type { FakeTt } from "./fake-tt";
@@ -16,7 +16,7 @@ export interface Visit {
 }
 
 export interface Page {
-  data: ReturnType<typeof counterView> & ReturnType<typeof cardsView> & ReturnType<typeof listView>;
+  data: ReturnType<typeof certificateView> & ReturnType<typeof cardsView> & ReturnType<typeof listView>;
   setData(data: object): void;
   use(): void;
   openOrders(): void;

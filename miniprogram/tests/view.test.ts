@@ -13,7 +13,7 @@ import { rendered } from "./rendered";
 
 const { INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
 const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/pages/certificates/storeState");
-const { cardsView, counterView, listView, storesView } = loadBuilt<typeof Views>("coupons/pages/certificates/view");
+const { cardsView, certificateView, listView, storesView } = loadBuilt<typeof Views>("coupons/pages/certificates/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -115,7 +115,7 @@ describe("the list", () => {
     for (const showPrices of [true, false]) {
       const config = { ...CONFIG, showPrices };
       const visited = { ...EMPTY, list: { ...LISTED, certificates: [paid] } };
-      const { detail } = counterView(visited, config, "1", NOW);
+      const { detail } = certificateView(visited, config, "1", NOW);
       const texts = JSON.stringify([cardsView(visited, config, NOW), detail]);
       assert.deepEqual(
         ["¥", "44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
@@ -138,7 +138,7 @@ describe("a problem", () => {
 
 describe("券详情", () => {
   const view = (list: States.ListState, config: Config = CONFIG, visited = EMPTY, id = "1") =>
-    counterView({ ...visited, list }, config, id, NOW);
+    certificateView({ ...visited, list }, config, id, NOW);
   const REDEEMS: Config = { ...CONFIG, onSelect: async () => true };
 
   test("shows its coupon, also of an old list, and the orders if the program can open them", () => {

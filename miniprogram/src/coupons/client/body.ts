@@ -83,7 +83,7 @@ const PROBLEM: Sample<Omit<ServerProblem, "type" | "upstream">> = {
 };
 
 export function readList(body: unknown): List {
-  const list = need<List>("list", like(body, LIST));
+  const list = need<List>("list", keepTyped(body, LIST));
   // Without its cursor, the list would seem to end here.
   need("next_cursor", list.next_cursor || !(body as List).next_cursor);
   list.certificates = elements<Certificate>("certificates", list.certificates, CERTIFICATE, [
@@ -94,7 +94,7 @@ export function readList(body: unknown): List {
 }
 
 export function readMerchant(body: unknown): Merchant {
-  const merchant = need<Merchant>("merchant", like(body, MERCHANT, ["account_id"]));
+  const merchant = need<Merchant>("merchant", keepTyped(body, MERCHANT, ["account_id"]));
   if (merchant.stores !== undefined) {
     merchant.stores = elements("stores", merchant.stores, STORE, ["poi_id", "name"]);
   }
@@ -103,20 +103,20 @@ export function readMerchant(body: unknown): Merchant {
 
 /** Read the response to a login, except for its list. */
 export function readSessionResponse(body: unknown): SessionResponse {
-  return need("session", like(body, SESSION, ["token", "expires_in"]));
+  return need("session", keepTyped(body, SESSION, ["token", "expires_in"]));
 }
 
 /** Undefined if the body is no problem. */
 export function readServerProblem(body: unknown): ServerProblem | undefined {
-  return like(body, PROBLEM, ["code", "detail"]) as ServerProblem | undefined;
+  return keepTyped(body, PROBLEM, ["code", "detail"]) as ServerProblem | undefined;
 }
 
 export function readStoredSession(stored: unknown): Session {
-  return need("session", like(stored, { token: "", endsAt: 0 }, ["token", "endsAt"]));
+  return need("session", keepTyped(stored, { token: "", endsAt: 0 }, ["token", "endsAt"]));
 }
 
 export function readStoredMerchant(stored: unknown): StoredMerchant {
-  const { merchant, readAt } = need<StoredMerchant>("stores", like(stored, { readAt: 0 }, ["readAt"]));
+  const { merchant, readAt } = need<StoredMerchant>("stores", keepTyped(stored, { readAt: 0 }, ["readAt"]));
   return { merchant: readMerchant(merchant), readAt };
 }
 
@@ -130,7 +130,7 @@ function need<T>(name: string, value: unknown): T {
 /** Return the elements that can be used. Throw if none of them can. */
 function elements<T>(name: string, values: unknown, sample: Sample<T>, required: string[]): T[] {
   const all = need<unknown[]>(name, Array.isArray(values) && values);
-  const usable = all.map((value) => like(value, sample, required)).filter((value) => value);
+  const usable = all.map((value) => keepTyped(value, sample, required)).filter((value) => value);
   need(name, usable.length || !all.length);
   return usable as T[];
 }
@@ -139,9 +139,9 @@ function elements<T>(name: string, values: unknown, sample: Sample<T>, required:
  * Return what has the type of the sample: of an object the members that do, of an array all elements or nothing.
  * Undefined if nothing has, or if a required member is missing or empty.
  */
-function like(value: unknown, sample: unknown, required: string[] = []): unknown {
+function keepTyped(value: unknown, sample: unknown, required: string[] = []): unknown {
   if (Array.isArray(sample)) {
-    const elements = Array.isArray(value) ? value.map((element) => like(element, sample[0])) : [undefined];
+    const elements = Array.isArray(value) ? value.map((element) => keepTyped(element, sample[0])) : [undefined];
     return elements.indexOf(undefined) < 0 ? elements : undefined;
   }
   if (typeof value !== typeof sample || value === null || Array.isArray(value)) {
@@ -152,7 +152,7 @@ function like(value: unknown, sample: unknown, required: string[] = []): unknown
   }
   const members = Object.assign({}, value) as { [name: string]: unknown };
   for (const name of Object.keys(sample as object)) {
-    const member = like(members[name], (sample as typeof members)[name]);
+    const member = keepTyped(members[name], (sample as typeof members)[name]);
     if (member === undefined) {
       delete members[name];
     } else {

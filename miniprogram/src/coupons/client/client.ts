@@ -131,7 +131,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   // The token that was last found in the storage: that of `session`, unless the storage has failed.
   let storedToken = "";
   // Number of changes of the user, so that lists and responses of a former user are not used.
-  let user = 0;
+  let userChanges = 0;
   let pendingLogin: Promise<Result<Login>> | undefined;
   let current: Pager | undefined;
   let report: (progress: Progress) => unknown = () => {};
@@ -139,7 +139,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   function changeUser(found: Session | undefined): void {
     const former = session;
     session = found;
-    user += 1;
+    userChanges += 1;
     if (former) {
       report("user_changed");
     }
@@ -168,7 +168,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return !!token && readToken() === token;
   }
 
-  function store(saved: Session): void {
+  function persist(saved: Session): void {
     attempt(() => tt.setStorageSync(SESSION_KEY, saved));
     storedToken = readToken();
   }
@@ -177,7 +177,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   function saveSession(saved: Session): void {
     session = saved;
     if (isStored(storedToken)) {
-      store(saved);
+      persist(saved);
     }
   }
 
@@ -207,7 +207,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     if (!isStored(storedToken)) {
       // A mark: without it, the empty storage of another user would look the same. One that cannot be read counts as none.
       const mark = { token: `${Math.random()}`, endsAt: 0 };
-      store(mark);
+      persist(mark);
       session = storedToken ? mark : undefined;
     }
     const mark = storedToken;
@@ -254,7 +254,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     credential: string,
     data?: object,
   ): PendingRequest<T> {
-    const sender = user;
+    const sender = userChanges;
     let task: { abort(): void } | undefined;
     const authorization = credential ? { authorization: `Bearer ${credential}` } : {};
     const kind = data
@@ -275,7 +275,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return result;
       }
       readSession();
-      return user === sender ? result : { problem: otherUser() };
+      return userChanges === sender ? result : { problem: otherUser() };
     });
     return { done, abort: () => attempt(() => task?.abort()) };
   }
@@ -288,7 +288,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const query = Object.assign({}, options);
     delete query.onProgress;
     report = (progress) => cancelled || attempt(() => onProgress(progress));
-    let owner = user;
+    let owner = userChanges;
     const found = new Map<string, Certificate>();
     let unusable: Unusable = {};
     let switches: Switches = {};
@@ -313,8 +313,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         // The storage does not say whose session this is.
         changeUser(undefined);
       }
-      if (owner !== user) {
-        owner = user;
+      if (owner !== userChanges) {
+        owner = userChanges;
         found.clear();
         unusable = {};
         cursor = undefined;

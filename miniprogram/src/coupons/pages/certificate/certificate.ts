@@ -5,7 +5,7 @@ import { config } from "../../config";
 import * as device from "../certificates/device";
 import { pageMethods } from "../certificates/pageMethods";
 import { canLoadMore, certificateOf } from "../certificates/state";
-import { counterView } from "../certificates/view";
+import { certificateView } from "../certificates/view";
 import { visit } from "../certificates/visit";
 
 /** A tap this soon after the button was shown was not meant for it. */
@@ -15,7 +15,7 @@ Page({
   ...pageMethods,
 
   data: {
-    ...counterView(visit, config, "", 0),
+    ...certificateView(visit, config, "", 0),
     // Until the first `render`.
     loading: true,
     textSize: device.initialTextSize(),
@@ -44,7 +44,7 @@ Page({
       visit.loadMore();
       return;
     }
-    const view = counterView(visit, config, this.id, device.epochSeconds());
+    const view = certificateView(visit, config, this.id, device.epochSeconds());
     if (view.button && !this.data.button) {
       this.guard();
     }

@@ -5,7 +5,7 @@ import * as device from "./device";
 import { pageMethods, type TapEvent } from "./pageMethods";
 import { canLoadMore, INITIAL_STATE } from "./state";
 import { cardsView, listView } from "./view";
-import { COUNTER_PAGE, STORES_PAGE, visit } from "./visit";
+import { CERTIFICATE_PAGE, STORES_PAGE, visit } from "./visit";
 
 Page({
   ...pageMethods,
@@ -79,6 +79,6 @@ Page({
   },
 
   openCertificate(event: TapEvent) {
-    visit.cover(this, `${COUNTER_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
+    visit.cover(this, `${CERTIFICATE_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
   },
 });

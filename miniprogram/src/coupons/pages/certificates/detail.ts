@@ -1,10 +1,10 @@
 /** 券详情 of one certificate: its name, end and facts. Pure functions. */
 
 import type { Certificate } from "../../client/client";
+import { kindTextOf, titleOf, worthOf, yuan } from "./cards";
 import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
-import { kindTextOf, titleOf, worthOf, yuan } from "./rows";
 
 /** Characters of a title in a sentence. */
 const MAX_NAME_LENGTH = 10;

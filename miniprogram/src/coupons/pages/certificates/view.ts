@@ -2,6 +2,7 @@
 
 import type { Certificate, Problem } from "../../client/client";
 import type { Config } from "../../settings";
+import { cardsOf } from "./cards";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import { ageText, doubtOf, hasEnded } from "./doubt";
@@ -17,7 +18,6 @@ import {
   waitingText,
   waitLeft,
 } from "./messages";
-import { cardsOf } from "./rows";
 import { canLoadMore, certificateOf, isEmpty, type ListState } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
@@ -97,7 +97,7 @@ export function cardsView({ list, tapped }: Visited, config: Config, now: number
 }
 
 /** Return the data of 券详情. Without a certificate, the list is loading, has a problem, or no longer has it. */
-export function counterView(visit: Visited, config: Config, id: string, now: number) {
+export function certificateView(visit: Visited, config: Config, id: string, now: number) {
   const { list, stores } = visit;
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);

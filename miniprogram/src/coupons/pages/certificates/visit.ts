@@ -24,7 +24,7 @@ export interface ShownPage {
 }
 
 export const LIST_PAGE = `${config.basePath}/pages/certificates/certificates`;
-export const COUNTER_PAGE = `${config.basePath}/pages/certificate/certificate`;
+export const CERTIFICATE_PAGE = `${config.basePath}/pages/certificate/certificate`;
 export const STORES_PAGE = `${config.basePath}/pages/stores/stores`;
 
 const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a promise of it; not nothing";
