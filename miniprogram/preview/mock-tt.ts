@@ -86,7 +86,6 @@ export function createMockTt(phone: PhoneOptions): MockTt {
         fail?.({ errMsg: "getLocation:fail auth deny" });
       }
     },
-    setClipboardData: (options: Callbacks) => succeed("setClipboardData", options),
     showToast: show("showToast", phone.onToast),
     hideToast: show("hideToast", phone.onToast),
     showLoading: show("showLoading", phone.onLoading),

@@ -53,7 +53,7 @@ describe("a card", () => {
       note: "",
       doubt: "",
       paid: "",
-      tail: "",
+      tail: "订单尾号\u00a02",
     });
   });
 
@@ -238,7 +238,7 @@ describe("groups", () => {
     };
     const looks = "四人套餐，实付\u00a0¥44.99";
     assert.deepEqual(shown(group), ["共 2 张，扫码前说用几张", looks]);
-    assert.deepEqual(shown(group.slice(1)), ["", `${looks}，尾号\u00a00002`]);
+    assert.deepEqual(shown(group.slice(1)), ["", `${looks}，订单尾号\u00a00002`]);
   });
 
   test("are at the place of their first certificate", () => {
@@ -270,7 +270,7 @@ describe("the detail", () => {
     });
     assert.equal(detail({ times: { total: 10 } }).uses, "");
     const { looks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499, code_tail: "7001" });
-    assert.equal(looks, "招牌双人套餐（含甜品…，实付\u00a0¥44.99，尾号\u00a07001");
+    assert.equal(looks, "招牌双人套餐（含甜品… 实付\u00a0¥44.99，订单尾号\u00a02");
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {
@@ -294,7 +294,6 @@ describe("the detail", () => {
       实付: "¥44.99（门市价 ¥50）",
       来源: "转赠券",
       券码尾号: "7001（仅供核对）",
-      订单编号: "2",
     });
   });
 
@@ -309,10 +308,10 @@ describe("the detail", () => {
   });
 
   test("omits what is unknown", () => {
-    assert.deepEqual(facts({}), { 订单编号: "2" });
+    assert.deepEqual(facts({}), {});
     assert.equal(facts({ pay_amount: 0 }).实付, "¥0");
-    assert.deepEqual(facts({ pay_amount: 4500, market_price: 0 }), { 实付: "¥45", 订单编号: "2" });
-    assert.deepEqual(facts({ market_price: 5000 }), { 门市价: "¥50", 订单编号: "2" });
+    assert.deepEqual(facts({ pay_amount: 4500, market_price: 0 }), { 实付: "¥45" });
+    assert.deepEqual(facts({ market_price: 5000 }), { 门市价: "¥50" });
   });
 });
 
@@ -368,8 +367,8 @@ describe("messages", () => {
     assert.deepEqual(
       [countTexts(8, 3, false), countTexts(8, 3, true)],
       [
-        ["8 张显示可用，以扫码结果为准", "另 3 张，想用请店员试扫"],
-        ["已找到 8 张显示可用，以扫码结果为准", "另 3 张，想用请店员试扫"],
+        ["8 张显示可用，以扫码结果为准", "另 3 张，想现在用请店员试扫"],
+        ["已找到 8 张显示可用，以扫码结果为准", "另 3 张，想现在用请店员试扫"],
       ],
     );
     assert.deepEqual(
@@ -377,8 +376,8 @@ describe("messages", () => {
       [
         "共 8 张显示可用，以扫码结果为准",
         "已找到 8 张显示可用，以扫码结果为准",
-        "共 3 张，想用请店员试扫",
-        "已找到 3 张，想用请店员试扫",
+        "共 3 张，想现在用请店员试扫",
+        "已找到 3 张，想现在用请店员试扫",
       ],
     );
   });

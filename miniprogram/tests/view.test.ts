@@ -92,16 +92,16 @@ describe("the list", () => {
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
-      ["另 3 张，想用请店员试扫", ...doubted],
+      ["另 3 张，想现在用请店员试扫", ...doubted],
     ]);
-    assert.deepEqual(cards(others), [["共 3 张，想用请店员试扫", ...doubted]]);
+    assert.deepEqual(cards(others), [["共 3 张，想现在用请店员试扫", ...doubted]]);
   });
 
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张，想用请店员试扫", ["3", "", "暂时查不到状态"]],
+      ["另 1 张，想现在用请店员试扫", ["3", "", "暂时查不到状态"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -118,7 +118,7 @@ describe("the list", () => {
       const { detail } = certificateView(visited, config, "1", NOW);
       const texts = JSON.stringify([cardsView(visited, config, NOW), detail]);
       assert.deepEqual(
-        ["¥", "44.99", "门市价", "尾号 7001"].map((text) => texts.includes(text)),
+        ["¥", "44.99", "门市价", "订单尾号"].map((text) => texts.includes(text)),
         [showPrices, showPrices, showPrices, true],
       );
     }
@@ -212,15 +212,10 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "打开我的订单", "打开抖音「我的订单」"].concat(
-      [
-        "打不开：一般在个人主页右上角的菜单里",
-        "找到这张券",
-        "请店员扫订单里的二维码",
-        "没有二维码：报订单里的完整券码",
-      ],
+    const order = ["请出示抖音订单", "打开我的订单", "记住这张券", "打开抖音「我的订单」"].concat(
+      ["打不开：一般在个人主页右上角的菜单里", "找到它，请店员扫二维码", "没有二维码：报订单里的完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
-      ["订单编号", "扫不了码，店长才点。顾客请勿点", "店长点此验券"],
+      ["实付", "扫不了码，店长才点。顾客请勿点", "店长点此验券"],
     );
     assert.deepEqual(
       order,
@@ -236,7 +231,7 @@ describe("券详情", () => {
       ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
       [true, true, false, false],
     );
-    assert.match(await html({ ...LISTED, certificates: [] }), /不代表已用掉.*待使用的，请店员扫码.*验券成功才出餐/s);
+    assert.match(await html({ ...LISTED, certificates: [] }), /不等于用掉了.*待使用的，请店员扫码.*验券成功才出餐/s);
     assert.match(
       await html({ ...INITIAL_STATE, problem: PROBLEM }),
       /网络不给力.*重试.*请打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,

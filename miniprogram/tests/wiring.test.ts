@@ -12,7 +12,7 @@ const COUNTER = "coupons/pages/certificate/certificate";
 const STORES = "coupons/pages/stores/stores";
 type AnyPage = OnePage & { data: ReturnType<typeof storesView> & { isUnchosen: boolean; textSize: number } } & {
   [name in "sortByDistance" | "chooseStore" | "changeTextSize" | "callStore"]: () => void;
-} & { [name in "pickStore" | "openCertificate" | "copyText"]: (event: object) => void };
+} & { [name in "pickStore" | "openCertificate"]: (event: object) => void };
 type Page = AnyPage & { path: string };
 
 const tap = (dataset: object) => ({ currentTarget: { dataset } });
@@ -54,7 +54,6 @@ class Program {
     const host = {
       getLocation: ({ success }: { success: (at: object) => void }) =>
         success({ latitude: 31.197, longitude: 121.434 }),
-      setClipboardData: ({ success }: { success: () => void }) => success(),
       showToast: ({ title }: { title: string }) => this.toasts.push(title),
       makePhoneCall: () => {},
       navigateTo: ({ url, fail }: Navigation) => {
@@ -166,17 +165,11 @@ test("a page whose way out fails shows its content", async () => {
   }
 });
 
-test("what cannot be copied or dialled is shown", async () => {
-  for (const missing of [
-    [],
-    ["setClipboardData", "makePhoneCall"],
-    ["setClipboardData", "makePhoneCall", "showToast"],
-  ]) {
+test("a number that cannot be dialled is shown", async () => {
+  for (const missing of [[], ["makePhoneCall"], ["makePhoneCall", "showToast"]]) {
     const program = await openList(STORE, missing);
-    program.top.copyText(tap({ text: "8a6b51c0" }));
     program.top.callStore();
-    const shown = ["无法复制：8a6b51c0", "请拨打 021-5555-6601"];
-    assert.deepEqual(program.toasts, [["已复制"], [], shown, []][missing.length]);
+    assert.deepEqual(program.toasts, missing.length === 1 ? ["请拨打 021-5555-6601"] : []);
   }
 });
 

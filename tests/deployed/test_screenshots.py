@@ -53,7 +53,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_text("另 3 张，想用请店员试扫")).to_be_visible()
+        expect(phone.page.get_by_text("另 3 张，想现在用请店员试扫")).to_be_visible()
 
 
 def remembered(phone: Phone) -> None:

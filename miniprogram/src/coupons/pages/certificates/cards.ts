@@ -24,7 +24,7 @@ export interface Card {
   note: string;
   doubt: string;
   paid: string;
-  /** Of its code; empty for several. */
+  /** The end of its order's number; empty for several. */
   tail: string;
 }
 
@@ -49,7 +49,7 @@ export function cardsOf(certificates: Certificate[], judge: Judge, now: number):
 /** Return the card of identical certificates at `now` (epoch seconds). */
 function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   const certificate = group[0] as Certificate;
-  const { certificate_id, pay_amount, off_peak, voucher, code_tail } = certificate;
+  const { certificate_id, pay_amount, off_peak, voucher } = certificate;
   const copies = group.length > 1 ? `${group.length} 张` : "";
   const [figure, unit] = worthOf(certificate);
   const title = titleOf(certificate);
@@ -57,9 +57,14 @@ function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   const hours = off_peak ? hoursText(off_peak) : "";
   const note = [voucher?.description, hours && `可用时段 ${hours}`].filter(Boolean).join("，");
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
-  const tail = copies || !code_tail ? "" : `尾号 ${code_tail}`;
+  const tail = copies ? "" : orderTailOf(certificate);
   const doubt = judge(certificate);
   return { id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail };
+}
+
+/** Return by what a customer tells an order from others in Douyin. */
+export function orderTailOf({ order_id }: Certificate): string {
+  return `订单尾号\u00a0${order_id.slice(-4)}`;
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {

@@ -1,7 +1,7 @@
 /** 券详情 of one certificate: its name, end and facts. Pure functions. */
 
 import type { Certificate } from "../../client/client";
-import { kindTextOf, titleOf, worthOf, yuan } from "./cards";
+import { kindTextOf, orderTailOf, titleOf, worthOf, yuan } from "./cards";
 import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
@@ -12,8 +12,6 @@ const MAX_NAME_LENGTH = 10;
 export interface Fact {
   name: string;
   text: string;
-  /** Text that a tap copies; empty if there is nothing to copy. */
-  copy: string;
 }
 
 export interface Detail {
@@ -24,7 +22,7 @@ export interface Detail {
   isLastDay: boolean;
   /** The uses of a times card that are left, and the number of identical certificates. */
   uses: string;
-  /** By what it is found in Douyin's orders: short name, price, and the end of its code or order. */
+  /** By what it is found in Douyin's orders: short name, price, and the end of the order's number. */
   looks: string;
   facts: Fact[];
 }
@@ -57,22 +55,22 @@ function usesOf({ times }: Certificate, copies: number): string {
 }
 
 function looksOf(certificate: Certificate, copies: number): string {
-  const { pay_amount, code_tail, order_id } = certificate;
+  const { pay_amount } = certificate;
   const title = titleOf(certificate);
   // No half of a character that has two parts.
   const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
   const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
   const price = pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`;
-  const tail = code_tail ? `尾号\u00a0${code_tail}` : `订单尾号\u00a0${order_id.slice(-4)}`;
-  return [name, price, copies === 1 && tail].filter(Boolean).join("，");
+  const tail = copies === 1 ? orderTailOf(certificate) : "";
+  return [name, price, tail].filter(Boolean).join("，").replace("…，", "… ");
 }
 
 function factsOf(certificate: Certificate, store: string): Fact[] {
-  const { kind, voucher, off_peak, pay_amount, market_price, code_tail, order_id } = certificate;
+  const { kind, voucher, off_peak, pay_amount, market_price, code_tail } = certificate;
   const facts: Fact[] = [];
-  const add = (name: string, text: string | undefined, copy = "") => {
+  const add = (name: string, text: string | undefined) => {
     if (text) {
-      facts.push({ name, text, copy });
+      facts.push({ name, text });
     }
   };
   const [figure, unit] = worthOf(certificate);
@@ -86,8 +84,7 @@ function factsOf(certificate: Certificate, store: string): Fact[] {
   add("实付", pay_amount === undefined ? "" : `${yuan(pay_amount)}${worth && `（门市价 ${worth}）`}`);
   add("门市价", pay_amount === undefined ? worth : "");
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
-  add("所选门店", store);
+  add("您选的门店", store);
   add("券码尾号", code_tail && `${code_tail}（仅供核对）`);
-  add("订单编号", order_id, order_id);
   return facts;
 }

@@ -103,11 +103,6 @@ export function readPosition(): Promise<Position | undefined> {
   });
 }
 
-/** Copy a text, and say so. Fails if the privacy agreement does not declare the clipboard. */
-export function copy(data: string): void {
-  call(host.setClipboardData, { data, success: () => toast("已复制"), fail: () => toast(`无法复制：${data}`) });
-}
-
 /** Dial a store's number: tt.makePhoneCall takes digits only. */
 export function dial(phone: string): void {
   call(host.makePhoneCall, { phoneNumber: dialled(phone), fail: () => toast(`请拨打 ${phone}`) });

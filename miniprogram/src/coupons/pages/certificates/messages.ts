@@ -112,7 +112,7 @@ export function isRefusal({ code }: Problem): boolean {
 /** Return the headings of these numbers of certificates: those without a doubt, and the others. */
 export function countTexts(plain: number, doubted: number, more: boolean): [plain: string, doubted: string] {
   const start = more ? "已找到 " : plain && doubted ? "" : "共 ";
-  return [`${start}${plain} 张显示可用，${SCAN}`, `${plain ? "另 " : start}${doubted} 张，想用${ASK}`];
+  return [`${start}${plain} 张显示可用，${SCAN}`, `${plain ? "另 " : start}${doubted} 张，想现在用${ASK}`];
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */

@@ -5,7 +5,7 @@ import { type ShownPage, visit } from "./visit";
 
 /** A tap on an element with values of its own. */
 export interface TapEvent {
-  currentTarget: { dataset: { id?: string; poi?: string; text?: string } };
+  currentTarget: { dataset: { id?: string; poi?: string } };
 }
 
 export const pageMethods = {
@@ -31,10 +31,6 @@ export const pageMethods = {
 
   openOrders() {
     visit.openOrders();
-  },
-
-  copyText(event: TapEvent) {
-    device.copy(event.currentTarget.dataset.text || "");
   },
 
   callStore(this: { data: { phone: string } }) {

@@ -102,7 +102,6 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);
   const doubt = certificate ? doubtOf(certificate, now) : "";
-  const refund = certificate && hasEnded(certificate, now) ? "；退款看抖音订单" : "";
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
   const shown = certificate && shownOf(config)(certificate);
@@ -110,7 +109,8 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     ...header,
     detail: shown ? detailOf(shown, header.store, list.certificates.map(shownOf(config)), now) : null,
     doubt,
-    decision: `想现在用，${ASK}，${SCAN}${refund}`,
+    decision: `想现在用，${ASK}，${SCAN}`,
+    refund: certificate && hasEnded(certificate, now) ? "退款看抖音订单" : "",
     age: doubt || !age ? "" : `${age}，${SCAN}`,
     path: ORDERS_PATH,
     hasOrders: !!config.openOrders,
