@@ -86,9 +86,11 @@ describe("a card", () => {
     }
   });
 
-  test("marks the price as paid", () => {
-    const prices = [4499, 4500, 0].map((pay_amount) => card({ pay_amount }).paid);
+  test("marks the price as paid, below the kind if that is all that is known", () => {
+    const prices = [4499, 4500, 0].map((pay_amount) => card({ pay_amount }).unit);
     assert.deepEqual(prices, ["实付 ¥44.99", "实付 ¥45", "实付 ¥0"]);
+    const { unit, paid } = card({ pay_amount: 2700, kind: "times_card", times: { usable: 7, total: 10 } });
+    assert.deepEqual([unit, paid], ["共 10 次", "实付 ¥27"]);
     assert.deepEqual([yuan(5), yuan(100), yuan(123456)], ["¥0.05", "¥1", "¥1234.56"]);
   });
 
@@ -230,8 +232,8 @@ describe("groups", () => {
 
   test("show their number and the price of each, in 券详情, too", () => {
     const group = [twin("0001", { pay_amount: 4499 }), twin("0002", { pay_amount: 4499 })];
-    const { copies, tail, paid } = cardOf(group);
-    assert.deepEqual([copies, tail, paid], ["2 张", "", "每张实付 ¥44.99"]);
+    const { copies, tail, unit } = cardOf(group);
+    assert.deepEqual([copies, tail, unit], ["2 张", "", "每张实付 ¥44.99"]);
     const shown = (listed: Certificate[]) => {
       const { uses, looks } = detailOf(group[1] as Certificate, "", listed, NOW);
       return [uses, looks];

@@ -11,7 +11,7 @@ export interface Card {
   id: string;
   /** What the certificate is worth: an amount, or the uses that are left; otherwise its kind. */
   figure: string;
-  /** Its kind, or the uses in all, below another figure. */
+  /** Below it: the kind, or the uses in all; the price below the kind alone. */
   unit: string;
   title: string;
   /** Number of identical certificates; empty for one. */
@@ -23,6 +23,7 @@ export interface Card {
   /** The rule of a voucher, and the hours. */
   note: string;
   doubt: string;
+  /** The price, unless it is below the kind. */
   paid: string;
   /** The end of its order's number; empty for several. */
   tail: string;
@@ -59,7 +60,8 @@ function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
   const tail = copies ? "" : orderTailOf(certificate);
   const doubt = judge(certificate);
-  return { id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail };
+  const shared = { id: certificate_id, figure, title, copies, until, isLastDay, note, doubt, tail };
+  return unit ? { ...shared, unit, paid } : { ...shared, unit: paid, paid: "" };
 }
 
 /** Return by what a customer tells an order from others in Douyin. */

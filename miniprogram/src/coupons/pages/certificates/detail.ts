@@ -84,7 +84,7 @@ function factsOf(certificate: Certificate, store: string): Fact[] {
   add("实付", pay_amount === undefined ? "" : `${yuan(pay_amount)}${worth && `（门市价 ${worth}）`}`);
   add("门市价", pay_amount === undefined ? worth : "");
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
-  add("您选的门店", store);
+  add("您选的店", store);
   add("券码尾号", code_tail && `${code_tail}（仅供核对）`);
   return facts;
 }
