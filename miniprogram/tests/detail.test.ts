@@ -263,6 +263,16 @@ test("a coupon of a later part is found again, and its part does not make the fi
   assert.deepEqual([phone.page.data.detail, phone.page.data.loading], [null, false]);
 });
 
+test("a coupon that has left the list is named, but not to another user", async () => {
+  const phone = await new Phone([{ ...COUPON, title: "双人套餐" }]).open();
+  phone.coupons = [OTHER];
+  await phone.comeBack();
+  assert.deepEqual([phone.page.data.detail, phone.page.data.formerTitle], [null, "双人套餐"]);
+  phone.tt.setStorageSync("redemption.session", { token: tokenOf("wu"), endsAt: NOW + 7200 });
+  await phone.comeBack();
+  assert.deepEqual([phone.page.data.detail, phone.page.data.formerTitle], [null, ""]);
+});
+
 describe("time", () => {
   test("changes the doubt while it is shown: starts, leaves its hours, expires", async () => {
     const hours = { hours: [["16:09", "16:10"]] };

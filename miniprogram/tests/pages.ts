@@ -16,7 +16,9 @@ export interface Visit {
 }
 
 export interface Page {
-  data: ReturnType<typeof certificateView> & ReturnType<typeof cardsView> & ReturnType<typeof listView>;
+  data: ReturnType<typeof certificateView> &
+    ReturnType<typeof cardsView> &
+    ReturnType<typeof listView> & { formerTitle: string };
   setData(data: object): void;
   use(): void;
   openOrders(): void;

@@ -210,7 +210,7 @@ describe("券详情", () => {
 
   test("is rendered with its orders, after a tap, gone and with a problem; the words are those of the guest", async () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
-      rendered("certificate", { textSize: 16, ...view(list, config, visited) });
+      rendered("certificate", { textSize: 16, formerTitle: "", ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
     const order = ["请出示抖音订单", "打开我的订单", "记住这张券", "打开抖音「我的订单」"].concat(
       ["打不开：一般在个人主页右上角的菜单里", "找到它，请店员扫二维码", "没有二维码：报订单里的完整券码"],

@@ -195,7 +195,7 @@ def identical_purchases(count: int) -> list[dict[str, Any]]:
     purchases = []
     for number in range(count):
         entry = read_purchases(CUSTOMER)[0]
-        entry["order"]["order_id"] = f"29{number}"
+        entry["order"]["order_id"] = f"200000000000000029{number}"
         entry["order"]["certificates"][0].update(certificate_id=f"79{number}", code=f"1081500{number:06d}")
         entry["order"]["certificates"][0]["sku_info"].update(title="招牌拿铁", sku_id="170")
         purchases.append(entry)

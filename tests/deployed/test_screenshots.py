@@ -47,7 +47,8 @@ def long_list(phone: Phone) -> None:
     # The end of today in China.
     coupons[0]["expire_time"] = now - (now + 8 * 3600) % 86400 + 86399
     coupons[0]["sku_info"]["title"] = LONG_TITLE
-    for coupon in coupons[-4:-1]:
+    for entry, coupon in zip(entries[-4:-1], coupons[-4:-1], strict=True):
+        entry["order"]["order_id"] = "2000000000000000290"
         coupon["expire_time"] = now + 5 * 86400
     coupons[-1].update(start_time=now + 30 * 86400, expire_time=now + 90 * 86400)
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"

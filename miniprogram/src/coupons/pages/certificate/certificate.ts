@@ -18,6 +18,7 @@ Page({
     ...certificateView(visit, config, "", 0),
     // Until the first `render`.
     loading: true,
+    formerTitle: "",
     textSize: device.initialTextSize(),
   },
 
@@ -48,7 +49,8 @@ Page({
     if (view.button && !this.data.button) {
       this.guard();
     }
-    this.setData(view);
+    const formerTitle = view.detail?.title || (visit.isSameUser() ? this.data.formerTitle : "");
+    this.setData({ ...view, formerTitle });
   },
 
   /** Ignore taps for a moment: they were meant for what was on the screen before. */

@@ -25,7 +25,7 @@ export interface Card {
   doubt: string;
   /** The price, unless it is below the kind. */
   paid: string;
-  /** The end of its order's number; empty for several. */
+  /** The end of their order's number; empty if they are of several orders. */
   tail: string;
 }
 
@@ -58,15 +58,16 @@ function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   const hours = off_peak ? hoursText(off_peak) : "";
   const note = [voucher?.description, hours && `可用时段 ${hours}`].filter(Boolean).join("，");
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
-  const tail = copies ? "" : orderTailOf(certificate);
+  const tail = orderTailOf(group);
   const doubt = judge(certificate);
   const shared = { id: certificate_id, figure, title, copies, until, isLastDay, note, doubt, tail };
   return unit ? { ...shared, unit, paid } : { ...shared, unit: paid, paid: "" };
 }
 
-/** Return by what a customer tells an order from others in Douyin. */
-export function orderTailOf({ order_id }: Certificate): string {
-  return `订单尾号\u00a0${order_id.slice(-4)}`;
+/** Return by what a customer tells the order of certificates from others in Douyin; empty if they are of several. */
+export function orderTailOf(certificates: Certificate[]): string {
+  const [id, ...others] = new Set(certificates.map(({ order_id }) => order_id));
+  return id === undefined || others.length ? "" : `订单尾号\u00a0${id.slice(-4)}`;
 }
 
 export function kindTextOf(kind: Certificate["kind"]): string {

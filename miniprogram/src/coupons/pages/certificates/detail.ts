@@ -33,14 +33,14 @@ export interface Detail {
 export function detailOf(certificate: Certificate, store: string, listed: Certificate[], now: number): Detail {
   const { certificate_id, kind } = certificate;
   const isSame = ({ certificate_id: id }: Certificate) => id === certificate_id;
-  const copies = groupsOf(listed).find((group) => group.some(isSame))?.length || 1;
+  const group = groupsOf(listed).find((one) => one.some(isSame)) || [certificate];
   return {
     id: certificate_id,
     kindText: kindTextOf(kind),
     title: titleOf(certificate),
     ...expiryOf(certificate, now),
-    uses: usesOf(certificate, copies),
-    looks: looksOf(certificate, copies),
+    uses: usesOf(certificate, group.length),
+    looks: looksOf(certificate, group),
     facts: factsOf(certificate, store),
   };
 }
@@ -54,19 +54,18 @@ function usesOf({ times }: Certificate, copies: number): string {
   return copies > 1 ? `共 ${copies} 张，扫码前说用几张` : "";
 }
 
-function looksOf(certificate: Certificate, copies: number): string {
+function looksOf(certificate: Certificate, group: Certificate[]): string {
   const { pay_amount } = certificate;
   const title = titleOf(certificate);
   // No half of a character that has two parts.
   const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
   const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
   const price = pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`;
-  const tail = copies === 1 ? orderTailOf(certificate) : "";
-  return [name, price, tail].filter(Boolean).join("，").replace("…，", "… ");
+  return [name, price, orderTailOf(group)].filter(Boolean).join("，").replace("…，", "… ");
 }
 
 function factsOf(certificate: Certificate, store: string): Fact[] {
-  const { kind, voucher, off_peak, pay_amount, market_price, code_tail } = certificate;
+  const { kind, voucher, off_peak, pay_amount, market_price } = certificate;
   const facts: Fact[] = [];
   const add = (name: string, text: string | undefined) => {
     if (text) {
@@ -85,6 +84,5 @@ function factsOf(certificate: Certificate, store: string): Fact[] {
   add("门市价", pay_amount === undefined ? worth : "");
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
   add("您选的店", store);
-  add("券码尾号", code_tail && `${code_tail}（仅供核对）`);
   return facts;
 }
