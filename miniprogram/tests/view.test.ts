@@ -212,7 +212,7 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, formerTitle: "", ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "打开我的订单", "记住这张券", "打开抖音「我的订单」"].concat(
+    const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打开抖音「我的订单」"].concat(
       ["打不开：一般在个人主页右上角的菜单里", "找到它，请店员扫二维码", "没有二维码：报订单里的完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
       ["扫不了码，店长才点。顾客请勿点", "店长点此验券"],

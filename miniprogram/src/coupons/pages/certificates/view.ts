@@ -67,6 +67,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     hasQualification: !!config.qualificationPage,
     hasOrders: !!config.openOrders,
     help: helpOf(config),
+    path: ORDERS_PATH,
   };
 }
 
