@@ -96,7 +96,7 @@ def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> C
         with phone.purchases(CUSTOMER, [entry]):
             phone.open()
             phone.show_certificate("双人套餐")
-            expect(phone.doubt).to_contain_text(f"{text}想现在用，请店员试扫，以扫码结果为准")
+            expect(phone.doubt).to_contain_text(f"{text}想现在用请店员试扫，以扫码结果为准")
 
     return show
 

@@ -110,7 +110,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     ...header,
     detail: shown ? detailOf(shown, header.store, list.certificates.map(shownOf(config)), now) : null,
     doubt,
-    decision: `想现在用，${ASK}，${SCAN}`,
+    decision: `${ASK}，${SCAN}`,
     refund: certificate && hasEnded(certificate, now) ? "退款看抖音订单" : "",
     age: doubt || !age ? "" : `${age}，${SCAN}`,
     path: ORDERS_PATH,
