@@ -114,15 +114,6 @@ def test_another_error_limits_nothing(error: errors.RedemptionError) -> None:
     client.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
 
 
-@pytest.mark.parametrize("root", [None, "8"])
-def test_each_call_has_the_token_and_the_root_account(root: str | None) -> None:
-    douyin = FakeDouyin()
-    calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context(), root)
-    calls.send(QUERY_USER_CERTIFICATES, {"page": 1})
-    expected = {"access-token": "clt.x"} | ({} if root is None else {"Rpc-Transit-Life-Account": root})
-    assert douyin.queries == [({"page": 1}, expected)]
-
-
 class TestRateLimit:
     EVIDENCE = errors.UpstreamCodes(2119003, 12001, "20260101L")
 
