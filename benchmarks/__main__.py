@@ -77,7 +77,7 @@ class Bench:
     @contextlib.contextmanager
     def start(self, name: str, environment: dict[str, str]) -> Iterator[Instance]:
         """Start an instance on the first CPU; all other processes use the other CPUs, if there are any."""
-        with Instance(self.folder / name, "app.app", environment, output=subprocess.DEVNULL) as instance:
+        with Instance(self.folder / name, environment, output=subprocess.DEVNULL) as instance:
             if (os.cpu_count() or 1) > 1:
                 os.sched_setaffinity(instance.popen.pid, {0})
             yield instance

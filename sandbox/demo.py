@@ -25,7 +25,7 @@ from sandbox.stack import (
     LOCALHOST,
     Process,
     Stack,
-    create_login_code,
+    log_in,
     run_preview,
     run_stack,
 )
@@ -109,10 +109,11 @@ def wait_for_end(processes: dict[str, Process]) -> None:
 
 def print_certificates(stack: Stack, data: SampleData) -> None:
     """Log the sample customer in and print the certificates that can be redeemed in a store."""
-    code = create_login_code(stack.platform.url, APP_ID, CUSTOMER)
-    session = _call("POST", f"{stack.api_url}/v1/sessions", json={"app_id": APP_ID, "code": code})
+    headers = log_in(stack.api_url, stack.platform.url)
     start = time.perf_counter()
-    view = _call("GET", f"{stack.api_url}{certificates_url()}", headers={"Authorization": f"Bearer {session['token']}"})
+    response = requests.get(f"{stack.api_url}{certificates_url()}", headers=headers, timeout=30)
+    response.raise_for_status()
+    view = response.json()
     milliseconds = (time.perf_counter() - start) * 1000
     store = data.merchants[ACCOUNT_ID].store_names[POI_ID]
     table = Table(title=f"{data.customers[CUSTOMER].name} · {store}", title_justify="left")
@@ -164,14 +165,6 @@ def print_preview(preview: Process, port: int | None, host: str) -> None:
     if host == ALL_INTERFACES:
         print(f"# (other devices: this machine's address in the network, with port {preview.port})")
     print(preview.url, flush=True)
-
-
-def _call(method: str, url: str, **options: Any) -> dict[str, Any]:
-    response = requests.request(method, url, timeout=30, **options)
-    if response.status_code != 200:
-        raise SystemExit(f"{method} {url} returned {response.status_code}: {response.text}")
-    body: dict[str, Any] = response.json()
-    return body
 
 
 def _format_row(certificate: dict[str, Any]) -> tuple[str, ...]:

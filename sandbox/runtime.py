@@ -36,27 +36,21 @@ class _RuntimeApi(ThreadingHTTPServer):
 
 
 class Instance:
-    """One Lambda instance, a context manager. `output` receives its stdout and stderr.
-
-    `is_ready`: it has asked for an event (the end of the init phase).
-    """
+    """One Lambda instance of `app.app`, a context manager. `output` receives its stdout and stderr."""
 
     def __init__(
         self,
         bundle: Path,
-        handler: str,
         environment: dict[str, str],
-        interpreter: Path = INTERPRETER,
         output: IO[bytes] | int | None = None,
     ) -> None:
         self._events: queue.Queue[tuple[str, bytes, str]] = queue.Queue()
         self._results: dict[str, queue.Queue[Any]] = {}
         self._init_error: str | None = None
-        self.is_ready = False
         self._server = _RuntimeApi(("127.0.0.1", 0), self._create_handler())
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.popen = subprocess.Popen(
-            [interpreter, "-m", "awslambdaric", handler],
+            [INTERPRETER, "-m", "awslambdaric", "app.app"],
             cwd=bundle,
             env={
                 "PATH": os.environ.get("PATH", ""),
@@ -112,7 +106,6 @@ class Instance:
 
             def do_GET(self) -> None:
                 """Return the next event; blocks until there is one."""
-                instance.is_ready = True
                 request_id, event, trace_header = instance._events.get()
                 deadline = int((time.time() + TIMEOUT_SECONDS) * 1000)
                 self.send_response(200)

@@ -34,7 +34,7 @@ from infra.stage_settings import settings_path
 from sandbox import sample_data
 from sandbox.aws import REGION
 from sandbox.runtime import TIMEOUT_SECONDS
-from sandbox.sample_data import SampleData
+from sandbox.sample_data import APP_ID, CUSTOMER, SampleData
 
 STAGE = "dev"
 API_FUNCTION = f"douyin-redemption-{STAGE}"
@@ -295,6 +295,15 @@ def create_login_code(platform_url: str, app_id: str, customer: str) -> str:
     )
     response.raise_for_status()
     return str(response.json()["code"])
+
+
+def log_in(api_url: str, platform_url: str, customer: str = CUSTOMER, app_id: str = APP_ID) -> dict[str, str]:
+    """Log a customer in and return the headers of later requests; raises RuntimeError if the service refuses."""
+    body = {"app_id": app_id, "code": create_login_code(platform_url, app_id, customer)}
+    response = requests.post(f"{api_url}/v1/sessions", json=body, timeout=30)
+    if response.status_code != 200:
+        raise RuntimeError(f"POST /v1/sessions: HTTP {response.status_code} {response.text}")
+    return {"Authorization": f"Bearer {response.json()['token']}"}
 
 
 def create_provider_token(platform_url: str, app_id: str) -> str:

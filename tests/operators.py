@@ -8,16 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import requests
 from click.testing import CliRunner, Result
 
 from infra import cloudformation
 from redeemctl.cli import redeemctl
 from sandbox import stack
-from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.stack import STAGE
 from tests import policies
-from tests.harness import LIST_URL
 
 TABLE = cloudformation.stack_name(STAGE)
 SECRET = cloudformation.secret_name(STAGE)
@@ -81,16 +78,6 @@ class Operator:
     def set_fault(self, **fault: Any) -> None:
         """Let calls of the platform fail; without arguments no call fails any more."""
         stack.set_faults(self.stack.platform.url, *([fault] if fault else []))
-
-    def login(self) -> dict[str, str]:
-        """Log a customer in and return the headers of later requests."""
-        code = stack.create_login_code(self.stack.platform.url, APP_ID, CUSTOMER)
-        response = requests.post(f"{self.stack.api_url}/v1/sessions", json={"app_id": APP_ID, "code": code}, timeout=30)
-        assert response.status_code == 200, response.text
-        return {"Authorization": f"Bearer {response.json()['token']}"}
-
-    def list_certificates(self, headers: dict[str, str]) -> requests.Response:
-        return requests.get(f"{self.stack.api_url}{LIST_URL}", headers=headers, timeout=30)
 
 
 @contextlib.contextmanager

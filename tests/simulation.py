@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+"""Whether this is the long run of `make nightly`."""
 
 
 class Died(BaseException):

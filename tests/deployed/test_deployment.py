@@ -15,7 +15,6 @@ import requests
 from infra import bundle, deploy, smoke, versions
 from infra.stage_settings import StageError
 from sandbox import stack
-from sandbox.sample_data import APP_ID, CUSTOMER
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.aws_proxy import AwsHttpCall, Refusal
 from tests.cloud import DOMAIN, DOMAIN_SETTINGS, PASSED, READING, Cloud, run_cloud
@@ -229,7 +228,5 @@ def test_chalice_deploy_alone_gives_a_complete_service_also_after_an_edit(cloud:
         names = packed.namelist()
     for name in ("aws_xray_sdk/core/__init__.py", "aws_lambda_powertools/__init__.py", "requests/__init__.py"):
         assert name in names
-    code = stack.create_login_code(cloud.platform.url, APP_ID, CUSTOMER)
-    login = requests.post(f"{cloud.url}/v1/sessions", json={"app_id": APP_ID, "code": code}, timeout=30)
-    headers = {"Authorization": f"Bearer {login.json()['token']}"}
+    headers = stack.log_in(cloud.url, cloud.platform.url)
     assert len(requests.get(f"{cloud.url}{LIST_URL}", headers=headers, timeout=30).json()["certificates"]) == 7

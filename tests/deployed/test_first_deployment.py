@@ -13,7 +13,7 @@ from sandbox import stack
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
 from tests.aws_proxy import AwsHttpCall, Refusal
 from tests.cloud import DOMAIN_SETTINGS, PASSED, READING, Cloud, run_cloud
-from tests.harness import IS_NIGHTLY
+from tests.simulation import IS_NIGHTLY
 from tests.unit.infra.fake_lambda import build_archive
 
 STEPS = {

@@ -20,7 +20,7 @@ from tests.harness import LIST_URL, SESSION_KEY, TOKEN_ROW, Aws, Platform, end_c
 @contextlib.contextmanager
 def run_app(bundle: Path, environment: dict[str, str], log: Path) -> Iterator[Instance]:
     """Run an instance of the HTTP function, which writes to `log`."""
-    with log.open("wb") as output, Instance(bundle, "app.app", environment, output=output) as instance:
+    with log.open("wb") as output, Instance(bundle, environment, output=output) as instance:
         yield instance
 
 

@@ -22,16 +22,15 @@ from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
     APP_SECRET,
-    CUSTOMER,
     CUSTOMER_WITH_MANY_COUPONS,
     OTHER_APP_ID,
     POI_ID,
 )
 from sandbox.stack import RENEWAL_FUNCTION, STAGE
 from tests.deployed.test_miniprogram import run
-from tests.harness import IS_NIGHTLY
 from tests.operators import SECRET, TABLE, Operator, run_operator
 from tests.released import RELEASED, read_released
+from tests.simulation import IS_NIGHTLY
 
 Headers = dict[str, str]
 
@@ -95,9 +94,8 @@ class Customer:
 
 
 def log_in(operator: Operator) -> Customer:
-    code = stack.create_login_code(operator.stack.platform.url, APP_ID, CUSTOMER_WITH_MANY_COUPONS)
-    login = requests.post(f"{operator.stack.api_url}/v1/sessions", json={"app_id": APP_ID, "code": code}, timeout=30)
-    customer = Customer(operator.stack.api_url, {"Authorization": f"Bearer {login.json()['token']}"})
+    urls = operator.stack.api_url, operator.stack.platform.url
+    customer = Customer(operator.stack.api_url, stack.log_in(*urls, CUSTOMER_WITH_MANY_COUPONS))
     customer.cursor = customer.request("").json()["next_cursor"]
     customer.expected = customer.list_pages()
     assert len({certificate_id for page in customer.expected for certificate_id in page}) == 340
@@ -110,13 +108,6 @@ def add_provider(operator: Operator) -> None:
     token = stack.create_provider_token(operator.stack.platform.url, OTHER_APP_ID)
     row = {"access_token": {"S": token}, "expires_at": {"N": str(int(time.time()) + 900)}}
     operator.account.client("dynamodb").put_item(TableName=TABLE, Item={"pk": {"S": f"TOKEN#{OTHER_APP_ID}"}, **row})
-
-
-def log_in_to_provider(operator: Operator) -> int:
-    """Log in to the app of the service provider, and return the status."""
-    code = stack.create_login_code(operator.stack.platform.url, OTHER_APP_ID, CUSTOMER)
-    body = {"app_id": OTHER_APP_ID, "code": code}
-    return requests.post(f"{operator.stack.api_url}/v1/sessions", json=body, timeout=30).status_code
 
 
 def set_switches(operator: Operator) -> None:
@@ -161,7 +152,7 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again(
         def take(step: Callable[[], object], commit: str | None) -> None:
             step()
             assert read_commit(operator) == commit
-            assert log_in_to_provider(operator) == 200
+            stack.log_in(operator.stack.api_url, operator.stack.platform.url, app_id=OTHER_APP_ID)
             assert [customer.list_pages() for customer in customers] == [customer.expected for customer in customers]
             customers.append(log_in(operator))
             shown = customers[-1].request("").json()

@@ -14,7 +14,8 @@ import app as application
 from infra.bundle import ROOT
 from sandbox import gateway, sample_data
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
-from tests.harness import IS_NIGHTLY, Api
+from tests.harness import Api
+from tests.simulation import IS_NIGHTLY
 from tests.unit.fakes import LambdaContext
 
 ROUTES_WITH_TIMES = {gateway.CERTIFICATES_ROUTE, "/v1/sessions"}

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import json
-import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,12 +22,13 @@ from chalicelib.douyin.protocol import PlatformResponse
 from chalicelib.errors import UpstreamError
 from chalicelib.lenient import MAX_ID_LENGTH
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
+from tests.simulation import IS_NIGHTLY
 from tests.unit.fakes import NOW, OPEN_ID, FakeDouyin, FixedToken, make_context, parse_page
 
 # Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
 
-TIMES = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
+TIMES = 100 if IS_NIGHTLY else 1
 
 
 def examples(count: int) -> settings:
