@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import subprocess
 import sys
 import time
@@ -26,7 +25,6 @@ from sandbox import gateway, sample_data, server
 from sandbox.faults import Fault
 from sandbox.mock_platform import MockPlatform
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
-from tests import policies
 from tests.unit.fakes import LambdaContext
 
 if TYPE_CHECKING:
@@ -45,9 +43,6 @@ FAST_RETRIES = msgspec.structs.replace(client.RETRY_POLICY, base_delay=0.0, rate
 """The retry policy of the platform's calls without delays: patch `chalicelib.douyin.client.RETRY_POLICY` with it."""
 
 JSON_HEADERS = {"Content-Type": "application/json"}
-IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-"""Whether this is the long run of `make nightly`."""
-
 
 _SAMPLE_DATA = sample_data.load()
 
@@ -215,19 +210,9 @@ def stop(components: Components) -> None:
     components.lister.executor.shutdown()
 
 
-def restart() -> None:
-    """Replace this instance by a new one with empty caches."""
-    stop(application.components())
-    application.components.cache_clear()
-
-
 def run_refresh_tokens() -> None:
     """Run the scheduled function."""
-    policies.current_function = "refresh_tokens"
-    try:
-        application.refresh_tokens(gateway.build_schedule_event(), LambdaContext(60_000))
-    finally:
-        policies.current_function = "api_handler"
+    application.refresh_tokens(gateway.build_schedule_event(), LambdaContext(60_000))
 
 
 def end_claim(dynamodb: DynamoDBClient, table: str, pk: str = TOKEN_ROW) -> None:
@@ -278,11 +263,6 @@ def order(order_id: str, *certificates: dict[str, Any], **fields: Any) -> dict[s
 def certificate(certificate_id: str, expire_time: int = 1899999999, **fields: Any) -> dict[str, Any]:
     """Return a certificate in the platform's format."""
     return {"certificate_id": certificate_id, "expire_time": expire_time, **fields}
-
-
-def certificate_ids(response: gateway.Response) -> list[str]:
-    """Return the certificate_ids of a list response, in order."""
-    return [view["certificate_id"] for view in response.json["certificates"]]
 
 
 def built_archive() -> Path:

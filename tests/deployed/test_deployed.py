@@ -6,27 +6,15 @@ import pytest
 import requests
 
 from sandbox import gateway, stack
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
-from tests.harness import LIST_URL
+from tests.harness import LIST_URL, TOKEN_ROW, in_seconds
 
 
-def test_the_deployed_app_serves_every_route(deployed: stack.Stack) -> None:
+def test_headers_and_numbers_reach_the_caller(deployed: stack.Stack) -> None:
+    """`test_miniprogram.py` has login and list, the smoke test of each deployment health."""
     stores = requests.get(f"{deployed.api_url}{gateway.stores_url()}", timeout=20)
     assert stores.headers["Cache-Control"] == "public, max-age=300"
+    assert stores.headers["Content-Type"] == "application/json; charset=utf-8"
     assert stores.json()["stores"][0]["latitude"] == 31.2327
-    body = {
-        "app_id": APP_ID,
-        "code": stack.create_login_code(deployed.platform.url, APP_ID, CUSTOMER),
-        "list": {"account_id": ACCOUNT_ID, "poi_id": POI_ID},
-    }
-    login = requests.post(f"{deployed.api_url}/v1/sessions", json=body, timeout=20)
-    assert login.status_code == 200, login.text
-    headers = {"Authorization": f"Bearer {login.json()['token']}"}
-    response = requests.get(f"{deployed.api_url}{LIST_URL}", headers=headers, timeout=20)
-    assert response.json() == login.json()["list"]
-    assert len(response.json()["certificates"]) == 7
-    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
-    assert requests.get(f"{deployed.api_url}/v1/health", timeout=20).json()["status"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -49,10 +37,17 @@ def test_problems_have_the_contracts_form(
     assert response.headers["X-Request-Id"] == response.json()["request_id"]
 
 
-def test_the_functions_use_the_roles_of_the_template_and_the_scheduled_one_runs(deployed: stack.Stack) -> None:
+def test_the_functions_use_the_roles_of_the_template_and_the_scheduled_one_renews_a_token(
+    deployed: stack.Stack,
+) -> None:
+    """The emulated AWS checks each call of a function against the policy of its role."""
     functions = deployed.account.client("lambda")
     roles = {function["Role"].rsplit("/", 1)[1] for function in functions.list_functions()["Functions"]}
     assert roles == {f"{stack.API_FUNCTION}-api_handler", f"{stack.API_FUNCTION}-refresh_tokens"}
+    table, row = deployed.account.client("dynamodb"), {"pk": {"S": TOKEN_ROW}, "access_token": {"S": "clt.old"}}
+    table.put_item(TableName=stack.API_FUNCTION, Item={**row, "expires_at": {"N": str(in_seconds(60))}})
     event = json.dumps(gateway.build_schedule_event())
     response = functions.invoke(FunctionName=stack.RENEWAL_FUNCTION, Payload=event)
     assert "FunctionError" not in response, response["Payload"].read()
+    stored = table.get_item(TableName=stack.API_FUNCTION, Key={"pk": row["pk"]})["Item"]
+    assert stored["access_token"] != row["access_token"]

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from infra.chalice_config import render
+from infra.sdkdata import OPERATIONS
 from infra.stage_settings import Network, StageSettings
 from tests.policies import Permission, permits, read_managed_policy
 from tests.template import read_template
@@ -33,6 +34,44 @@ def test_no_policy_has_a_finding() -> None:
         (name, f.issue, str(f.detail)) for name in documents for f in lint(json.dumps(documents[name])).findings
     ]
     assert [f for f in findings if f[1] not in IGNORED and f[2] not in UNKNOWN_TO_THE_LINTER] == []
+
+
+CALLS = {f"{service}:{name}" for service, names in OPERATIONS.items() for name in names}
+"""The actions of the AWS calls of both functions: their clients know no other operation."""
+
+# Lambda itself uses these with the function's role: it writes the logs, and its daemon sends the traces.
+LAMBDA_ACTIONS = {
+    "logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "read_keys", "log_groups"),
+    [
+        # Chalice gives a further function the policy of the HTTP function.
+        ("policy-dev.json", ["MERCHANT#*", "TOKEN#*"], ["douyin-redemption-dev", "douyin-redemption-dev-*"]),
+        ("policy-dev-refresh.json", ["TOKEN#*"], ["douyin-redemption-dev-refresh_tokens"]),
+    ],
+)
+def test_a_function_may_call_what_its_clients_can_call_for_the_stages_resources(
+    file: str, read_keys: list[str], log_groups: list[str]
+) -> None:
+    """In both partitions. That it needs each right shows `tests/deployed`, where the emulated AWS checks the calls."""
+    statements = json.loads(render({"dev": StageSettings()})[file])["Statement"]
+    assert {action for statement in statements for action in statement["Action"]} == CALLS | LAMBDA_ACTIONS
+    # X-Ray's actions do not support resources.
+    resources = {resource for s in statements for resource in s["Resource"] if s["Sid"] != "Traces"}
+    assert resources == {
+        "arn:*:dynamodb:*:*:table/douyin-redemption-dev",
+        "arn:*:secretsmanager:*:*:secret:douyin-redemption/dev",
+        "arn:*:secretsmanager:*:*:secret:douyin-redemption/dev-??????",
+        *(f"arn:*:logs:*:*:log-group:/aws/lambda/{name}:*" for name in log_groups),
+    }
+    keys = {a: s["Condition"]["ForAllValues:StringLike"] for s in statements if "Condition" in s for a in s["Action"]}
+    assert keys == {
+        "dynamodb:GetItem": {"dynamodb:LeadingKeys": read_keys},
+        "dynamodb:UpdateItem": {"dynamodb:LeadingKeys": ["TOKEN#*"]},
+    }
 
 
 @pytest.mark.parametrize("name", MANAGED_POLICIES)
