@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import botocore.session
@@ -33,10 +33,6 @@ class Refusal(NamedTuple):
     message: str = "refused by the test"
 
 
-LOSE: Literal["lose"] = "lose"
-"""The call is forwarded, then the connection is closed without a response."""
-
-
 class AwsProxy(ThreadingHTTPServer):
     """Forwards to `aws_url`. `refuse` decides what fails; `calls` has the calls that were forwarded."""
 
@@ -47,7 +43,7 @@ class AwsProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.aws_url = aws_url
         self.calls: list[AwsHttpCall] = []
-        self.refuse: Callable[[AwsHttpCall], Refusal | Literal["lose"] | None] = lambda _: None
+        self.refuse: Callable[[AwsHttpCall], Refusal | None] = lambda _: None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore lost connections: clients give up waiting."""
@@ -83,16 +79,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*self._exchange(body))
             return
         call = _identify(self.command, self.path, authorization, self.headers.get("X-Amz-Target", ""), body)
-        failure = self.server.refuse(call)
-        if isinstance(failure, Refusal):
-            self._refuse(failure)
+        refusal = self.server.refuse(call)
+        if refusal is not None:
+            self._refuse(refusal)
             return
         self.server.calls.append(call)
-        status, headers, content = self._exchange(body)
-        if failure == LOSE:
-            self.close_connection = True
-        else:
-            self._send(status, headers, content)
+        self._send(*self._exchange(body))
 
     def _exchange(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}

@@ -14,6 +14,7 @@ from chalicelib.api import problems
 from infra.bundle import ROOT
 from sandbox import preview, sample_data
 from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
+from tests.unit.fakes import PROBLEM_TYPES
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SCREEN: ViewportSize = {"width": 375, "height": 812}
@@ -22,9 +23,6 @@ GUARD_MS = 850
 """After the button of 券详情 was shown, taps count; a little later than the pages' own time."""
 REQUEST_ID = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab"
 """Of problems that `respond_with_problem` sends."""
-PROBLEM_TYPES = {
-    problem.code: problem for problem in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())
-}
 
 
 @dataclass

@@ -17,8 +17,9 @@ from playwright.sync_api import Browser, expect
 from sandbox import preview, stack
 from sandbox.gateway import certificates_url, stores_url
 from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
-from tests.deployed.phone import PROBLEM_TYPES, Phone, identical_purchases, read_purchases
+from tests.deployed.phone import Phone, identical_purchases, read_purchases
 from tests.deployed.test_miniprogram import run
+from tests.unit.fakes import PROBLEM_TYPES
 
 LIST = f"GET {certificates_url()}"
 

@@ -8,8 +8,7 @@ from chalicelib.aws import ConditionFailedError, Table, create_clients
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.rows import TokenRow
-from tests.aws_proxy import LOSE, run_aws_proxy
-from tests.harness import Aws, in_seconds
+from tests.harness import Aws
 from tests.unit.fakes import FakeDouyin, FakeSecret, make_credentials
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -47,24 +46,3 @@ def test_of_two_instances_that_have_read_the_same_row_one_mints(aws: Aws, is_new
     with pytest.raises(ConditionFailedError):
         second.renew()
     assert set(aws.row(ROW)) == {"pk", "access_token", "expires_at", "claim", "outcome"}
-
-
-def test_a_token_that_is_written_by_hand_meanwhile_stays_and_is_used(aws: Aws) -> None:
-    aws.put(ROW, access_token="clt.old", expires_at=1)
-
-    def write() -> None:
-        aws.put(ROW, access_token="clt.by-hand", expires_at=in_seconds(60))
-
-    assert Instance(aws, write).renew().access_token == "clt.by-hand"
-    assert aws.row(ROW)["access_token"] == {"S": "clt.by-hand"}
-
-
-def test_a_write_whose_response_was_lost_is_no_conflict(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The retry meets the change that the first attempt has made."""
-    with run_aws_proxy(aws.url) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        instance = Instance(aws)
-        faults = [LOSE]
-        proxy.refuse = lambda _: faults.pop() if faults else None
-        assert instance.renew().access_token == "clt.1"
-        assert [call.operation for call in proxy.calls] == ["GetItem", *["UpdateItem"] * 3]

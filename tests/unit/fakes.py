@@ -94,9 +94,8 @@ class InlineExecutor(Executor):
 class FakeTable(Table):
     """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.provider` writes.
 
-    The functions in `before_read`, `after_read` and `before_write` run one per call: what happens between two calls of
-    ours, or while the response of a read is on its way. `fails_reads` and `fails_writes` make the table unavailable.
-    With `loses_responses`, each write is repeated because its first response was lost.
+    The functions in `before_read` and `before_write` run one per call: what happens between two calls of ours.
+    `fails_reads` and `fails_writes` make the table unavailable.
     """
 
     def __init__(self, **rows: Item) -> None:
@@ -104,11 +103,9 @@ class FakeTable(Table):
         self.reads: list[str] = []
         self.writes: list[str] = []
         self.before_read: list[Callable[[], object]] = []
-        self.after_read: list[Callable[[], object]] = []
         self.before_write: list[Callable[[], object]] = []
         self.fails_reads = False
         self.fails_writes = False
-        self.loses_responses = False
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
         context.deadline.check()
@@ -118,10 +115,7 @@ class FakeTable(Table):
             self.before_read.pop(0)()
         if self.fails_reads:
             raise StorageUnavailableError("read failed")
-        item = dict(self.items.get(pk, {}))
-        if self.after_read:
-            self.after_read.pop(0)()
-        return item
+        return dict(self.items.get(pk, {}))
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
         context.deadline.check()
@@ -133,15 +127,6 @@ class FakeTable(Table):
             raise StorageUnavailableError("write failed")
         # DynamoDB refuses a value that no expression uses, and an expression whose value is missing.
         assert set(re.findall(r":\w+", f"{update} {condition}")) == set(values)
-        if self.loses_responses:
-            self._update(pk, update, condition, values)
-        return self._update(pk, update, condition, values)
-
-    def _check_calls(self) -> None:
-        """Fail instead of looping forever: the clock stands still unless the code under test sleeps."""
-        assert len(self.reads) + len(self.writes) < 1000, "endless loop"
-
-    def _update(self, pk: str, update: str, condition: str, values: Item) -> Item:
         present = self.items.get(pk, {})
         if not all(_holds(part, present, values) for part in condition.split(" AND ")):
             raise ConditionFailedError(dict(present))
@@ -155,6 +140,10 @@ class FakeTable(Table):
             item.pop(name, None)
         self.items[pk] = item
         return dict(item)
+
+    def _check_calls(self) -> None:
+        """Fail instead of looping forever: the clock stands still unless the code under test sleeps."""
+        assert len(self.reads) + len(self.writes) < 1000, "endless loop"
 
 
 def _holds(condition: str, item: Item, values: Item) -> bool:
@@ -203,10 +192,6 @@ class FakeDouyin(DouyinClient):
         self.refused: set[str] = set()
         self.fetches: list[tuple[int, str]] = []
         self.queries: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.contexts: list[RequestContext] = []
-        #: Any other call, and the result of each, by its name.
-        self.sent: list[tuple[str, dict[str, Any]]] = []
-        self.results: dict[str, Any] = {}
         self.errors: dict[int, RedemptionError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections = 0
@@ -226,10 +211,7 @@ class FakeDouyin(DouyinClient):
             return LoginData(self._log_in(body["appid"], body["secret"], body["code"]))
         if endpoint is CODE2SESSION:
             return ProviderLoginData(self._log_in(body["app_id"], token, body["code"]))
-        if endpoint is not QUERY_USER_CERTIFICATES:
-            self.sent.append((endpoint.name, dict(body)))
-            return self.results[endpoint.name]
-        self.contexts.append(context)
+        assert endpoint is QUERY_USER_CERTIFICATES
         self.queries.append((dict(body), dict(token_headers or {})))
         number = body["page"]
         self.fetches.append((number, token))

@@ -41,8 +41,6 @@ LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
 REPORT = ListReport(pages=1, certificates=0)
 TOKEN = f"TOKEN#{APP_ID}"
-LONG = "".join(chr(0x4E00 + number) for number in range(2048))
-"""An open_id that fits into no session token."""
 
 
 class FakeLister(CertificateLister):
