@@ -8,7 +8,6 @@ What AWS does, and ministack 1.5.33 does not:
 - CloudFormation sets a table's point-in-time recovery.
 - Secrets Manager: a secret that is created without a value has no version.
 - Secrets Manager: a label is on one version only; PutSecretValue moves a custom one.
-- SNS: ListSubscriptionsByTopic shows `PendingConfirmation` instead of the ARN of a subscription that is not confirmed.
 - Lambda: GetFunction of a version returns the URL of this version's code.
 - Lambda: after a change of a function, its old instances complete their requests.
 - IAM checks CreateFunction and the calls of EventBridge against the ARN of the function or rule. (Callers with the key
@@ -30,7 +29,7 @@ from typing import Any
 import ministack.app
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1 as v1
-from ministack.services import dynamodb, lambda_svc, secretsmanager, sns
+from ministack.services import dynamodb, lambda_svc, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 app = ministack.app.app
@@ -122,17 +121,6 @@ def _move_labels(put: Any, data: dict[str, Any]) -> Any:
         for label in secret["Versions"][newest]["Stages"]:
             secretsmanager._remove_stage_everywhere(secret, label, except_version_id=newest)
     return response
-
-
-@_replaces(sns, "_list_subscriptions_by_topic")
-def _show_pending_subscriptions(list_subscriptions: Any, params: dict[str, Any]) -> Any:
-    status, headers, body = list_subscriptions(params)
-    text = body.decode() if isinstance(body, bytes) else body
-    topic, _ = sns._get_topic(sns._p(params, "TopicArn"), "sns:ListSubscriptionsByTopic")
-    for subscription in topic["subscriptions"] if topic else []:
-        if not subscription["confirmed"]:
-            text = text.replace(f"<SubscriptionArn>{subscription['arn']}<", "<SubscriptionArn>PendingConfirmation<")
-    return status, headers, text.encode()
 
 
 @_replaces(iam_actions, "extract_resource_arn")

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sandbox.sample_data import App, Purchase, SampleData, SampleMerchant
 
@@ -57,16 +57,16 @@ class Token:
 class MockPlatform:
     """State and rules of the platform.
 
-    `qps` is the number of certificate queries that each app may make per second (None: unlimited). `store_filter`:
-    orders that cannot be used in the store are listed with `can_use` false ("none"), or hidden by a filter "before" or
-    "after" the list is cut into pages; the total is counted when it is cut. `clock` returns epoch seconds; tests can
-    move it forward with `advance_clock`.
+    `qps` is the number of certificate queries that each app may make per second (None: unlimited). `hides_unusable`:
+    orders that cannot be used in the store are hidden after the list is cut into pages and its total is counted;
+    otherwise they are listed with `can_use` false. `clock` returns epoch seconds; tests can move it forward with
+    `advance_clock`.
     """
 
     def __init__(self, data: SampleData, qps: float | None = None, clock: Callable[[], float] = time.time) -> None:
         self.data = data
         self.qps = qps
-        self.store_filter: Literal["none", "before", "after"] = "none"
+        self.hides_unusable = False
         self._clock = clock
         self._clock_offset = 0.0
         self._tokens: dict[str, list[Token]] = {}
@@ -174,11 +174,8 @@ class MockPlatform:
             if purchase.account_id == merchant.account_id
             and (purchase.biz_types is None or query.get("biz_type", 1) in purchase.biz_types)
         ]
-        is_filtered = query.get("poi_id") is not None and self.store_filter != "none"
-        if is_filtered and self.store_filter == "before":
-            orders = [order for order in orders if order["can_use"] is not False]
         page = _build_page(orders, query)
-        if is_filtered:
+        if self.hides_unusable and query.get("poi_id") is not None:
             page["orders"] = [order for order in page["orders"] if order["can_use"] is not False]
         return page
 
@@ -256,8 +253,6 @@ class MockPlatform:
         if token.expires_at <= self.now():
             raise PlatformError(2190008, "access_token过期,请刷新或重新授权")
         app = self.data.apps[token.app_id]
-        if app.banned:
-            raise PlatformError(28001016, "当前应用已被封禁或下线")
         if CERTIFICATE_SCOPE not in app.scopes:
             raise PlatformError(2190004, "应用未获得该能力")
         return app
@@ -281,7 +276,7 @@ def _validate_query(body: Any) -> dict[str, Any]:
     for name, required in strings.items():
         if (required or name in body) and not (isinstance(body.get(name), str) and body[name]):
             raise PlatformError(2119001, f"参数不合法: {name}")
-    ranges = {"page": (1, 2**63 - 1), "page_size": (1, MAX_PAGE_SIZE), "page_dimension": (1, 2), "biz_type": (1, 2)}
+    ranges = {"page": (1, 2**63 - 1), "page_size": (1, MAX_PAGE_SIZE), "page_dimension": (1, 1), "biz_type": (1, 2)}
     for name, (minimum, maximum) in ranges.items():
         if name in body and not (type(body[name]) is int and minimum <= body[name] <= maximum):
             raise PlatformError(2100005, f"参数不合法: {name}")
@@ -298,7 +293,7 @@ def _build_order(purchase: Purchase, poi_id: str | None) -> dict[str, Any]:
 
 
 def _build_page(orders: list[dict[str, Any]], query: dict[str, Any]) -> dict[str, Any]:
-    """Select one page; in the certificate dimension (`page_dimension` 1) an order can be split across two pages."""
+    """Select one page of certificates: an order can be split across two pages."""
     start, end = (query.get("time_range", {}).get(name) for name in ("start_time", "end_time"))
     # The document does not specify which time is compared. The mock platform compares the certificate's validity.
     orders = [
@@ -309,8 +304,6 @@ def _build_page(orders: list[dict[str, Any]], query: dict[str, Any]) -> dict[str
     ]
     size = query.get("page_size", MAX_PAGE_SIZE)
     first = (query.get("page", 1) - 1) * size
-    if query.get("page_dimension", 1) == 2:
-        return {"orders": orders[first : first + size], "total": len(orders)}
     total = sum(len(order["certificates"]) for order in orders)
     page: list[dict[str, Any]] = []
     position = 0

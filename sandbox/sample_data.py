@@ -54,7 +54,6 @@ class App:
     app_secret: str
     name: str
     scopes: list[str]
-    banned: bool = False
 
 
 @dataclass

@@ -376,8 +376,7 @@ async def start(
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    port, server, _ = await start(arguments.data, arguments.port, arguments.qps)
-    server.platform.store_filter = arguments.store_filter
+    port, *_ = await start(arguments.data, arguments.port, arguments.qps)
     print(f"Mock Douyin platform: http://127.0.0.1:{port}", flush=True)
     await asyncio.Event().wait()
 
@@ -388,12 +387,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
     parser.add_argument("--data", type=Path, default=sample_data.DATA_FOLDER, help="folder with the data files")
     parser.add_argument("--qps", type=float, help="certificate queries per second and app; above: error 2119003")
-    parser.add_argument(
-        "--store-filter",
-        choices=("none", "before", "after"),
-        default="none",
-        help="hide orders that cannot be used in the store, before or after the list is cut into pages",
-    )
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(_serve(parser.parse_args()))

@@ -147,7 +147,7 @@ def test_a_filter_that_would_hide_coupons_of_a_store_is_found(
 ) -> None:
     elsewhere = [order(f"x{n}", certificate(f"x{n}")) | {"stores": [OTHER_POI_ID]} for n in range(9)]
     operator.platform.set_purchases(CUSTOMER, *elsewhere, *(order(str(n), certificate(str(n))) for n in range(4)))
-    operator.platform.server.platform.store_filter = "after"
+    operator.platform.server.platform.hides_unusable = True
     operator.platform.fail("edit", set_fields={} if total is None else {"data.total": total})
     found = {name for name in operator.run(customer=CUSTOMER).failed if name == "small-pages"}
     assert found == failed
