@@ -90,22 +90,6 @@ def test_the_same_sources_give_the_same_archive_with_the_commit(
     assert entries[0] == entries[1]
 
 
-def test_a_package_with_another_hash_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only package of the bundle is one that pip finds in the folder of the test."""
-    copy_sources(tmp_path)
-    (tmp_path / "sample-1.0-py3-none-any.whl").write_bytes(b"not read")
-    lock = tmp_path / "lock.txt"
-    lock.write_text(f"# locked\nsample==1.0 --hash=sha256:{'0' * 64}\n")
-    monkeypatch.setattr("infra.bundle.LOCK", lock)
-    monkeypatch.setattr("infra.bundle.install_vendored", lambda _: None)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(BundleError, match=r"Expected sha256 0{64}") as raised:
-        make_bundle(tmp_path)
-    assert "\n" not in str(raised.value)
-    assert not list((tmp_path / ".chalice" / "deployments").glob("*.zip"))
-
-
 def test_a_build_of_other_sources_is_refused(archive: Path, tmp_path: Path) -> None:
     stack.copy_project(tmp_path)
     assert current_archive(tmp_path).read_bytes() == archive.read_bytes()

@@ -1,7 +1,10 @@
 """Telemetry: one log line, metrics in EMF, a trace when the request is sampled, and no secret in any of them."""
 
+import importlib
 import json
 import logging
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -284,71 +287,46 @@ def test_no_other_logger_writes_what_it_was_given(caplog: pytest.LogCaptureFixtu
     assert f"{WITHHELD}{name or 'root'}" in caplog.text
 
 
-class Recorder:
-    """Powertools' Tracer and its X-Ray recorder, as far as they are used: keeps the finished segments."""
-
-    def __init__(self) -> None:
-        self.is_sampled = True
-        self.provider = self
-        self.open: list[SimpleNamespace] = []
-        self.finished: list[SimpleNamespace] = []
-
-    def create_tracer(self, service: str, *, auto_patch: bool) -> "Recorder":
-        assert (service, auto_patch) == ("unit-test", False)
-        return self
-
-    def put_annotation(self, name: str, value: str) -> None:
-        self.open[-1].annotations[name] = value
-
-    def begin_subsegment(self, name: str, namespace: str = "local") -> Any:
-        if not self.is_sampled:
-            return None
-        segment = SimpleNamespace(name=name, namespace=namespace, annotations={}, flags=set(), end=None)
-        segment.put_annotation = segment.annotations.__setitem__
-        segment.add_fault_flag = lambda: segment.flags.add("fault")
-        segment.add_error_flag = lambda: segment.flags.add("error")
-        self.open.append(segment)
-        return segment
-
-    def end_subsegment(self, end: float | None = None) -> None:
-        segment = self.open.pop()
-        segment.end = end
-        self.finished.append(segment)
-
-
 @pytest.fixture
-def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """A recorder that Powertools' Tracer uses; this request is sampled."""
+def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The recorder of the X-Ray SDK as on Lambda, which appends what it would send to `sent`. This request is sampled.
+
+    The SDK is that of the bundle, which `make install` puts beside `.venv`.
+    """
     del output
-    recorder = Recorder()
-    monkeypatch.setattr("aws_lambda_powertools.Tracer", recorder.create_tracer)
+    monkeypatch.syspath_prepend(str(Path(sys.prefix).with_name("vendor")))
+    monkeypatch.setenv("LAMBDA_TASK_ROOT", "/var/task")
     monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
+    recorder = importlib.import_module("aws_xray_sdk.core").xray_recorder
+    monkeypatch.setattr(recorder, "sent", [], raising=False)
+    emitter = SimpleNamespace(send_entity=lambda entity: recorder.sent.append(entity.to_dict()))
+    monkeypatch.setattr(recorder, "_emitter", emitter)
     return recorder
 
 
-def test_a_sampled_request_is_traced_from_its_call_log(recorder: Recorder) -> None:
+def test_a_sampled_request_is_traced_from_its_call_log(recorder: Any) -> None:
     make_telemetry().write("GET /x", full_record(failed(errors.UpstreamRejectedError("2119001"))))
-    assert recorder.open == []
-    read, page, *_, root = recorder.finished
-    assert (root.name, root.start_time, root.end, root.flags) == ("## GET /x", NOW, None, {"error"})
-    assert root.annotations == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "upstream_rejected"}
-    assert (read.name, read.namespace, read.flags) == ("dynamodb GetItem", "aws", set())
-    assert (read.start_time, read.end) == (NOW, NOW + 0.0121)
-    assert read.annotations == {"outcome": "ok"}
-    assert (page.name, page.namespace, page.flags) == ("douyin query_user_certificates", "remote", {"fault"})
-    assert page.annotations == {"outcome": "2119001", "logid": "20260101L"}
+    read, page, *_, root = recorder.sent
+    assert (root["name"], root["start_time"], root["error"], "fault" in root) == ("## GET /x", NOW, True, False)
+    assert "end_time" in root
+    assert root["annotations"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "upstream_rejected"}
+    assert (read["name"], read["namespace"], "fault" in read) == ("dynamodb GetItem", "aws", False)
+    assert (read["start_time"], read["end_time"], read["parent_id"]) == (NOW, NOW + 0.0121, root["id"])
+    assert read["annotations"] == {"outcome": "ok"}
+    assert (page["name"], page["namespace"], page["fault"]) == ("douyin query_user_certificates", "remote", True)
+    assert page["annotations"] == {"outcome": "2119001", "logid": "20260101L"}
 
 
-def test_a_request_that_is_not_sampled_is_not_traced(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_is_not_sampled_is_not_traced(recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED.replace("Sampled=1", "Sampled=0"))
     make_telemetry().write("GET /x", full_record())
-    assert recorder.finished == []
+    assert recorder.sent == []
 
 
-def test_outside_of_a_segment_nothing_is_traced(recorder: Recorder) -> None:
-    recorder.is_sampled = False
+def test_outside_of_a_segment_nothing_is_traced(recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "begin_subsegment", lambda *_: None)
     make_telemetry().write("GET /x", full_record())
-    assert (recorder.open, recorder.finished) == ([], [])
+    assert recorder.sent == []
 
 
 @pytest.mark.parametrize("name", ["host", "host.orders"])

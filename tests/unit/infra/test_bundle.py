@@ -113,12 +113,13 @@ def test_a_file_that_is_no_python_fails_the_build_with_its_place(clone: Path, so
         rewrite(clone, {**sources, "app.py": "x = ("})
 
 
-def test_a_package_that_cannot_be_installed_fails_the_build_with_what_pip_says(
+def test_a_package_with_another_hash_fails_the_build_with_what_pip_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "lock.txt").write_text(f"nothing==1 --hash=sha256:{'0' * 64}\n")
-    (tmp_path / "pip.conf").write_text("[global]\nno-index = true\n")
+    (tmp_path / "sample-1.0-py3-none-any.whl").write_bytes(b"not read")
+    (tmp_path / "lock.txt").write_text(f"# locked\nsample==1.0 --hash=sha256:{'0' * 64}\n")
     monkeypatch.setattr(bundle, "LOCK", tmp_path / "lock.txt")
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-    with pytest.raises(BundleError, match=f"^pip cannot install the packages for {RUNTIME}: .*nothing"):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(BundleError, match=f"^pip cannot install the packages for {RUNTIME}: .*Expected sha256 0{{64}}"):
         bundle._pip_install(tmp_path / "target")
