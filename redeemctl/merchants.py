@@ -51,11 +51,7 @@ def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[st
             raise InvalidInputError(f"--app: merchant {account_id} is new and needs an app")
         if app_id is not None:
             read_secret_version(stage).get_app_secret(app_id)
-        warning = ""
-        if item is not None and "stores" not in item and stores:
-            warning = "The merchant has no store list and is served in all its stores; then only in the given ones."
-        if values["redeeming"] == "off":
-            warning = f"{warning} The pages then offer no redemption.".lstrip()
+        warning = "The pages then offer no redemption." if values["redeeming"] == "off" else ""
         change_row(options, stage, account_id, item, patch, warning=warning)
 
 
@@ -137,6 +133,9 @@ def change_row(
 ) -> None:
     """Edit a merchant's row. `item` is the present one, None for a new merchant. The patch None removes the row."""
     edited = None if patch is None else edit_item(account_id, item, patch)
+    if item and edited and "stores" in edited.keys() - item.keys():
+        first = "The merchant has no store list and is served in all its stores; then only in the given ones."
+        warning = f"{first} {warning}".rstrip()
     options.change(
         list_changes(item, edited),
         lambda: stage.merchants.write(item, edited),

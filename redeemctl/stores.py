@@ -33,13 +33,9 @@ def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **valu
     patch = {"stores": {poi_id: to_patch(values)}}
     with options.open_stage() as stage:
         item = require_merchant(stage, account_id)
-        stores = stores_of(item)
-        if values["name"] is None and poi_id not in (stores or {}):
+        if values["name"] is None and poi_id not in (stores_of(item) or {}):
             raise InvalidInputError(f"NAME: store {poi_id} is new and needs a name")
-        warning = ""
-        if stores is None:
-            warning = "The merchant has no store list and is served in all its stores; then only in this one."
-        change_row(options, stage, account_id, item, patch, warning=warning)
+        change_row(options, stage, account_id, item, patch)
 
 
 @store.command("list")
