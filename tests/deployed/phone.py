@@ -8,21 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
-from chalicelib.api import problems
 from infra.bundle import ROOT
 from sandbox import preview, sample_data
 from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
-from tests.unit.fakes import PROBLEM_TYPES
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SCREEN: ViewportSize = {"width": 375, "height": 812}
 AXE = preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 GUARD_MS = 850
 """After the button of 券详情 was shown, taps count; a little later than the pages' own time."""
-REQUEST_ID = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab"
-"""Of problems that `respond_with_problem` sends."""
 
 
 @dataclass
@@ -42,11 +38,6 @@ class Phone:
         ids = {"account_id": account_id, "poi_id": poi_id}
         query = {"customer": customer, **{name: value for name, value in ids.items() if value}, **query}
         self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in query.items()))
-
-    def refuse(self, code: str) -> None:
-        """Let the service respond to every login and list with this problem."""
-        for path in ("**/certificates", "**/sessions"):
-            self.page.route(path, lambda route: respond_with_problem(route, code))
 
     def list_stores(self, count: int) -> None:
         """Let the merchant list this number of stores; with 0, it does not list its stores."""
@@ -137,9 +128,9 @@ class Phone:
         """The card with this title."""
         return self.cards.filter(has=self.page.get_by_text(title, exact=True))
 
-    def button(self, name: str, *, exact: bool = False) -> Locator:
+    def button(self, name: str) -> Locator:
         """The button with this text."""
-        return self.page.get_by_role("button", name=name, exact=exact)
+        return self.page.get_by_role("button", name=name)
 
     def cut_texts(self) -> list[str]:
         """Return the texts that are wider than their place, or that need horizontal scrolling."""
@@ -198,14 +189,3 @@ def identical_purchases(count: int) -> list[dict[str, Any]]:
         entry["order"]["certificates"][0]["sku_info"].update(title="招牌拿铁", sku_id="170")
         purchases.append(entry)
     return purchases
-
-
-def respond_with_problem(route: Route, code: str) -> None:
-    """Respond to a request for the list; to a login with a session whose list has the problem."""
-    problem = problems.problem_for_type(PROBLEM_TYPES[code], REQUEST_ID)
-    if route.request.method == "POST":
-        session = {"token": "a-token", "expires_in": 7200, "list_problem": json.loads(problem.body)}
-        route.fulfill(json=session)
-        return
-    headers = {"Content-Type": "application/problem+json", "X-Request-Id": REQUEST_ID, **problem.headers}
-    route.fulfill(status=problem.view.status, headers=headers, body=problem.body)

@@ -7,9 +7,7 @@ import pytest
 
 from chalicelib import __version__
 from chalicelib import commit as commit_module
-from sandbox import gateway
-from sandbox.sample_data import APP_ID, POI_ID
-from tests.harness import JSON_HEADERS, LIST_URL, MERCHANT_ROW, Api, Aws, assert_problem
+from tests.harness import JSON_HEADERS, LIST_URL, Api, assert_problem
 
 
 @pytest.mark.parametrize("commit", [None, "0123456789ab+"])
@@ -39,20 +37,3 @@ def test_an_invalid_request_names_its_input(api: Api) -> None:
 def test_a_body_that_is_no_text_is_named(api: Api) -> None:
     problem = assert_problem(api.call("POST", "/v1/sessions", "\ud800", JSON_HEADERS), 400, "invalid_request")
     assert problem["errors"] == [{"field": "body", "detail": "must be valid UTF-8"}]
-
-
-def test_a_malformed_store_is_left_out_and_its_certificates_are_listed(api: Api, aws: Aws) -> None:
-    aws.put(MERCHANT_ROW, app_id=APP_ID, stores={POI_ID: 7, "6602": "b"})
-    assert api.call("GET", gateway.stores_url()).json["stores"] == [{"poi_id": "6602", "name": "b"}]
-    api.login()
-    assert api.list().status == 200
-
-
-def test_a_malformed_secret_is_an_internal_error_and_the_log_names_it_without_a_value(
-    api: Api, aws: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
-    aws.secretsmanager.put_secret_value(SecretId=aws.secret, SecretString='{"apps": {"a": "the-value"}}')
-    assert_problem(api.login(), 500, "internal_error")
-    out = capsys.readouterr().out
-    assert "session_keys" in out
-    assert "the-value" not in out

@@ -174,7 +174,7 @@ def test_a_position_is_a_number_of_degrees(value: str) -> None:
     assert store["latitude"] == float(value)
 
 
-@pytest.mark.parametrize("entry", [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"NULL": True}])
+@pytest.mark.parametrize("entry", [{"M": {}}, {"M": {"name": {"N": "7"}}}, {"S": ""}, {"N": "7"}, {"NULL": True}])
 def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
     merchant = parse_merchant("7", ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}})
     merchant.check_store("1")

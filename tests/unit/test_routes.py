@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
-import yaml
 from chalice.app import Request
 
 import app as application
@@ -20,7 +19,6 @@ from chalicelib.context import RequestContext
 from chalicelib.douyin import protocol
 from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings
-from infra.bundle import ROOT
 from sandbox import gateway, sample_data
 from sandbox.mock_platform import CALLS, MockPlatform, PlatformError
 from sandbox.sample_data import (
@@ -35,6 +33,7 @@ from sandbox.sample_data import (
     POI_ID,
 )
 from tests.unit.fakes import NOW, PUBLIC_ROUTES, SESSION_KEY, FakeTelemetry, LambdaContext, json_response
+from tests.unit.test_openapi import DOCUMENT
 
 PUBLIC = {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "biz_type": "1", "start_time": "1", "end_time": "9999999999"}
 """Parameters that name nothing of a customer, and a value of each."""
@@ -46,8 +45,6 @@ FORGED = {"Authorization": "Bearer a.b"}
 
 ROOT_ACCOUNT = sample_data.load().merchants[ACCOUNT_ID].life_account_id
 """The merchant's root account: each call about one of its customers carries it."""
-
-DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
 
 
 class FakePlatform:

@@ -28,11 +28,10 @@ class Instance:
 
     def __init__(self) -> None:
         self.clock, self.douyin, self.context = Clock(), FakeDouyin(), make_context()
-        names = [f"tt{number}" for number in range(1)]
-        self.secret = FakeSecret(dict.fromkeys(names, "s") | {APP_ID: "s"})
+        self.secret = FakeSecret({"tt0": "s", APP_ID: "s"})
         merchant: Item = {"app_id": {"S": APP_ID}}
-        self.table = FakeTable(**{MERCHANT: merchant, TOKEN: token_row("clt.row")})
-        self.table.items |= {f"TOKEN#{name}": token_row(f"clt.{name}") for name in names}
+        tokens = {TOKEN: token_row("clt.row"), "TOKEN#tt0": token_row("clt.tt0")}
+        self.table = FakeTable(**{MERCHANT: merchant, **tokens})
         credentials = make_credentials(self.secret, self.clock)
         self.merchants = MerchantRepository(self.table, self.clock)
         self.tokens = TokenProvider(self.table, self.douyin, credentials, self.clock)

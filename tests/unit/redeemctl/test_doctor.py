@@ -25,9 +25,7 @@ from infra.bundle import ROOT, Build
 from redeemctl import doctor
 from redeemctl.doctor import FAILED, OK, UNKNOWN, WARNING, Doctor, Finding
 from redeemctl.secret import SecretVersion
-from tests.unit.fakes import PROBLEM_TYPES
-
-NOW = 1_800_000_000.0
+from tests.unit.fakes import NOW, PROBLEM_TYPES
 
 
 def find(check_id: str, what: str, outcome: str, text: str = "x", logid: str = "") -> Finding:
