@@ -317,6 +317,7 @@ def test_redemption_is_switched_off_and_on_and_a_notice_is_set_and_cleared(opera
 
 def test_a_command_that_removes_something_asks_and_a_dry_run_changes_nothing(operator: Operator) -> None:
     assert "all its stores" in operator.succeed("store", "list", ACCOUNT_ID)
+    assert "then only in the given ones" in operator.fail(5, "store", "add", ACCOUNT_ID, POI_ID, "人民广场店")
     operator.succeed(
         "--yes", "merchant", "add", ACCOUNT_ID, "--store", f"{POI_ID}=人民广场店", "--store", "6602=徐家汇店"
     )

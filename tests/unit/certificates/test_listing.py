@@ -88,11 +88,14 @@ def test_the_next_cursor_continues_the_list() -> None:
     assert instance.fetched() == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_the_query_has_user_filter_and_root_account() -> None:
+@pytest.mark.parametrize(
+    ("merchant", "root"), [({}, {}), ({"life_account_id": {"S": "8"}}, {"Rpc-Transit-Life-Account": "8"})]
+)
+def test_the_query_has_user_filter_and_root_account(merchant: dict[str, Any], root: dict[str, str]) -> None:
     list_query = ListQuery(ACCOUNT_ID, POI_ID, 2, 100, 200)
-    instance = Lists(life_account_id={"S": "8"})
+    instance = Lists(**merchant)
     instance.respond(list_query=list_query)
-    headers = {"access-token": "clt.row", "Rpc-Transit-Life-Account": "8"}
+    headers = {"access-token": "clt.row", **root}
     assert instance.douyin.queries == [(page_body(list_query, OPEN_ID, 1), headers)]
 
 

@@ -177,6 +177,24 @@ class TestUnavailableTable:
         assert (len(tokens.douyin.mints), tokens.row().access_token) == (1, "clt.old")
 
 
+@pytest.mark.parametrize(("seconds", "used"), [(3600, "clt.by-hand"), (-1, "clt.1")])
+def test_a_token_that_is_written_by_hand_during_a_mint_stays_and_is_used_if_it_is_valid(
+    seconds: int, used: str
+) -> None:
+    """The claim stays in the row, as after `docs/store_token.py`."""
+    tokens = Tokens(token_row("clt.old", -1))
+    tokens.douyin.on_mint = lambda: tokens.table.items[KEY].update(token_row("clt.by-hand", seconds))
+    assert (tokens.get(), tokens.row().access_token) == (used, "clt.by-hand")
+
+
+def test_a_write_whose_response_was_lost_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repetition of the call meets the change that the first attempt has made."""
+    tokens = Tokens(token_row("clt.old", -1))
+    write = tokens.table.update_item
+    monkeypatch.setattr(tokens.table, "update_item", lambda *call: [write(*call), write(*call)][-1])
+    assert tokens.renew().access_token == tokens.row().access_token == "clt.1"
+
+
 class TestWait:
     def test_the_token_of_the_instance_that_mints_is_used_even_after_a_failed_read(self) -> None:
         tokens = Tokens(token_row("clt.old", -1, claimed=-0.1))
