@@ -136,10 +136,10 @@ def check(
     if has_app := bool(secret.get("VersionIdsToStages")):
         probes.append(FORGED_SESSION)
     failures += repeat(functools.partial(_check_http, url, probes), lambda found: not found)
-    asked, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
+    list_probes, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
     notes += [f"no list was tried: {reason}"] if reason else []
     accepted = UNREACHED if no_platform else ()
-    for probe in [] if failures else asked:
+    for probe in [] if failures else list_probes:
         verdict = repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
         if verdict in accepted:
             notes.append(f"{verdict} (NO_PLATFORM=1)")

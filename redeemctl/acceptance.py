@@ -78,7 +78,7 @@ class Run:
         merchant = None if item is None else parse_merchant(self.account_id, item)
         if merchant is not None and merchant.app_id != self.app_id:
             raise CommandError(f"merchant {self.account_id} belongs to app {merchant.app_id}")
-        self._root = None if merchant is None else merchant.life_account_id
+        self._root_account_id = None if merchant is None else merchant.life_account_id
         self._open_id = PROBE_OPEN_ID
 
     def take_steps(self) -> Iterator[tuple[str, str, bool]]:
@@ -117,9 +117,9 @@ class Run:
         return "the platform returned an open_id"
 
     def _read_page(self, wanted: ListQuery, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
-        root = self._root if wanted.account_id == self.account_id else None
+        root_account_id = self._root_account_id if wanted.account_id == self.account_id else None
         headers = {"access-token": token or self._token()}
-        headers |= {} if root is None else {"Rpc-Transit-Life-Account": root}
+        headers |= {} if root_account_id is None else {"Rpc-Transit-Life-Account": root_account_id}
         # No token is replaced, and no rate limit cached: each step shows what the platform answers.
         return self.stage.components.douyin.send(
             QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size), self.stage.new_context(), headers

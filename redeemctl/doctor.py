@@ -46,7 +46,7 @@ MARKS = {OK: "✓", WARNING: "!", FAILED: "✗", UNKNOWN: "?"}
 MAX_SHOWN = 10
 """Resources that are named where several have the same result."""
 
-MAX_ASKED = 20
+MAX_PROBES = 20
 """Merchants whose lists are requested, and apps of service providers to which a login is tried: enough to find what
 fails for all, and few calls of the platform."""
 
@@ -191,8 +191,8 @@ class Doctor:
         In this order: a list lets the service renew a token that has expired.
         """
         apps = self._secret.apps
-        not_asked = [app_id for app_id in apps if not apps[app_id]][MAX_ASKED:]
-        for app_id in [app_id for app_id in apps if app_id not in not_asked]:
+        unprobed = [app_id for app_id in apps if not apps[app_id]][MAX_PROBES:]
+        for app_id in [app_id for app_id in apps if app_id not in unprobed]:
             yield from self._attempt("login", app_id, functools.partial(self._check_login, app_id))
         yield from self._attempt("merchant", self._stage.settings.table_name, self._check_rows)
         if self._rows is None:
@@ -304,11 +304,11 @@ def judge_subscriptions(topic: str, subscriptions: Iterable[Any], email: str | N
 
 
 def choose_merchants(merchants: Sequence[Merchant], account_id: str | None) -> list[Merchant]:
-    """Return the merchant with this id; without one, MAX_ASKED of them, one of each app first."""
+    """Return the merchant with this id; without one, MAX_PROBES of them, one of each app first."""
     if account_id is not None:
         return [merchant for merchant in merchants if merchant.account_id == account_id]
     firsts = [*{merchant.app_id: merchant for merchant in reversed(merchants)}.values()][::-1]
-    return [*firsts, *(merchant for merchant in merchants if merchant not in firsts)][:MAX_ASKED]
+    return [*firsts, *(merchant for merchant in merchants if merchant not in firsts)][:MAX_PROBES]
 
 
 def judge_response(check_id: str, url: str, response: requests.Response, probe: smoke.Probe, stage: str) -> Finding:

@@ -276,7 +276,7 @@ def _validate_query(body: Any) -> dict[str, Any]:
     for name, required in strings.items():
         if (required or name in body) and not (isinstance(body.get(name), str) and body[name]):
             raise PlatformError(2119001, f"参数不合法: {name}")
-    ranges = {"page": (1, 2**63 - 1), "page_size": (1, MAX_PAGE_SIZE), "page_dimension": (1, 1), "biz_type": (1, 2)}
+    ranges = {"page": (1, 2**63 - 1), "page_size": (1, MAX_PAGE_SIZE), "page_dimension": (1, 2), "biz_type": (1, 2)}
     for name, (minimum, maximum) in ranges.items():
         if name in body and not (type(body[name]) is int and minimum <= body[name] <= maximum):
             raise PlatformError(2100005, f"参数不合法: {name}")
@@ -293,7 +293,7 @@ def _build_order(purchase: Purchase, poi_id: str | None) -> dict[str, Any]:
 
 
 def _build_page(orders: list[dict[str, Any]], query: dict[str, Any]) -> dict[str, Any]:
-    """Select one page of certificates: an order can be split across two pages."""
+    """Select one page; in the certificate dimension (`page_dimension` 1) an order can be split across two pages."""
     start, end = (query.get("time_range", {}).get(name) for name in ("start_time", "end_time"))
     # The document does not specify which time is compared. The mock platform compares the certificate's validity.
     orders = [
@@ -304,6 +304,8 @@ def _build_page(orders: list[dict[str, Any]], query: dict[str, Any]) -> dict[str
     ]
     size = query.get("page_size", MAX_PAGE_SIZE)
     first = (query.get("page", 1) - 1) * size
+    if query.get("page_dimension", 1) == 2:
+        return {"orders": orders[first : first + size], "total": len(orders)}
     total = sum(len(order["certificates"]) for order in orders)
     page: list[dict[str, Any]] = []
     position = 0

@@ -195,7 +195,7 @@ def test_few_lists_are_requested_and_none_after_a_rate_limit(
     empty = json.dumps({"data": data, "extra": {"error_code": 0, "sub_error_code": 0, "logid": "x"}})
     operator.set_fault(kind="body", call="query_user_certificates", body=empty)
     assert diagnose("--merchant", ids[-1]) == ({ids[-1]: "ok"}, {ids[-1]})
-    assert len(diagnose()[1]) == doctor.MAX_ASKED
+    assert len(diagnose()[1]) == doctor.MAX_PROBES
     assert "a list; tried 20 of 33: --merchant ACCOUNT_ID tries one" in operator.succeed("doctor")
 
     stack.set_faults(platform, {"kind": "code", "code": 2119003, "call": "query_user_certificates"})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from redeemctl.doctor import FAILED, MAX_ASKED, OK, UNKNOWN, WARNING, Doctor, Finding
+from redeemctl.doctor import FAILED, MAX_PROBES, OK, UNKNOWN, WARNING, Doctor, Finding
 from redeemctl.stage import open_stage
 from sandbox.sample_data import APP_ID, APP_SECRET, OTHER_APP_ID
 from tests.harness import SESSION_KEY, STAGE, TOKEN_ROW, Aws, Platform, in_seconds
@@ -66,7 +66,7 @@ def test_a_login_is_tried_for_twenty_apps_of_service_providers_at_most(project: 
     found = diagnose(project)
     logins = {what: finding.outcome for (check, what), finding in found.items() if check == "login"}
     assert logins.pop(APP_ID) is OK
-    assert [*logins.values()] == [UNKNOWN] * MAX_ASKED, "no provider's app has a token"
+    assert [*logins.values()] == [UNKNOWN] * MAX_PROBES, "no provider's app has a token"
     assert {what for (check, what), finding in found.items() if (check, finding.outcome) == ("token", FAILED)} == {
         *others,
         APP_ID,
