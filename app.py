@@ -78,9 +78,9 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     parameters = {name: query.getlist(name) for name in query} if query else {}
     list_query, cursor = parse_list_request(account_id, poi_id, parameters)
     session_token = parse_bearer(request.headers.get("authorization"))
-    session, credentials = authenticate(session_token, components().credentials_cache, time.time(), context)
+    session = authenticate(session_token, components().credentials_cache, time.time(), context)
     lister = components().lister
-    view, context.record.report = lister.list_certificates(session, list_query, credentials, context, cursor)
+    view, context.record.report = lister.list_certificates(session, list_query, context, cursor)
     return view
 
 

@@ -9,7 +9,7 @@ import hmac
 
 from chalicelib import signing
 from chalicelib.context import RequestContext
-from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 
@@ -37,10 +37,8 @@ def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     return signing.sign([session.app_id, session.open_id, expires_at], _PURPOSE, keys)
 
 
-def authenticate(
-    token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext
-) -> tuple[Session, Credentials]:
-    """Return the session of a token, and the credentials that verify it. `now` is in epoch seconds.
+def authenticate(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
+    """Return the session of a token. `now` is in epoch seconds.
 
     App and user are in the record. Raises UnauthenticatedError for a forged or expired token, and what
     `CredentialsCache.get` raises.
@@ -53,7 +51,7 @@ def authenticate(
     context.record.app_id = session.app_id
     context.record.user = hash_open_id(session.open_id, credentials.session_keys)
     context.record.is_probe = session.open_id == PROBE_OPEN_ID
-    return session, credentials
+    return session
 
 
 def decode_session(token: str, keys: list[str], now: float) -> Session | None:

@@ -61,11 +61,11 @@ def open_account(project: Path, stage: str, config: Config | None = None) -> Acc
     return Account(functools.cache(client), {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
 
 
-def check_target(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> StageSettings:
+def check_target(account: Account, project: Path, stage: str, print_line: Callable[[str], None]) -> StageSettings:
     """Report the stage, account and region on which a command acts; return the stage's settings if they allow it."""
     settings = read_stage_settings(project, stage)
     endpoint = f", endpoint {account.endpoint_url}" if account.endpoint_url else ""
-    report(f"stage {stage}, account {account.id}, region {account.region}{endpoint}")
+    print_line(f"stage {stage}, account {account.id}, region {account.region}{endpoint}")
     check_account(account, settings)
     return settings
 

@@ -44,18 +44,20 @@ def deploy(
     account: Account,
     project: Path,
     stage: str,
-    report: Callable[[str], None],
+    print_line: Callable[[str], None],
     *,
     no_platform: bool = False,
     build_bundle: BuildBundle = bundle.make_bundle,
 ) -> str:
-    """Deploy a stage of `project`; return the URL of its default endpoint. `report` receives a line for each step.
+    """Deploy a stage of `project`; return the URL of its default endpoint. `print_line` receives a line for each step.
 
     `no_platform`: see `smoke.check`.
     """
     with tempfile.TemporaryDirectory() as folder:
         snapshot = Path(folder)
-        settings, archive, change_set = _prepare(account, project, snapshot, stage, report, build_bundle=build_bundle)
+        settings, archive, change_set = _prepare(
+            account, project, snapshot, stage, print_line, build_bundle=build_bundle
+        )
         _unmap_former_domain(account, stage, settings)
         outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
         is_first = not find_functions(account, stage)
@@ -70,15 +72,15 @@ def deploy(
     for function in find_functions(account, stage).values():
         versions.check_code(client, function, code)
     versions.publish(client, cloudformation.stack_name(stage), build, code)
-    report("functions, API and schedule: deployed")
+    print_line("functions, API and schedule: deployed")
     url = account.api_url(api_id, API_STAGE)
     configure_api(account.client("apigateway"), api_id, settings)
-    report("API settings: limits, error responses")
+    print_line("API settings: limits, error responses")
     if settings.domain is not None:
-        report(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
+        print_line(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     way_back = "" if is_first else f"to bring back what ran before: make rollback STAGE={stage}"
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
-    report(smoke.check(account, stage, build, url, **options))
+    print_line(smoke.check(account, stage, build, url, **options))
     return url
 
 
@@ -86,12 +88,12 @@ def dry_run(
     account: Account,
     project: Path,
     stage: str,
-    report: Callable[[str], None],
+    print_line: Callable[[str], None],
     build_bundle: BuildBundle = bundle.make_bundle,
 ) -> None:
     """Report what `deploy` would change. No resource is changed."""
     with tempfile.TemporaryDirectory() as folder:
-        *_, change_set = _prepare(account, project, Path(folder), stage, report, build_bundle=build_bundle)
+        *_, change_set = _prepare(account, project, Path(folder), stage, print_line, build_bundle=build_bundle)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -125,7 +127,7 @@ def _prepare(
     project: Path,
     snapshot: Path,
     stage: str,
-    report: Callable[[str], None],
+    print_line: Callable[[str], None],
     *,
     build_bundle: BuildBundle,
 ) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
@@ -133,21 +135,21 @@ def _prepare(
 
     Sources and bundle are in `snapshot`. Returns settings, bundle, and the change set of the stack.
     """
-    settings = check_target(account, project, stage, report)
+    settings = check_target(account, project, stage, print_line)
     cloudformation.check_vital(account.client, stage)
-    _check_runtime(account, stage, settings, report)
+    _check_runtime(account, stage, settings, print_line)
     for name in chalice_config.write(project):
-        report(f".chalice/{name} updated from the stage's settings: commit it")
+        print_line(f".chalice/{name} updated from the stage's settings: commit it")
     _take_snapshot(project, snapshot)
-    report(f"building the bundle for {settings.architecture}")
+    print_line(f"building the bundle for {settings.architecture}")
     archive = build_bundle(snapshot, settings.architecture, project)
-    report(f"bundle: {bundle.read_build(archive)}")
+    print_line(f"bundle: {bundle.read_build(archive)}")
     check_bundle(archive, settings.architecture, chalice_config.render_environment(stage, settings))
-    report(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
+    print_line(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
-    report(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
+    print_line(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
     for change in change_set.changes:
-        report(f"  {change}")
+        print_line(f"  {change}")
     return settings, archive, change_set
 
 
@@ -185,7 +187,7 @@ def check_bundle(archive: Path, architecture: str, variables: Mapping[str, str])
         raise StageError(f"{where}{error}. The app does not work with the stage's variables. Nothing was changed")
 
 
-def _check_runtime(account: Account, stage: str, settings: StageSettings, report: Callable[[str], None]) -> None:
+def _check_runtime(account: Account, stage: str, settings: StageSettings, print_line: Callable[[str], None]) -> None:
     """Raise StageError if the runtime would change only because this machine has another Python."""
     origin, runtime = "the stage's settings", f"python{settings.python}"
     if settings.python is None:
@@ -200,7 +202,7 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, report
             f"infra/stages/{stage}.toml, and commit this"
         )
     if runtime == "python3.11":
-        report(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
+        print_line(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
 def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) -> None:

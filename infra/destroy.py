@@ -12,31 +12,31 @@ from infra.chalice_state import find_functions, find_rest_api, remove_state, wri
 from infra.deploy import exit_on_error, run_chalice
 
 
-def destroy(account: Account, project: Path, stage: str, report: Callable[[str], None]) -> None:
+def destroy(account: Account, project: Path, stage: str, print_line: Callable[[str], None]) -> None:
     """Delete a stage of `project`, without its table and secret."""
-    settings = check_target(account, project, stage, report)
+    settings = check_target(account, project, stage, print_line)
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
     api_id = find_rest_api(apigateway, stage)
     if api_id is None and cloudformation.read_stack(stacks, stage) is None:
-        report("warning: there is no API and no stack of this stage: check account and region")
+        print_line("warning: there is no API and no stack of this stage: check account and region")
     if settings.domain is not None:
         unmap_domain(apigateway, settings.domain.name)
     write_state(account, project, stage, api_id)
     log_groups = _find_log_groups(account, stage)
     run_chalice(account, project, "delete", "--stage", stage)
     remove_state(project, stage)
-    report("functions, API and schedule: deleted")
+    print_line("functions, API and schedule: deleted")
     _delete_role_policies(account, stage, log_groups)
     if cloudformation.read_stack(stacks, stage) is not None:
         cloudformation.delete_stack(stacks, stage)
-    report("stack: deleted")
+    print_line("stack: deleted")
     # A late invocation may have created that of the stack again.
     for name in log_groups:
         cloudformation.none_if_not_found(account.client("logs").delete_log_group, logGroupName=name)
-    report("logs: deleted")
+    print_line("logs: deleted")
     table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
-    report(f"table {table} and secret {secret}: kept; the next deployment uses them again")
+    print_line(f"table {table} and secret {secret}: kept; the next deployment uses them again")
 
 
 def _find_log_groups(account: Account, stage: str) -> list[str]:

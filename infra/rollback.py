@@ -29,7 +29,7 @@ def rollback(
     account: Account,
     project: Path,
     stage: str,
-    report: Callable[[str], None],
+    print_line: Callable[[str], None],
     commit: str | None = None,
     *,
     dry_run: bool = False,
@@ -39,7 +39,7 @@ def rollback(
 
     Raises StageError if there is no such build. `no_platform`: see `smoke.check`.
     """
-    settings = check_target(account, project, stage, report)
+    settings = check_target(account, project, stage, print_line)
     client, functions = account.client("lambda"), find_functions(account, stage)
     api_id = find_rest_api(account.client("apigateway"), stage)
     if API_HANDLER not in functions or api_id is None:
@@ -48,10 +48,10 @@ def rollback(
     # Each build once, with the time when it was first deployed; first the one that ran last.
     for version in [*{version.code: version for version in published}.values()][:MAX_LISTED]:
         mark = " (runs now)" if version.code == running.code else ""
-        report(f"build {version.build}, {version.modified}{mark}")
+        print_line(f"build {version.build}, {version.modified}{mark}")
     codes = {client.get_function_configuration(FunctionName=arn)["CodeSha256"] for arn in functions.values()}
     target = choose_build(codes, running, published, commit)
-    report(f"rollback to {target.build}")
+    print_line(f"rollback to {target.build}")
     if target.runtime != running.runtime:
         raise StageError(
             f"that build has {target.runtime}, not {running.runtime}: git checkout {target.commit}, then make deploy "
@@ -63,7 +63,7 @@ def rollback(
     for name in functions:
         client.update_function_code(FunctionName=functions[name], ZipFile=archive, Architectures=[target.architecture])
         versions.wait_until_updated(client, functions[name])
-        report(f"function {name}: {target.build}")
+        print_line(f"function {name}: {target.build}")
     build = read_build(io.BytesIO(archive))
     # It is what ran before the next deployment.
     versions.publish(client, functions[API_HANDLER], build, target.code, versions.ROLLBACK)
@@ -73,7 +73,7 @@ def rollback(
         f"the code does not fit routes or settings: git checkout {target.commit}, then make deploy STAGE={stage}"
     )
     options: Any = {"domain": settings.domain, "way_back": advice, "no_platform": no_platform}
-    report(smoke.check(account, stage, build, url, **options))
+    print_line(smoke.check(account, stage, build, url, **options))
 
 
 def choose_build(codes: Set[str], running: Version, published: list[Version], commit: str | None) -> Version:

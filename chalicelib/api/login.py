@@ -77,7 +77,7 @@ class LoginHandler:
             return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            view, record.report = self.lister.list_certificates(session, list_query, credentials, list_context)
+            view, record.report = self.lister.list_certificates(session, list_query, list_context)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)

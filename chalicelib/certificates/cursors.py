@@ -11,26 +11,30 @@ from chalicelib.douyin.endpoints import ListQuery
 MAX_CURSOR_LENGTH = 1024
 
 
-class ListPosition(msgspec.Struct, frozen=True, array_like=True):
-    """The content of a cursor: the next page of a list, and what the pages before it held."""
+class ListPosition(msgspec.Struct, frozen=True):
+    """The next page of a list, and what the pages before it held."""
 
     next_page: int = 1
     #: The number of certificates on the pages before `next_page`.
     received: int = 0
-    #: Always 0: `total` is the fourth element. Version 0.14.0 reads and writes cursors in this form, too.
-    legacy_zero: int = 0
     #: The largest total that the platform has reported, or None.
     total: int | None = None
 
 
 def encode_cursor(position: ListPosition, query: ListQuery, open_id: str, keys: list[str]) -> str:
     """Return the cursor with which this user's list continues at `position`."""
-    return signing.sign(position, _purpose(query, open_id), keys)
+    # The third element has no meaning: version 0.14.0 reads and writes this form, too.
+    content = [position.next_page, position.received, 0, position.total]
+    return signing.sign(content, _purpose(query, open_id), keys)
 
 
 def decode_cursor(cursor: str, query: ListQuery, open_id: str, keys: list[str]) -> ListPosition | None:
     """Return the position in a cursor, or None when it was not signed by one of the keys, or for another list."""
-    return signing.verify(cursor, _purpose(query, open_id), keys, ListPosition)
+    content = signing.verify(cursor, _purpose(query, open_id), keys, tuple[int, int, int, int | None])
+    if content is None:
+        return None
+    next_page, received, _, total = content
+    return ListPosition(next_page, received, total)
 
 
 def _purpose(query: ListQuery, open_id: str) -> bytes:

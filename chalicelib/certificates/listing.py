@@ -12,7 +12,7 @@ from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
-from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import InvalidRequestError, RedemptionError
 from chalicelib.merchants import MerchantRepository
@@ -57,7 +57,7 @@ class CertificateLister:
     clock: Callable[[], float] = time.time
 
     def list_certificates(
-        self, session: Session, query: ListQuery, credentials: Credentials, context: RequestContext, cursor: str = ""
+        self, session: Session, query: ListQuery, context: RequestContext, cursor: str = ""
     ) -> tuple[ListView, ListReport]:
         """Return the usable certificates, beginning at `cursor` or at the start, and the report of the list.
 
@@ -66,10 +66,10 @@ class CertificateLister:
         Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, the session is of
         another app, the cursor is not of this list, or no token is available.
         """
-        start = ListPosition()
+        start, credentials = ListPosition(), self.credentials_cache.get(context)
         if cursor:
             decoded, credentials = self.credentials_cache.find_or_reread(
-                lambda credentials: decode_cursor(cursor, query, session.open_id, credentials.session_keys), context
+                lambda known: decode_cursor(cursor, query, session.open_id, known.session_keys), context
             )
             if decoded is None:
                 raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")

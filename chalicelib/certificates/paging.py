@@ -7,6 +7,7 @@ The total decides. If it cannot be right, the size of the last page decides.
 """
 
 from concurrent.futures import Executor, wait
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +21,15 @@ PAGES_PER_RESPONSE = 4
 
 MAX_PAGES = 40
 """2,000 certificates of one user at one merchant: a larger total is wrong, and pagination must end."""
+
+
+class Plan(NamedTuple):
+    """What is read after a page."""
+
+    #: How many pages this response may read.
+    pages: int
+    #: Whether the list continues. Without pages here, the next response reads on.
+    continues: bool
 
 
 class PagedResult(msgspec.Struct, frozen=True):
@@ -45,11 +55,11 @@ def list_pages(
     error: RedemptionError | None = None
     while True:
         position = advance(start, pages)
-        planned, continues = plan_next_pages(position, pages[-1].size)
-        count = min(planned, PAGES_PER_RESPONSE - len(pages))
+        plan = plan_next_pages(position, pages[-1].size)
+        count = min(plan.pages, PAGES_PER_RESPONSE - len(pages))
         if count <= 0 or error is not None:
             # The list may have ended before a lost page: some pages are read only to find the end.
-            return PagedResult(pages, position, continues, error if continues else None)
+            return PagedResult(pages, position, plan.continues, error if plan.continues else None)
         numbers = range(position.next_page, position.next_page + count)
         futures = [executor.submit(_read_page, query, open_id, n, position, calls) for n in numbers]
         # Lambda freezes the instance after the response: no call may be left running.
@@ -77,25 +87,21 @@ def _read_page(query: ListQuery, open_id: str, number: int, position: ListPositi
     return page
 
 
-def plan_next_pages(position: ListPosition, last_page_size: int) -> tuple[int, bool]:
-    """Return how many pages may be read at `position` in this response, and whether the list continues there.
-
-    `last_page_size` is the number of certificates on the page before `position`. (0, True): the list continues, but
-    only the next response reads the next page.
-    """
+def plan_next_pages(position: ListPosition, last_page_size: int) -> Plan:
+    """Plan what is read at `position`. `last_page_size`: the number of certificates on the page before it."""
     pages_read = position.next_page - 1
     allowed = MAX_PAGES - pages_read
     if allowed <= 0:
-        return 0, False
+        return Plan(0, continues=False)
     is_last_page_full, total = last_page_size >= PAGE_SIZE, position.total
     if total is None or total < position.received:
         # The total cannot be right: a full page is followed by another.
-        return (allowed, True) if is_last_page_full else (0, False)
+        return Plan(allowed if is_last_page_full else 0, continues=is_last_page_full)
     if pages_read == 1 and is_last_page_full and total == last_page_size:
         # The total may count the page or the list. The next response finds out.
-        return 0, True
+        return Plan(0, continues=True)
     pages_left = min(-(-total // PAGE_SIZE) - pages_read, allowed)
-    return max(pages_left, 0), pages_left > 0
+    return Plan(max(pages_left, 0), continues=pages_left > 0)
 
 
 def advance(start: ListPosition, pages: list[Page]) -> ListPosition:
@@ -104,4 +110,4 @@ def advance(start: ListPosition, pages: list[Page]) -> ListPosition:
     # The total may differ between pages: the largest counts.
     totals = [total for total in (start.total, *(page.total for page in pages)) if total is not None]
     total = max(totals, default=None)
-    return ListPosition(start.next_page + len(pages), received, total=total)
+    return ListPosition(start.next_page + len(pages), received, total)

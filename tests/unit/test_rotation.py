@@ -35,11 +35,10 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     token = encode_session(SESSION, int(NOW) + 60, _keys(session))
     text = encode_cursor(POSITION, LIST_QUERY, OPEN_ID, _keys(cursor))
     try:
-        found, used = authenticate(token, credentials, NOW, context)
+        found = authenticate(token, credentials, NOW, context)
     except UnauthenticatedError as error:
         return str(error)
-    assert used == credentials.get(context)
-    hashed = hash_open_id(found.open_id, used.session_keys)
+    hashed = hash_open_id(found.open_id, credentials.get(context).session_keys)
     assert (context.record.app_id, context.record.user) == (found.app_id, hashed)
     position, _ = credentials.find_or_reread(
         lambda known: decode_cursor(text, LIST_QUERY, found.open_id, known.session_keys), context

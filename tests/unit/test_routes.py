@@ -197,7 +197,7 @@ def make_routes(service: Service) -> None:
 
     def verify(request: Request, context: RequestContext) -> None:
         token = parse_bearer(request.headers.get("authorization"))
-        session, _ = authenticate(token, service.components.credentials_cache, 0.0, context)
+        session = authenticate(token, service.components.credentials_cache, 0.0, context)
         service.components.merchants.get(ACCOUNT_ID, context).check_app(session.app_id)
 
     @test.route("/{account_id}/open/{poi_id}", methods=["GET"])

@@ -15,7 +15,6 @@ from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister, ListReport
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
-from chalicelib.credentials import Credentials
 from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.record import Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
@@ -48,13 +47,13 @@ class FakeLister(CertificateLister):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.calls: list[tuple[Session, ListQuery, Credentials, float]] = []
+        self.calls: list[tuple[Session, ListQuery, float]] = []
         self.result: ListView | Exception = VIEW
 
     def list_certificates(self, *arguments: Any) -> tuple[ListView, ListReport]:
-        session, list_query, credentials, context = arguments
+        session, list_query, context = arguments
         self.events.append("list")
-        self.calls.append((session, list_query, credentials, context.deadline.remaining()))
+        self.calls.append((session, list_query, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result, REPORT
@@ -123,9 +122,8 @@ def test_session_and_list_are_one_response() -> None:
     assert (*record.ids.values(), record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
     assert record.report == REPORT
     assert logins.events == ["prepare", "login", "prepared", "list"]
-    [(session, list_query, credentials, _)] = logins.lister.calls
+    [(session, list_query, _)] = logins.lister.calls
     assert (session, list_query) == (Session(APP_ID, OPEN_ID), LIST_QUERY)
-    assert credentials == logins.credentials.get(logins.context)
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(9.0, LIST_SECONDS), (3.0, 3.0)])

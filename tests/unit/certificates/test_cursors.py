@@ -20,8 +20,8 @@ LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID, 1, 100, 200)
 LIST = LIST_QUERY, OPEN_ID
 
 
-POSITION = ListPosition(5, 180, 1)
-LONGEST = ListPosition(MAX_PAGES, 10**6, 20)
+POSITION = ListPosition(5, 180, 340)
+LONGEST = ListPosition(MAX_PAGES, 10**6, 10**18)
 
 
 @pytest.mark.parametrize("position", [ListPosition(), POSITION, LONGEST])
@@ -42,7 +42,7 @@ def sign(payload: bytes) -> str:
 
 def test_the_form_of_a_cursor_is_fixed() -> None:
     """An instance of the next release continues a list that one of this release has begun."""
-    assert decode_cursor(sign(b"[5,180,1]"), *LIST, KEYS) == POSITION
+    assert decode_cursor(sign(b"[5,180,0,340]"), *LIST, KEYS) == POSITION
 
 
 @pytest.mark.parametrize(

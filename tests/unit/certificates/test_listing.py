@@ -62,8 +62,8 @@ class Lists:
         self.report = ListReport(0, 0)
 
     def respond(self, cursor: str = "", app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:
-        session, credentials = Session(app_id, OPEN_ID), self.credentials.get(self.context)
-        view, self.report = self.lister.list_certificates(session, list_query, credentials, self.context, cursor)
+        session = Session(app_id, OPEN_ID)
+        view, self.report = self.lister.list_certificates(session, list_query, self.context, cursor)
         return view
 
     def fetched(self) -> list[int]:
@@ -81,7 +81,7 @@ def numbers(span: range) -> list[str]:
 def test_the_next_cursor_continues_the_list() -> None:
     instance = Lists(340)
     first = instance.respond()
-    assert decode_cursor(first.next_cursor or "", LIST_QUERY, OPEN_ID, [SESSION_KEY]) == ListPosition(5, 200, 0, 340)
+    assert decode_cursor(first.next_cursor or "", LIST_QUERY, OPEN_ID, [SESSION_KEY]) == ListPosition(5, 200, 340)
     second = instance.respond(first.next_cursor or "")
     assert (ids(first), ids(second)) == (numbers(range(200)), numbers(range(200, 340)))
     assert second.next_cursor is None
@@ -144,7 +144,7 @@ def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_that_key_signs_the_ne
     view = instance.respond(encode_cursor(ListPosition(5), LIST_QUERY, OPEN_ID, [OTHER_KEY]))
     assert instance.secret.reads == 2
     assert ids(view) == numbers(range(200, 400))
-    assert decode_cursor(view.next_cursor or "", LIST_QUERY, OPEN_ID, [OTHER_KEY]) == ListPosition(9, 200, 0, 500)
+    assert decode_cursor(view.next_cursor or "", LIST_QUERY, OPEN_ID, [OTHER_KEY]) == ListPosition(9, 200, 500)
 
 
 def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:

@@ -75,31 +75,29 @@ def alike(numbers: range, count: int, total: int | None) -> PageMap:
     ("position", "size", "plan"),
     [
         # The total says how many pages follow, whatever the size of the newest page is.
-        (ListPosition(2, 0, 0, 0), 0, (0, False)),
-        (ListPosition(2, FULL, 0, 51), FULL, (1, True)),
-        (ListPosition(6, 250, 0, 250), FULL, (0, False)),
-        (ListPosition(8, 340, 0, 340), 40, (0, False)),
+        (ListPosition(2, 0, 0), 0, (0, False)),
+        (ListPosition(2, FULL, 51), FULL, (1, True)),
+        (ListPosition(6, 250, 250), FULL, (0, False)),
+        (ListPosition(8, 340, 340), 40, (0, False)),
         # The platform cuts pages before it filters them by store: short and empty pages in the middle.
-        (ListPosition(2, 0, 0, 60), 0, (1, True)),
-        (ListPosition(5, 3, 0, 260), 0, (2, True)),
+        (ListPosition(2, 0, 60), 0, (1, True)),
+        (ListPosition(5, 3, 260), 0, (2, True)),
         # The total is that after the filter: it cannot be told from one that is right.
-        (ListPosition(2, 0, 0, 5), 0, (0, False)),
+        (ListPosition(2, 0, 5), 0, (0, False)),
         # A full first page whose total is its own size: it may be that of the page. The next response finds out.
-        (ListPosition(2, FULL, 0, 50), FULL, (0, True)),
-        (ListPosition(2, 49, 0, 49), 49, (0, False)),
-        (ListPosition(3, 100, 0, 50), FULL, (MAX_PAGES - 2, True)),
+        (ListPosition(2, FULL, 50), FULL, (0, True)),
+        (ListPosition(2, 49, 49), 49, (0, False)),
+        (ListPosition(3, 100, 50), FULL, (MAX_PAGES - 2, True)),
         # A total that is missing, or less than what was received, is not believed: a full page is followed by another.
-        (ListPosition(2, 49, 0, None), 49, (0, False)),
-        (ListPosition(2, FULL, 0, None), FULL, (MAX_PAGES - 1, True)),
-        (ListPosition(2, FULL, 0, 0), FULL, (MAX_PAGES - 1, True)),
-        (ListPosition(6, 250, 0, 249), FULL, (MAX_PAGES - 5, True)),
-        (ListPosition(6, 220, 0, 100), 20, (0, False)),
+        (ListPosition(2, 49, None), 49, (0, False)),
+        (ListPosition(2, FULL, None), FULL, (MAX_PAGES - 1, True)),
+        (ListPosition(2, FULL, 0), FULL, (MAX_PAGES - 1, True)),
+        (ListPosition(6, 250, 249), FULL, (MAX_PAGES - 5, True)),
+        (ListPosition(6, 220, 100), 20, (0, False)),
         # Limits, for a total that is too large.
-        (ListPosition(6, 2, 0, 10**9), 0, (MAX_PAGES - 5, True)),
-        # A released version has counted empty pages.
-        (ListPosition(6, 2, 4, 10**9), 0, (MAX_PAGES - 5, True)),
-        (ListPosition(MAX_PAGES, 1950, 0, 10**9), FULL, (1, True)),
-        (ListPosition(MAX_PAGES + 1, 2000, 0, 10**9), FULL, (0, False)),
+        (ListPosition(6, 2, 10**9), 0, (MAX_PAGES - 5, True)),
+        (ListPosition(MAX_PAGES, 1950, 10**9), FULL, (1, True)),
+        (ListPosition(MAX_PAGES + 1, 2000, 10**9), FULL, (0, False)),
     ],
 )
 def test_what_follows_the_last_page(position: ListPosition, size: int, plan: tuple[int, bool]) -> None:
@@ -163,13 +161,13 @@ def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int
     ],
 )
 def test_the_largest_total_counts(start: int | None, pages: PageMap, total: int | None) -> None:
-    assert read(Pages(pages), ListPosition(1 if start is None else 5, 0, 0, start)).position.total == total
+    assert read(Pages(pages), ListPosition(1 if start is None else 5, 0, start)).position.total == total
 
 
 class TestVoidPage:
     """A page that says that the user has no certificate, after certificates were received."""
 
-    @pytest.mark.parametrize(("start", "page"), [(None, 2), (None, 3), (ListPosition(3, 100, 0, 120), 3)])
+    @pytest.mark.parametrize(("start", "page"), [(None, 2), (None, 3), (ListPosition(3, 100, 120), 3)])
     def test_it_is_read_again(self, start: ListPosition | None, page: int) -> None:
         pages = Pages(alike(range(1, 3), FULL, 120) | {3: (20, 120)})
         voids = [(0, 0)]
@@ -193,7 +191,7 @@ class TestVoidPage:
         assert (len(result.pages), place(result)) == (1, ListPosition(2, 50))
         assert isinstance(result.lost_page_error, UpstreamMalformedError)
         with pytest.raises(UpstreamMalformedError, match="empty"):
-            read(pages, ListPosition(2, 50, 0, 120))
+            read(pages, ListPosition(2, 50, 120))
 
     @pytest.mark.parametrize(("total", "size"), [(None, 0), (120, 0), (0, 1)])
     def test_an_empty_page_with_another_total_or_one_with_certificates_is_a_page(
