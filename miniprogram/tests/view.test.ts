@@ -192,6 +192,13 @@ describe("券详情", () => {
     );
   });
 
+  test("counts identical coupons without the tapped ones", () => {
+    const certificates = ["1", "2", "3"].map((certificate_id) => ({ ...COUPON, certificate_id }));
+    const uses = (id: string) =>
+      view({ ...LISTED, certificates }, CONFIG, { ...EMPTY, tapped: ["1"] }, id).detail?.uses;
+    assert.deepEqual([uses("1"), uses("2")], ["", "共 2 张，扫码前说用几张"]);
+  });
+
   test("names the store whose list it is", () => {
     const stores = { ...STORES, stores: [{ poi_id: "6601", name: "人民广场店", phone: "021-5555-6601" }] };
     const { detail, phone } = view(LISTED, CONFIG, { ...EMPTY, stores });

@@ -106,9 +106,12 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
   const shown = certificate && shownOf(config)(certificate);
+  // Of identical ones, those that were tapped are apart, as in the list.
+  const isTapped = (one: Certificate) => visit.tapped.indexOf(one.certificate_id) >= 0;
+  const alike = list.certificates.filter((one) => certificate && isTapped(one) === isTapped(certificate));
   return {
     ...header,
-    detail: shown ? detailOf(shown, header.store, list.certificates.map(shownOf(config)), now) : null,
+    detail: shown ? detailOf(shown, header.store, alike.map(shownOf(config)), now) : null,
     doubt,
     decision: `${ASK}，${SCAN}`,
     refund: certificate && hasEnded(certificate, now) ? "退款看抖音订单" : "",

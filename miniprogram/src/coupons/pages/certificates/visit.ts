@@ -352,6 +352,7 @@ export const visit = {
     new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
       device.logError("openOrders", error);
       device.toast("打不开，请自己打开抖音「我的订单」");
+      // Until the program is started again, each page is shown without the button.
       delete config.openOrders;
       this.render();
     });
