@@ -18,7 +18,7 @@ export interface Visit {
 export interface Page {
   data: ReturnType<typeof certificateView> &
     ReturnType<typeof cardsView> &
-    ReturnType<typeof listView> & { formerTitle: string };
+    ReturnType<typeof listView> & { former: string };
   setData(data: object): void;
   use(): void;
   openOrders(): void;

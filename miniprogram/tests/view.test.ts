@@ -18,7 +18,7 @@ const { cardsView, certificateView, listView, storesView } = loadBuilt<typeof Vi
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "请打开抖音「我的订单」给店员扫码；一般在个人主页右上角的菜单里";
+const HELP = "请打开抖音「我的订单」给店员扫码；它一般在个人主页右上角的菜单里";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -217,7 +217,7 @@ describe("券详情", () => {
 
   test("is rendered with its orders, after a tap, gone and with a problem; the words are those of the guest", async () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
-      rendered("certificate", { textSize: 16, formerTitle: "", ...view(list, config, visited) });
+      rendered("certificate", { textSize: 16, former: "", ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
     const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打开抖音「我的订单」"].concat(
       ["打不开：一般在个人主页右上角的菜单里", "找到它，请店员扫二维码", "没有二维码：报订单里的完整券码"],

@@ -18,7 +18,7 @@ Page({
     ...certificateView(visit, config, "", 0),
     // Until the first `render`.
     loading: true,
-    formerTitle: "",
+    former: "",
     textSize: device.initialTextSize(),
   },
 
@@ -49,8 +49,8 @@ Page({
     if (view.button && !this.data.button) {
       this.guard();
     }
-    const formerTitle = view.detail?.title || (visit.isSameUser() ? this.data.formerTitle : "");
-    this.setData({ ...view, formerTitle });
+    const former = view.detail?.looks || (visit.isSameUser() ? this.data.former : "");
+    this.setData({ ...view, former });
   },
 
   /** Ignore taps for a moment: they were meant for what was on the screen before. */

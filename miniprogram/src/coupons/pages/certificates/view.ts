@@ -144,7 +144,7 @@ function listed({ list, stores }: Visited, id: string): Certificate | undefined 
 }
 
 function helpOf({ help, openOrders }: Config): string {
-  return help || (openOrders ? DEFAULT_HELP : `${DEFAULT_HELP}；${ORDERS_PATH}`);
+  return help || (openOrders ? DEFAULT_HELP : `${DEFAULT_HELP}；它${ORDERS_PATH}`);
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */
