@@ -67,6 +67,8 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     hasQualification: !!config.qualificationPage,
     hasOrders: !!config.openOrders,
     help: helpOf(config),
+    // The list names the way to the orders above.
+    unlisted: config.help || DEFAULT_HELP,
     path: ORDERS_PATH,
   };
 }
