@@ -31,10 +31,7 @@ def encode_cursor(position: ListPosition, query: ListQuery, open_id: str, keys: 
 def decode_cursor(cursor: str, query: ListQuery, open_id: str, keys: list[str]) -> ListPosition | None:
     """Return the position in a cursor, or None when it was not signed by one of the keys, or for another list."""
     content = signing.verify(cursor, _purpose(query, open_id), keys, tuple[int, int, int, int | None])
-    if content is None:
-        return None
-    next_page, received, _, total = content
-    return ListPosition(next_page, received, total)
+    return None if content is None else ListPosition(content[0], content[1], content[3])
 
 
 def _purpose(query: ListQuery, open_id: str) -> bytes:

@@ -79,7 +79,7 @@ class CertificateLister:
         merchant.check_store(query.poi_id)
         calls = self.authorized_client.for_request(merchant.app_id, context, merchant.life_account_id)
         result = list_pages(start, query, session.open_id, calls, self.executor)
-        built_views = build_views(result.pages, self.clock())
+        built = build_views(result.pages, self.clock())
         position = result.position
         next_cursor = None
         if result.continues:
@@ -88,17 +88,17 @@ class CertificateLister:
         view = ListView(
             query.account_id,
             query.poi_id,
-            built_views.views,
-            built_views.unusable,
+            built.views,
+            built.unusable,
             next_cursor,
             merchant.notice,
             merchant.redeeming,
         )
         report = ListReport(
             pages=len(result.pages),
-            certificates=len(built_views.views),
-            malformed=built_views.malformed,
-            malformed_fields=built_views.malformed_fields[:MAX_REPORTED_FIELDS],
+            certificates=len(built.views),
+            malformed=built.malformed,
+            malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
             lost_page=result.lost_page_error,
             received=position.received if ended_early else None,
             total=position.total if ended_early else None,
