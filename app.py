@@ -103,11 +103,10 @@ def start() -> None:
     context = RequestContext(Deadline(2.0))
     try:
         components().warmup.warm_up_instance(context)
+        for warning in context.record.warnings:
+            app.telemetry.warn(warning)
     except Exception as error:
         app.telemetry.write_warmup_failure(context.record, error)
-        return
-    for warning in context.record.warnings:
-        app.telemetry.warn(warning)
 
 
 if is_lambda(os.environ):

@@ -81,18 +81,12 @@ class CertificateLister:
         result = list_pages(start, query, session.open_id, calls, self.executor)
         built = build_views(result.pages, self.clock())
         position = result.position
-        next_cursor = None
+        new_cursor = None
         if result.continues:
-            next_cursor = encode_cursor(position, query, session.open_id, credentials.session_keys)
+            new_cursor = encode_cursor(position, query, session.open_id, credentials.session_keys)
         ended_early = not result.continues and position.total is not None and position.received < position.total
         view = ListView(
-            query.account_id,
-            query.poi_id,
-            built.views,
-            built.unusable,
-            next_cursor,
-            merchant.notice,
-            merchant.redeeming,
+            query.account_id, query.poi_id, built.views, built.unusable, new_cursor, merchant.notice, merchant.redeeming
         )
         report = ListReport(
             pages=len(result.pages),
