@@ -24,11 +24,11 @@ MAX_PAGES = 40
 
 
 class Plan(NamedTuple):
-    """What is read after a page."""
+    """Which pages follow."""
 
-    #: How many pages this response may read.
+    #: How many of them this response may read.
     pages: int
-    #: Whether the list continues. Without pages here, the next response reads on.
+    #: Whether the list continues. If it does, and `pages` is 0, the next response reads on.
     continues: bool
 
 

@@ -81,7 +81,9 @@ def last_day(phone: Phone) -> None:
     phone.show_certificate(LONG_TITLE)
 
 
-def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> Callable[[Phone], None]:
+def doubted(
+    text: str, hours: tuple[str, str] | None = None, refund: str = "", **fields: Any
+) -> Callable[[Phone], None]:
     """A coupon with these hours and fields, on 2026-12-03 at 16:07 in China."""
 
     def show(phone: Phone) -> None:
@@ -96,7 +98,7 @@ def doubted(text: str, hours: tuple[str, str] | None = None, **fields: Any) -> C
         with phone.purchases(CUSTOMER, [entry]):
             phone.open()
             phone.show_certificate("双人套餐")
-            expect(phone.doubt).to_contain_text(f"{text}想现在用请店员试扫，以扫码结果为准")
+            expect(phone.doubt).to_have_text(f"{text}想现在用请店员试扫，以扫码结果为准{refund}")
 
     return show
 
@@ -215,7 +217,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "coupon": counter("午市拿铁十次卡"),
     "coupon-orders": counter("100元代金券", orders=""),
     "coupon-last-day": last_day,
-    "coupon-ended": doubted("今天 16:06 已到期", expire_time=NOW - 60),
+    "coupon-ended": doubted("今天 16:06 已到期", refund="退款看抖音订单", expire_time=NOW - 60),
     "coupon-hours": doubted("今天 17:00 起可用", ("17:00", "02:00")),
     "coupon-stale": stale_counter,
     "coupon-gone": gone,

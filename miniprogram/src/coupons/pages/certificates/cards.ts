@@ -64,7 +64,7 @@ function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   return unit ? { ...shared, unit, paid } : { ...shared, unit: paid, paid: "" };
 }
 
-/** Return by what a customer tells the order of certificates from others in Douyin; empty if they are of several. */
+/** Return the end of the order's number, by which a customer finds it in Douyin; empty for several orders. */
 export function orderTailOf(certificates: Certificate[]): string {
   const [id, ...others] = new Set(certificates.map(({ order_id }) => order_id));
   return id === undefined || others.length ? "" : `订单尾号\u00a0${id.slice(-4)}`;

@@ -28,8 +28,8 @@ export interface Detail {
 }
 
 /**
- * Return the data at `now` (epoch seconds). `store`: the name of the store. `listed`: the certificates with which
- * it is counted.
+ * Return the data at `now` (epoch seconds). `store`: the name of the store. `listed`: the certificates
+ * among which identical ones are counted.
  */
 export function detailOf(certificate: Certificate, store: string, listed: Certificate[], now: number): Detail {
   const { certificate_id, kind } = certificate;

@@ -7,20 +7,17 @@
 
 import type { Certificate } from "../../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
+import { hasEnded } from "./expiry";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 import type { ListState } from "./state";
 
 const MAX_AGE_SECONDS = 300;
 
-export function hasEnded({ expire_time }: Certificate, now: number): boolean {
-  return expire_time !== undefined && expire_time <= now;
-}
-
 /** Return the fact of the first doubt that applies at `now` (epoch seconds); empty without one. */
 export function doubtOf(certificate: Certificate, now: number): string {
-  const { expire_time, start_time = 0, lock, times, off_peak } = certificate;
+  const { start_time = 0, lock, times, off_peak } = certificate;
   if (hasEnded(certificate, now)) {
-    return `${dayText(expire_time as number, now)} 已到期`;
+    return `${dayText(certificate.expire_time, now)} 已到期`;
   }
   if (start_time > now) {
     return `${dayText(start_time, now)} 起可用`;

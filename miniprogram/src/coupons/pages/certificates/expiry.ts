@@ -10,12 +10,17 @@ export interface Expiry {
   isLastDay: boolean;
 }
 
+export function hasEnded(certificate: Certificate, now: number): certificate is Certificate & { expire_time: number } {
+  return certificate.expire_time !== undefined && certificate.expire_time <= now;
+}
+
 /** Return the text; empty if it has expired, which its doubt says. */
-export function expiryOf({ expire_time }: Certificate, now: number): Expiry {
+export function expiryOf(certificate: Certificate, now: number): Expiry {
+  const { expire_time } = certificate;
   if (expire_time === undefined) {
     return { until: "有效期以抖音订单为准", isLastDay: false };
   }
-  if (expire_time <= now) {
+  if (hasEnded(certificate, now)) {
     return { until: "", isLastDay: false };
   }
   const days = daysBetween(now, expire_time);

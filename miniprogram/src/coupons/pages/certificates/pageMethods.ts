@@ -1,4 +1,4 @@
-/** What the pages have in common: the visit is shown while one of them is on the screen, and the buttons that each may have. */
+/** Methods that the pages share: they show and hide the visit, and handle the buttons that several pages have. */
 
 import * as device from "./device";
 import { type ShownPage, visit } from "./visit";

@@ -5,7 +5,8 @@ import type { Config } from "../../settings";
 import { cardsOf } from "./cards";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
-import { ageText, doubtOf, hasEnded } from "./doubt";
+import { ageText, doubtOf } from "./doubt";
+import { hasEnded } from "./expiry";
 import {
   ASK,
   countTexts,
@@ -68,16 +69,17 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     hasOrders: !!config.openOrders,
     help: helpOf(config),
     // The list names the way to the orders above.
-    unlisted: config.help || DEFAULT_HELP,
+    unlisted: helpOf(config, ""),
     path: ORDERS_PATH,
   };
 }
 
 /** Return the cards under their headings, those with a doubt and the tapped ones last. */
-export function cardsView({ list, tapped }: Visited, config: Config, now: number) {
+export function cardsView(visit: Visited, config: Config, now: number) {
+  const { list } = visit;
   const judge = (certificate: Certificate) => {
     const fact = doubtOf(certificate, now);
-    return tapped.indexOf(certificate.certificate_id) < 0 ? fact : TAPPED;
+    return isTapped(visit, certificate.certificate_id) ? TAPPED : fact;
   };
   const select = (fits: (doubt: string) => boolean) => list.certificates.filter((one) => fits(judge(one)));
   const plain = select((doubt) => !doubt);
@@ -108,9 +110,8 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
   const shown = certificate && shownOf(config)(certificate);
-  // Of identical ones, those that were tapped are apart, as in the list.
-  const isTapped = (one: Certificate) => visit.tapped.indexOf(one.certificate_id) >= 0;
-  const alike = list.certificates.filter((one) => certificate && isTapped(one) === isTapped(certificate));
+  // As in the list, identical certificates are counted without the tapped ones, or these alone.
+  const alike = list.certificates.filter((one) => isTapped(visit, one.certificate_id) === isTapped(visit, id));
   return {
     ...header,
     detail: shown ? detailOf(shown, header.store, alike.map(shownOf(config)), now) : null,
@@ -122,7 +123,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
-    tapped: visit.tapped.indexOf(id) < 0 ? "" : TAPPED,
+    tapped: isTapped(visit, id) ? TAPPED : "",
     record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}；有、没出过餐才出；没有，听店长的`,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
@@ -134,10 +135,14 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
 
 /** Whether the hook can be called for a certificate: a new list has it, without a doubt, and it was not tapped before. */
 export function canSelect(visit: Visited, config: Config, id: string, now: number): boolean {
-  const { list, tapped, isSelecting } = visit;
+  const { list, isSelecting } = visit;
   const certificate = listed(visit, id);
   const isPlain = !!certificate && !doubtOf(certificate, now) && !ageText(list, now);
-  return isPlain && !!config.onSelect && list.redeeming && !isSelecting && tapped.indexOf(id) < 0;
+  return isPlain && !!config.onSelect && list.redeeming && !isSelecting && !isTapped(visit, id);
+}
+
+function isTapped({ tapped }: Visited, id: string): boolean {
+  return tapped.indexOf(id) >= 0;
 }
 
 /** Return a certificate of the list; undefined after its store has closed. */
@@ -145,8 +150,9 @@ function listed({ list, stores }: Visited, id: string): Certificate | undefined 
   return stores.poiId ? certificateOf(list, id) : undefined;
 }
 
-function helpOf({ help, openOrders }: Config): string {
-  return help || (openOrders ? DEFAULT_HELP : `${DEFAULT_HELP}；它${ORDERS_PATH}`);
+/** Return what a customer can do whatever the page finds. `path`: where Douyin has the orders. */
+function helpOf({ help, openOrders }: Config, path = openOrders ? "" : `；它${ORDERS_PATH}`): string {
+  return help || DEFAULT_HELP + path;
 }
 
 /** Return the data of the store selection. `search`: what the customer has typed. */
