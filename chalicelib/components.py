@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from chalicelib.api.login import LoginHandler
-from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Clients, Table, read_secret
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
@@ -31,9 +30,8 @@ class Components:
         self.merchants = MerchantRepository(table)
         self.douyin = DouyinClient(transport, settings.open_api.rstrip("/"), settings.login_api.rstrip("/"))
         self.tokens = TokenProvider(table, self.douyin, self.credentials_cache)
-        self.authorized_client = AuthorizedClient(self.douyin, self.tokens)
-        self.lister = CertificateLister(self.merchants, self.credentials_cache, self.authorized_client, executor)
+        self.lister = CertificateLister(self.merchants, self.credentials_cache, self.douyin, self.tokens, executor)
         self.warmup = Warmup(self.merchants, self.tokens, self.credentials_cache, self.douyin, executor)
         self.login = LoginHandler(
-            self.credentials_cache, self.douyin, self.authorized_client, self.lister, self.warmup, settings.session_ttl
+            self.credentials_cache, self.douyin, self.tokens, self.lister, self.warmup, settings.session_ttl
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.api.problems import ProblemView, problem_for_error
 from chalicelib.api.validation import LoginBody
-from chalicelib.authorized_client import AuthorizedClient
+from chalicelib.authorized_calls import AuthorizedCalls, TokenSource
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
@@ -39,7 +39,7 @@ class LoginHandler:
 
     credentials_cache: CredentialsCache
     douyin: DouyinClient
-    authorized_client: AuthorizedClient
+    tokens: TokenSource
     lister: CertificateLister
     warmup: Warmup
     #: The lifetime of a session in seconds.
@@ -91,5 +91,5 @@ class LoginHandler:
         if app_secret:
             return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid
         # The code is still valid when the platform refuses the token. It is sent again only with another token.
-        calls = self.authorized_client.for_request(app_id, context)
+        calls = AuthorizedCalls(self.douyin, self.tokens, app_id, context)
         return calls.send(CODE2SESSION, provider_login_body(app_id, code)).open_id

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from chalicelib.authorized_client import AuthorizedClient
+from chalicelib.authorized_calls import AuthorizedCalls, TokenSource
 from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
+from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import InvalidRequestError, RedemptionError
 from chalicelib.merchants import MerchantRepository
@@ -50,7 +51,8 @@ class CertificateLister:
 
     merchants: MerchantRepository
     credentials_cache: CredentialsCache
-    authorized_client: AuthorizedClient
+    douyin: DouyinClient
+    tokens: TokenSource
     #: Reads the pages after the first.
     executor: Executor
     #: The wall clock, in epoch seconds.
@@ -77,7 +79,7 @@ class CertificateLister:
         merchant = self.merchants.get(query.account_id, context)
         merchant.check_app(session.app_id)
         merchant.check_store(query.poi_id)
-        calls = self.authorized_client.for_request(merchant.app_id, context, merchant.life_account_id)
+        calls = AuthorizedCalls(self.douyin, self.tokens, merchant.app_id, context, merchant.life_account_id)
         result = list_pages(start, query, session.open_id, calls, self.executor)
         built = build_views(result.pages, self.clock())
         position = result.position

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from chalicelib.authorized_client import AuthorizedCalls
+from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.certificates.cursors import ListPosition
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Page

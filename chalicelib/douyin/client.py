@@ -55,7 +55,7 @@ class DouyinClient:
     ) -> T:
         """Send a call inside the deadline, and return its result; raises UpstreamError.
 
-        `token_headers` are those of an app: `authorized_client` sends the calls that need them.
+        `token_headers` are those of an app: `authorized_calls` sends the calls that need them.
         """
         if endpoint.needs_token != (token_headers is not None):
             raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")

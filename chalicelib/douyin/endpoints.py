@@ -1,7 +1,7 @@
 """The calls of the platform that this service makes: a row for each. `DouyinClient.send` sends any of them.
 
 A row has all that is particular to a call. `client` has what every call needs: time limits, the call log, retries.
-`authorized_client` has what a call with an app's token needs beside that: the token, its replacement, the rate limit.
+`authorized_calls` has what a call with an app's token needs beside that: the token, and its replacement.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     errors: ErrorTable
     #: Returns the result of a reply without errors, or raises UpstreamMalformedError.
     read: Callable[[dict[str, Any]], T]
-    #: Whether the call carries an app's access token: then `authorized_client` sends it.
+    #: Whether the call carries an app's access token: then `authorized_calls` sends it.
     needs_token: bool
     #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
     is_repeatable: bool

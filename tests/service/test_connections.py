@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 import trustme
 
-from chalicelib.authorized_client import AuthorizedClient
+from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
@@ -39,7 +39,7 @@ def create_client(url: str, ca_file: str | None = None) -> DouyinClient:
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
-    calls = AuthorizedClient(client, FixedToken()).for_request("app", RequestContext(deadline or Deadline(5)))
+    calls = AuthorizedCalls(client, FixedToken(), "app", RequestContext(deadline or Deadline(5)))
     page = calls.send(QUERY_USER_CERTIFICATES, page_body(ListQuery("1", "2"), open_id, 1))
     return [certificate.certificate_id for certificate in page.certificates]
 

@@ -10,7 +10,6 @@ import pytest
 from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
-from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister, ListReport
 from chalicelib.certificates.views import ListView
@@ -86,9 +85,9 @@ class Logins:
         self.secret = secret or FakeSecret()
         self.credentials = make_credentials(self.secret, self.clock)
         self.table = FakeTable()
-        client = AuthorizedClient(self.douyin, TokenProvider(self.table, self.douyin, self.credentials, self.clock))
+        tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock)
         warmup = FakeWarmup(self.events)
-        self.handler = LoginHandler(self.credentials, self.douyin, client, self.lister, warmup, 7200, self.clock)
+        self.handler = LoginHandler(self.credentials, self.douyin, tokens, self.lister, warmup, 7200, self.clock)
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 

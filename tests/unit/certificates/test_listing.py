@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from chalicelib import errors
-from chalicelib.authorized_client import AuthorizedClient
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListReport
@@ -57,8 +56,9 @@ class Lists:
         self.douyin.fetch = lambda page, _: make_page(shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], count)
         self.merchants = MerchantRepository(self.table, self.clock)
         tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock)
-        client = AuthorizedClient(self.douyin, tokens)
-        self.lister = CertificateLister(self.merchants, self.credentials, client, InlineExecutor(), self.clock)
+        self.lister = CertificateLister(
+            self.merchants, self.credentials, self.douyin, tokens, InlineExecutor(), self.clock
+        )
         self.report = ListReport(0, 0)
 
     def respond(self, cursor: str = "", app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:

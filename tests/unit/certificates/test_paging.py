@@ -12,7 +12,7 @@ from contextlib import nullcontext
 import msgspec
 import pytest
 
-from chalicelib.authorized_client import AuthorizedClient
+from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.certificates.cursors import ListPosition
 from chalicelib.certificates.paging import (
     MAX_PAGES,
@@ -54,7 +54,7 @@ def read(
 ) -> PagedResult:
     douyin = FakeDouyin()
     douyin.fetch = lambda number, _token: fetch(number)
-    calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context())
+    calls = AuthorizedCalls(douyin, FixedToken(), "tta", make_context())
     return list_pages(start or ListPosition(), ListQuery("7"), OPEN_ID, calls, executor or InlineExecutor())
 
 

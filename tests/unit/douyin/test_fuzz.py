@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.authorized_client import AuthorizedClient
+from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.certificates.cursors import ListPosition
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
 from chalicelib.certificates.views import build_views
@@ -160,7 +160,7 @@ def test_following_the_cursors_shows_every_certificate_once(
 
     douyin = FakeDouyin()
     douyin.fetch = lambda page, _token: fetch(page)
-    calls = AuthorizedClient(douyin, FixedToken()).for_request("tta", make_context())
+    calls = AuthorizedCalls(douyin, FixedToken(), "tta", make_context())
     requested, found = list[int](), list[str]()
     repeats = 0
     position: ListPosition | None = ListPosition()

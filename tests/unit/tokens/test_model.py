@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chalicelib import errors
-from chalicelib.authorized_client import AuthorizedClient
+from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.aws import ConditionFailedError, Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, Endpoint
@@ -106,12 +106,11 @@ class Instance:
         return fault
 
     def run(self) -> None:
-        client = AuthorizedClient(self.tokens.douyin, self.tokens)
         while True:
             started = self.world.simulation.now
             context = RequestContext(Deadline(9.0, self.clock))
             try:
-                client.for_request("model", context).send(QUERY_USER_CERTIFICATES, {})
+                AuthorizedCalls(self.tokens.douyin, self.tokens, "model", context).send(QUERY_USER_CERTIFICATES, {})
                 is_served = True
             except errors.RedemptionError:
                 is_served = False

@@ -1,11 +1,11 @@
-"""The calls with an app's token: one token for a request, replaced once; rate limits; and what is sent."""
+"""The calls with an app's token: one token for a request, replaced once."""
 
 from collections.abc import Callable
 
 import pytest
 
 from chalicelib import errors
-from chalicelib.authorized_client import DEFAULT_RATE_LIMIT_SECONDS, AuthorizedClient
+from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
 from chalicelib.douyin.pages import Page
 from chalicelib.tokens.provider import TokenProvider
@@ -14,7 +14,6 @@ from tests.unit.fakes import (
     FakeDouyin,
     FakeSecret,
     FakeTable,
-    FixedToken,
     make_context,
     make_credentials,
     make_page,
@@ -23,7 +22,6 @@ from tests.unit.fakes import (
 
 FIRST, SECOND = errors.UpstreamCodes(2190008, 0, "20260101A"), errors.UpstreamCodes(2190008, 0, "20260101B")
 MISCONFIGURED = errors.AppMisconfiguredError("10013", upstream=errors.UpstreamCodes(10013, 0))
-LIMIT = errors.RateLimitedError("2119003", retry_after=30.0)
 
 
 class Request:
@@ -36,7 +34,7 @@ class Request:
         self.douyin.fetch = self._answer
         self.on_answer: Callable[[], object] = lambda: None
         tokens = TokenProvider(self.table, self.douyin, make_credentials(FakeSecret({"tta": "s"})), Clock())
-        self.calls = AuthorizedClient(self.douyin, tokens).for_request("tta", make_context())
+        self.calls = AuthorizedCalls(self.douyin, tokens, "tta", make_context())
 
     def send(self) -> Page:
         return self.calls.send(QUERY_USER_CERTIFICATES, {"page": 1})
@@ -90,50 +88,3 @@ def test_a_replacement_that_failed_is_raised_with_the_best_codes_and_not_repeate
     with pytest.raises(errors.TokenUnavailableError, match="refused"):
         request.send()
     assert (len(request.sent()), len(request.douyin.mints)) == (2, 1)
-
-
-def test_a_rate_limited_app_is_not_asked_again_by_any_request() -> None:
-    douyin = FakeDouyin()
-    client = AuthorizedClient(douyin, FixedToken())
-    douyin.errors = {1: LIMIT}
-    for app_id, reason in (("tta", "2119003"), ("tta", "cached"), ("ttb", "2119003")):
-        with pytest.raises(errors.RateLimitedError) as raised:
-            client.for_request(app_id, make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
-        assert raised.value.reason == reason
-    assert len(douyin.fetches) == 2
-
-
-@pytest.mark.parametrize("error", [errors.UpstreamTimeoutError("timeout"), errors.TokenRefusedError("2190008")])
-def test_another_error_limits_nothing(error: errors.RedemptionError) -> None:
-    douyin = FakeDouyin()
-    client = AuthorizedClient(douyin, FixedToken())
-    douyin.errors = {1: error}
-    with pytest.raises(errors.RedemptionError):
-        client.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
-    douyin.errors = {}
-    client.for_request("tta", make_context()).send(QUERY_USER_CERTIFICATES, {"page": 1})
-
-
-class TestRateLimit:
-    EVIDENCE = errors.UpstreamCodes(2119003, 12001, "20260101L")
-
-    def put(self, client: AuthorizedClient, retry_after: float) -> None:
-        client.put_rate_limit("tta", errors.RateLimitedError("2119003", self.EVIDENCE, retry_after=retry_after))
-
-    @pytest.mark.parametrize(
-        ("limits", "seconds"),
-        [((0.0,), DEFAULT_RATE_LIMIT_SECONDS), ((30.0,), 30.0), ((30.0, 2.0), 30.0), ((2.0, 30.0), 30.0)],
-    )
-    def test_an_app_is_limited_until_the_longest_limit_ends(self, limits: tuple[float, ...], seconds: float) -> None:
-        clock = Clock()
-        client = AuthorizedClient(FakeDouyin(), FixedToken(), clock)
-        for retry_after in limits:
-            self.put(client, retry_after)
-        clock.now += seconds - 0.25
-        with pytest.raises(errors.RateLimitedError) as raised:
-            client.check_rate_limit("tta")
-        assert raised.value.retry_after == pytest.approx(0.25, abs=0.001)
-        assert (raised.value.reason, raised.value.upstream) == ("cached", self.EVIDENCE)
-        client.check_rate_limit("ttb")
-        clock.now += 0.25
-        client.check_rate_limit("tta")

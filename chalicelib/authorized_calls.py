@@ -1,0 +1,75 @@
+"""Sends the calls with an app's access token: gets the token, and replaces a refused one."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+from chalicelib.context import RequestContext
+from chalicelib.douyin.client import DouyinClient
+from chalicelib.douyin.endpoints import Endpoint
+from chalicelib.errors import TokenRefusedError, TokenUnavailableError
+
+T = TypeVar("T")
+
+
+class TokenSource(Protocol):
+    """Where the apps' access tokens come from. Raises TokenUnavailableError. `tokens.provider` has the usual one."""
+
+    def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
+        """Return a token. `refused_token` is one that the platform refuses: then return another one."""
+
+
+class AuthorizedCalls:
+    """The calls of one request. They share a token, which is replaced once if the platform refuses it. Thread-safe."""
+
+    def __init__(
+        self,
+        douyin: DouyinClient,
+        tokens: TokenSource,
+        app_id: str,
+        context: RequestContext,
+        life_account_id: str | None = None,
+    ) -> None:
+        """`life_account_id` is the merchant's root account, if the calls need it."""
+        self._douyin = douyin
+        self._tokens = tokens
+        self._app_id = app_id
+        self._context = context
+        self._headers = {} if life_account_id is None else {"Rpc-Transit-Life-Account": life_account_id}
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._is_replaced = False
+
+    def send(self, endpoint: Endpoint[T], body: Mapping[str, Any]) -> T:
+        """Send a call, and return its result. A refused token is replaced, and the call sent once more.
+
+        Raises UpstreamError, TokenUnavailableError and StorageUnavailableError. The codes of a TokenUnavailableError
+        are those of the failed mint, otherwise those of the refusal.
+        """
+        while True:
+            token = self._get_token()
+            try:
+                return self._douyin.send(endpoint, body, self._context, {"access-token": token, **self._headers})
+            except TokenRefusedError as refusal:
+                self._replace_once(token, refusal)
+
+    def _get_token(self) -> str:
+        with self._lock:
+            if self._token is None:
+                self._token = self._tokens.get(self._app_id, self._context)
+            return self._token
+
+    def _replace_once(self, refused_token: str, refusal: TokenRefusedError) -> None:
+        """Replace a refused token, unless another call has. A second attempt raises TokenUnavailableError."""
+        with self._lock:
+            if self._token != refused_token:
+                return
+            if self._is_replaced:
+                raise TokenUnavailableError("refused; a request replaces its token once", refusal.upstream)
+            self._is_replaced = True
+            try:
+                self._token = self._tokens.get(self._app_id, self._context, refused_token)
+            except TokenUnavailableError as error:
+                if not error.upstream.has_code:
+                    error.upstream = refusal.upstream
+                raise
