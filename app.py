@@ -102,9 +102,9 @@ def start() -> None:
     # No call starts after two seconds.
     context = RequestContext(Deadline(2.0))
     try:
-        components().warmup.warm_up_instance(context)
-        for warning in context.record.warnings:
-            app.telemetry.warn(warning)
+        # This opens the connections to AWS. The other apps' tokens are read when a request needs them.
+        for app_id in list(components().credentials_cache.get(context).apps)[:1]:
+            components().tokens.preload(app_id, context)
     except Exception as error:
         app.telemetry.write_warmup_failure(context.record, error)
 

@@ -13,7 +13,6 @@ from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import MerchantRepository
 from chalicelib.settings import Settings
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.warmup import Warmup
 
 
 class Components:
@@ -31,7 +30,4 @@ class Components:
         self.douyin = DouyinClient(transport, settings.open_api.rstrip("/"), settings.login_api.rstrip("/"))
         self.tokens = TokenProvider(table, self.douyin, self.credentials_cache)
         self.lister = CertificateLister(self.merchants, self.credentials_cache, self.douyin, self.tokens, executor)
-        self.warmup = Warmup(self.merchants, self.tokens, self.credentials_cache, self.douyin, executor)
-        self.login = LoginHandler(
-            self.credentials_cache, self.douyin, self.tokens, self.lister, self.warmup, settings.session_ttl
-        )
+        self.login = LoginHandler(self.credentials_cache, self.douyin, self.tokens, self.lister, settings.session_ttl)

@@ -30,7 +30,7 @@ def main() -> None:
 
     dynamodb = SimpleNamespace(get_item=lambda **call: {"Item": data["rows"].get(call["Key"]["pk"]["S"], {})})
     secrets_manager = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": json.dumps(data["secret"])})
-    transport = SimpleNamespace(send=send, has_idle_connection=lambda *_: True)
+    transport = SimpleNamespace(send=send)
     clients = SimpleNamespace(dynamodb=dynamodb, secrets_manager=secrets_manager)
     app.components = lambda: app.Components(app.Settings.from_env(os.environ), clients, transport)
     view = json.loads(app.app(data["event"], None)["body"])

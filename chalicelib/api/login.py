@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 from chalicelib.api.problems import ProblemView, problem_for_error
@@ -18,7 +17,6 @@ from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session, hash_open_id
-from chalicelib.warmup import Warmup
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login."""
@@ -41,7 +39,6 @@ class LoginHandler:
     douyin: DouyinClient
     tokens: TokenSource
     lister: CertificateLister
-    warmup: Warmup
     #: The lifetime of a session in seconds.
     ttl: int
     #: The wall clock, in epoch seconds.
@@ -65,8 +62,7 @@ class LoginHandler:
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        with nullcontext() if list_query is None else self.warmup.preload_for_list(list_query.account_id, context):
-            open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
+        open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
         # A customer must not get the reserved open_id: their lists would count in no metric.
         if open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chalicelib.context import Deadline, RequestContext
+from chalicelib.context import RequestContext
 from chalicelib.douyin.endpoints import Endpoint
-from chalicelib.douyin.protocol import CONNECTION_TEST, PlatformRequest, open_envelope
+from chalicelib.douyin.protocol import PlatformRequest, open_envelope
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
 
@@ -23,9 +23,6 @@ RETRY_POLICY = RetryPolicy(
     rate_limited_delay=1.0,
 )
 """The retries of a call that may be repeated."""
-
-OPEN_CONNECTION_SECONDS = 1.0
-"""Limit for opening a connection in advance. If that fails, the request that needs one opens it, with retries."""
 
 ONCE_MAX_IDLE_SECONDS = 1.2
 """How long a connection may have been idle before a call that is sent once: it must not depend on a connection that may
@@ -73,13 +70,3 @@ class DouyinClient:
         if not endpoint.is_repeatable:
             return attempt()
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self.sleep)
-
-    def ensure_connection(self, deadline: Deadline) -> None:
-        """Open a connection to the open API that the next request reuses, unless one is open; raises RedemptionError.
-
-        It must send a request: urllib3 finds the server's TLS session tickets waiting in an unused connection and
-        drops it as broken.
-        """
-        if not self.transport.has_idle_connection(self.open_api, CONNECTION_TEST):
-            deadline = deadline.with_timeout(OPEN_CONNECTION_SECONDS)
-            self.transport.send(self.open_api, CONNECTION_TEST, deadline, max_bytes=0)

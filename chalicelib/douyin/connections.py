@@ -88,9 +88,6 @@ class _BoundedResponse(HTTPResponse):
         # The response is incomplete (RFC 9112, section 8), or the peer closes the connection (section 9.6).
         if self._has_unexpected_bytes or not self.isclosed() or self.will_close:
             return False
-        if self._method == "HEAD":  # type: ignore[attr-defined]  # not in the stubs
-            # No body (section 6.3, rule 1). 204 and 304 have none after a GET either: peers disagree about the rest.
-            return self.status >= 200 and self.status not in (204, 304)
         lengths = self.headers.get_all("content-length", [])
         codings = self.headers.get_all("transfer-encoding", [])
         # The end of the body must be certain: one Content-Length, or chunked alone (section 6.3, rules 3 to 6).
@@ -171,11 +168,6 @@ class _Pool(HTTPConnectionPool):
             for conn in free.queue:
                 if conn is not None and not is_fresh(max_idle, conn.last_begun_at, time.time()):
                     conn.close()
-
-    def has_open_connection(self) -> bool:
-        """Return whether the connection that was returned last, which the next request takes, is open."""
-        free: Any = self.pool
-        return any(conn is not None and conn.is_connected for conn in free.queue[-1:])
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:

@@ -30,12 +30,11 @@ have one open_id. A longer one might not fit into the header of a session token.
 
 
 class PlatformRequest(RedactedStruct, frozen=True):
-    """An HTTP request to the platform: path below the API's base URL, JSON body, headers, method."""
+    """A POST request to the platform: path below the API's base URL, JSON body, headers."""
 
     path: str
     body: bytes = b""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
-    method: str = "POST"
 
 
 class PlatformResponse(RedactedStruct, frozen=True):
@@ -63,10 +62,6 @@ class MintedToken(RedactedStruct, frozen=True):
 
     access_token: Annotated[str, msgspec.Meta(pattern=_VISIBLE_ASCII)]
     expires_in: Annotated[int, msgspec.Meta(gt=0)]
-
-
-CONNECTION_TEST = PlatformRequest("/", method="HEAD")
-"""A request for nothing: it opens a connection that the next request reuses."""
 
 
 def read_data(envelope: dict[str, Any], model: type[S]) -> S:

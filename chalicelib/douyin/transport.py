@@ -57,16 +57,11 @@ class Transport:
             raise errors.UpstreamUnavailableError("connection") from None
         return PlatformResponse(response.status_code, response.headers, body)
 
-    def has_idle_connection(self, base_url: str, request: PlatformRequest) -> bool:
-        """Return whether the request would reuse an open connection."""
-        prepared, adapter = self._prepare(base_url, request, MAX_IDLE_SECONDS)
-        return bool(adapter.get_connection_with_tls_context(prepared, verify=True).has_open_connection())
-
     def _prepare(self, base_url: str, request: PlatformRequest, max_idle: float) -> tuple[Any, Any]:
         """Return a request as the adapter needs it, and the adapter."""
         prepared: Any = requests.PreparedRequest()
         prepared.max_idle = max_idle
-        prepared.method, prepared.url, prepared.body = request.method, base_url + request.path, request.body
+        prepared.method, prepared.url, prepared.body = "POST", base_url + request.path, request.body
         prepared.headers = {**self.http.headers, **request.headers, "Content-Length": str(len(request.body))}
         return prepared, self.http.get_adapter(prepared.url)
 

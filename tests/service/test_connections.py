@@ -115,18 +115,6 @@ def test_no_customer_gets_the_response_of_another(name: str, tls: tuple[ssl.SSLC
         assert server.requests[-1].connection not in used, "the connection was closed"
 
 
-def test_the_connect_request_opens_the_connection_of_the_next_call(
-    tls: tuple[ssl.SSLContext | None, str | None],
-) -> None:
-    context, ca_file = tls
-    with ScriptedServer(lambda r: iter([http_response(b"") if r.method == "HEAD" else own_page(r)]), context) as server:
-        client = create_client(server.url, ca_file)
-        client.ensure_connection(Deadline(5))
-        client.ensure_connection(Deadline(5))
-        assert fetch(client, CUSTOMERS[0]) == [CUSTOMERS[0]]
-        assert [request.connection for request in server.requests] == [0, 0]
-
-
 @pytest.mark.parametrize(
     ("host", "is_trusted"),
     [pytest.param("127.0.0.1", False, id="unknown authority"), pytest.param("elsewhere", True, id="wrong name")],

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import app as application
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER
 from tests.harness import (
@@ -34,16 +33,6 @@ def test_the_outcome_of_the_schedule_is_that_of_an_app_that_failed_and_the_run_d
     line, metrics = read_report(capsys)
     assert (line["level"], line["outcome"], [*line["failed"]]) == ("WARNING", "token_unavailable", [APP_ID])
     assert "TokenSecondsLeft" in metrics
-
-
-def test_a_defect_in_the_warm_up_of_an_instance_is_a_warning(
-    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    del api
-    monkeypatch.setattr(application.components().warmup, "douyin", None)
-    application.start()
-    (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
-    assert (line["level"], line["message"].startswith("warm-up: AttributeError")) == ("WARNING", True)
 
 
 def test_a_call_for_health_counts_in_no_metric(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

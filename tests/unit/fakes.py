@@ -237,12 +237,6 @@ class FakeDouyin(DouyinClient):
             raise self.login_result
         return self.login_result
 
-    def ensure_connection(self, deadline: Deadline) -> None:
-        deadline.check()
-        self.connections += 1
-        if self.connection_error is not None:
-            raise self.connection_error
-
 
 class FixedToken:
     """A source of one token, which has no other."""
@@ -272,11 +266,6 @@ class FakeTransport(Transport):
     def __init__(self, *results: PlatformResponse | RedemptionError) -> None:
         self.results = list(results)
         self.sent: list[Sent] = []
-        self.is_connected = False
-
-    def has_idle_connection(self, base_url: str, request: PlatformRequest) -> bool:
-        del base_url, request
-        return self.is_connected
 
     def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:
         self.sent.append(Sent(base_url, request, *limits, **options))

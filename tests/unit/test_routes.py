@@ -55,9 +55,6 @@ class FakePlatform:
         self.bodies: list[tuple[str, Any]] = []
         self.without_root_account: set[str] = set()
 
-    def has_idle_connection(self, *_: Any) -> bool:
-        return True
-
     def send(self, _base_url: str, request: protocol.PlatformRequest, *_limits: Any) -> protocol.PlatformResponse:
         name = {path: name for name, path in CALLS.items()}[request.path]
         body, headers = json.loads(request.body), {key.lower(): value for key, value in request.headers.items()}

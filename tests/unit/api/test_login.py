@@ -1,7 +1,5 @@
 """A login with a list: both succeed, or the list has a problem, or the login fails. The session is never lost."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -13,12 +11,10 @@ from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister, ListReport
 from chalicelib.certificates.views import ListView
-from chalicelib.context import RequestContext
 from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.record import Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.provider import TokenProvider
-from chalicelib.warmup import Warmup
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
@@ -58,23 +54,6 @@ class FakeLister(CertificateLister):
         return self.result, REPORT
 
 
-class FakeWarmup(Warmup):
-    """Notes begin and end of what runs beside the login."""
-
-    def __init__(self, events: list[str]) -> None:
-        self.events = events
-
-    @contextmanager
-    def preload_for_list(self, account_id: str, context: RequestContext) -> Iterator[None]:
-        del context
-        assert account_id == ACCOUNT_ID
-        self.events.append("prepare")
-        try:
-            yield
-        finally:
-            self.events.append("prepared")
-
-
 class Logins:
     """A login handler with its platform, lister, secret and clock."""
 
@@ -86,8 +65,7 @@ class Logins:
         self.credentials = make_credentials(self.secret, self.clock)
         self.table = FakeTable()
         tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock)
-        warmup = FakeWarmup(self.events)
-        self.handler = LoginHandler(self.credentials, self.douyin, tokens, self.lister, warmup, 7200, self.clock)
+        self.handler = LoginHandler(self.credentials, self.douyin, tokens, self.lister, 7200, self.clock)
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
 
@@ -120,7 +98,7 @@ def test_session_and_list_are_one_response() -> None:
     record = logins.context.record
     assert (*record.ids.values(), record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
     assert record.report == REPORT
-    assert logins.events == ["prepare", "login", "prepared", "list"]
+    assert logins.events == ["login", "list"]
     [(session, list_query, _)] = logins.lister.calls
     assert (session, list_query) == (Session(APP_ID, OPEN_ID), LIST_QUERY)
 
@@ -167,7 +145,7 @@ def test_a_failed_login_ends_before_the_list(result: str | errors.RedemptionErro
     logins.douyin.login_result = result
     with pytest.raises(error):
         logins.log_in()
-    assert logins.events == ["prepare", "login", "prepared"]
+    assert logins.events == ["login"]
 
 
 def test_an_unknown_app_causes_no_call_until_it_is_added() -> None:
@@ -203,7 +181,7 @@ class TestProvidersApp:
         logins.table.items[TOKEN] = row
         with pytest.raises(errors.TokenUnavailableError, match="another system"):
             logins.log_in()
-        assert logins.events == ["prepare", "prepared"]
+        assert logins.events == []
         assert (logins.douyin.mints, logins.table.writes) == ([], [])
 
     def test_a_refused_code_is_sent_again_with_another_token_only(self, logins: Logins) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.douyin import protocol
-from chalicelib.douyin.client import ONCE_MAX_IDLE_SECONDS, OPEN_CONNECTION_SECONDS, DouyinClient
+from chalicelib.douyin.client import ONCE_MAX_IDLE_SECONDS, DouyinClient
 from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import (
@@ -53,7 +52,7 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.needs_token else {}
     base_url = LOGIN_API if endpoint.uses_login_api else OPEN_API
     assert (sent.base_url, sent.request.path) == (base_url, CALLS[name])
-    assert sent.request == PlatformRequest(endpoint.path, SAMPLES[name].sent, headers, "POST")
+    assert sent.request == PlatformRequest(endpoint.path, SAMPLES[name].sent, headers)
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]
@@ -82,18 +81,6 @@ def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_i
     with pytest.raises(TypeError, match=f"{name}: AuthorizedCalls"):
         platform.client.send(ENDPOINTS[name], SAMPLES[name].body, platform.context, headers)
     assert platform.transport.sent == []
-
-
-def test_a_connection_is_opened_if_none_is_idle_and_the_response_is_ignored() -> None:
-    platform = Platform(PlatformResponse(404, {}, b"<html>"))
-    platform.client.ensure_connection(platform.context.deadline)
-    platform.transport.is_connected = True
-    platform.client.ensure_connection(platform.context.deadline)
-    [sent] = platform.transport.sent
-    assert (sent.base_url, sent.request, sent.max_bytes) == (OPEN_API, protocol.CONNECTION_TEST, 0)
-    assert PlatformRequest("/", b"", {}, "HEAD") == protocol.CONNECTION_TEST
-    assert 0 < sent.deadline.remaining() <= OPEN_CONNECTION_SECONDS
-    assert platform.logged() == []
 
 
 @pytest.mark.parametrize(
