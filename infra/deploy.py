@@ -26,11 +26,6 @@ from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
 
-_DENIED_HINT = (
-    "\nIs this version new here? Its policies may have changed: then an administrator deploys it once (CHANGELOG.md, "
-    '"What you must do")'
-)
-
 
 class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
@@ -116,8 +111,7 @@ def exit_on_error() -> Iterator[None]:
     except NoCredentialsError as error:
         raise SystemExit(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config") from None
     except (BotoCoreError, ClientError, StageError, bundle.BundleError, ChaliceError) as error:
-        is_denied = "AccessDenied" in str(error) or "not authorized to perform" in str(error)
-        raise SystemExit(f"{error}{_DENIED_HINT if is_denied else ''}") from None
+        raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
         raise SystemExit("\ninterrupted: run the same command again, which completes what was begun") from None
 

@@ -10,8 +10,6 @@ What AWS does, and ministack 1.5.33 does not:
 - Secrets Manager: a label is on one version only; PutSecretValue moves a custom one.
 - Lambda: GetFunction of a version returns the URL of this version's code.
 - Lambda: after a change of a function, its old instances complete their requests.
-- IAM checks CreateFunction and the calls of EventBridge against the ARN of the function or rule. (Callers with the key
-  `test` may do everything.)
 - IAM knows the condition keys of UpdateItem: keys, attributes and ReturnValues.
 
 One is for speed: AWS keeps a function pending for a moment after each change, and Chalice then waits 5 s. Here it is
@@ -121,18 +119,6 @@ def _move_labels(put: Any, data: dict[str, Any]) -> Any:
         for label in secret["Versions"][newest]["Stages"]:
             secretsmanager._remove_stage_everywhere(secret, label, except_version_id=newest)
     return response
-
-
-@_replaces(iam_actions, "extract_resource_arn")
-def _complete_resource_arn(extract: Any, service: str, method: str, *request: Any) -> str:
-    *_, body, _query, region, account_id = request
-    arn = str(extract(service, method, *request))
-    if service == "events":
-        rule = json.loads(body).get("Rule")
-        return f"arn:aws:events:{region}:{account_id}:rule/{rule}" if rule else arn.replace("/default/", "/")
-    if (service, method, arn) == ("lambda", "POST", "*"):
-        return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
-    return arn
 
 
 @_replaces(iam_actions, "dynamodb_service_context")

@@ -13,7 +13,6 @@ from infra.deploy import BuildBundle
 from infra.destroy import destroy
 from sandbox import stack
 from sandbox.stack import STAGE
-from tests import policies
 from tests.aws_proxy import AwsProxy, run_aws_proxy
 
 DOMAIN = "api.example.com"
@@ -38,9 +37,8 @@ class Cloud:
 
     @functools.cached_property
     def account(self) -> Account:
-        """The account as a user sees it who has the deployer policy and nothing else."""
-        keys = policies.create_user(self.client("iam"), "DeployerPolicy", STAGE)
-        return stack.emulated_account(self.proxy.url, keys)
+        """The account as an administrator sees it."""
+        return stack.emulated_account(self.proxy.url)
 
     def clone(self, settings: str = "") -> Path:
         """Return a new clone of the project, which has never deployed anything."""
