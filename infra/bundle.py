@@ -40,16 +40,12 @@ RUNTIME = "python{}.{}".format(*sys.version_info)
 TASK_ROOT = "/var/task"
 """Where Lambda unpacks the bundle. Tracebacks show this path."""
 
-X86_64, ARM64 = "x86_64", "arm64"
-"""Lambda's architectures, as Chalice's `lambda_architecture` names them."""
-
 LOCK = ROOT / "requirements-bundle.txt"
 """The packages of requirements.txt and VENDORED, with hashes. Written by `make lock`."""
 
 VENDORED = "aws-xray-sdk==2.15.0"
 
 ARCHIVES = ".chalice/deployments"
-_MACHINES = {X86_64: "x86_64", ARM64: "aarch64"}
 _PIP_VARIABLES = {
     "path", "ld_library_path", "tmpdir", "home", "xdg_cache_home", "xdg_config_home",
     "pip_cache_dir", "pip_config_file",
@@ -129,7 +125,7 @@ def _git(root: Path, *arguments: str) -> str | None:
     return None if run.returncode else run.stdout
 
 
-def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path | None = None) -> Path:
+def make_bundle(root: Path = ROOT, repository: Path | None = None) -> Path:
     """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete.
 
     `repository` is the git repository of the sources, if they are a copy.
@@ -137,27 +133,26 @@ def make_bundle(root: Path = ROOT, architecture: str = X86_64, repository: Path 
     commit = read_git_commit(repository or root)
     install_vendored(root)
     _compile(root / "chalicelib")
-    for outdated in list_archives(root / ARCHIVES, architecture):
+    for outdated in list_archives(root / ARCHIVES):
         outdated.unlink()
-    archive = Path(_packager(architecture).create_deployment_package(str(root), RUNTIME))
-    _rewrite(archive, commit, architecture)
+    archive = Path(_packager().create_deployment_package(str(root), RUNTIME))
+    _rewrite(archive, commit)
     return archive
 
 
-def archive_path(root: Path, architecture: str) -> Path:
+def archive_path(root: Path) -> Path:
     """Return where `chalice deploy` looks for the archive: its name has a hash of the inputs in `root`."""
-    return Path(_packager(architecture).deployment_package_filename(str(root), RUNTIME))
+    return Path(_packager().deployment_package_filename(str(root), RUNTIME))
 
 
-def list_archives(folder: Path, architecture: str) -> list[Path]:
-    """Return the archives in `folder` for this Python and the architecture."""
-    suffix = "" if architecture == X86_64 else f"-{architecture}"
-    return list(folder.glob(f"*-{RUNTIME}{suffix}.zip"))
+def list_archives(folder: Path) -> list[Path]:
+    """Return the archives in `folder` for this Python."""
+    return list(folder.glob(f"*-{RUNTIME}.zip"))
 
 
-def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
+def current_archive(root: Path = ROOT) -> Path:
     """Return the archive that `chalice deploy` would upload; raise BundleError if it is older than its inputs."""
-    archive = archive_path(root, architecture)
+    archive = archive_path(root)
     if not archive.exists():
         raise BundleError("the bundle is missing or outdated: run `make bundle`")
     return archive
@@ -166,14 +161,10 @@ def current_archive(root: Path = ROOT, architecture: str = X86_64) -> Path:
 class _LockedDependencies(DependencyBuilder):
     """Installs the bundle's packages from LOCK, as wheels for the functions' platform."""
 
-    def __init__(self, architecture: str) -> None:
-        super().__init__(OSUtils(), architecture=architecture)
-        self._platforms = [f"--platform={tag}_{_MACHINES[architecture]}" for tag in ("manylinux2014", "manylinux_2_17")]
-
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
         """Ignore `requirements_filepath`, which has the same packages without hashes."""
         del abi, requirements_filepath
-        _pip_install(target_directory, *self._platforms)
+        _pip_install(target_directory, "--platform=manylinux2014_x86_64", "--platform=manylinux_2_17_x86_64")
 
 
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
@@ -193,8 +184,8 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
         raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
 
 
-def _packager(architecture: str) -> LambdaDeploymentPackager:
-    return LambdaDeploymentPackager(OSUtils(), _LockedDependencies(architecture), UI(), architecture)
+def _packager() -> LambdaDeploymentPackager:
+    return LambdaDeploymentPackager(OSUtils(), _LockedDependencies(OSUtils()), UI())
 
 
 def _compile(package: Path) -> None:
@@ -213,12 +204,11 @@ def install_vendored(root: Path = ROOT) -> None:
     _pip_install(vendor, vendored=True)
 
 
-def extension_suffix(architecture: str) -> str:
-    """Return the end of the names of extension modules that the functions can load."""
-    return f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-{_MACHINES[architecture]}-linux-gnu.so"
+EXTENSION_SUFFIX = f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-x86_64-linux-gnu.so"
+"""The end of the names of extension modules that the functions can load."""
 
 
-def _rewrite(archive: Path, commit: str | None, architecture: str) -> None:
+def _rewrite(archive: Path, commit: str | None) -> None:
     """Remove unused files from the archive, add .pyc files, SDK data and commit, and pack it reproducibly."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
@@ -226,8 +216,8 @@ def _rewrite(archive: Path, commit: str | None, architecture: str) -> None:
         # If a check fails, no archive is left.
         archive.unlink()
         libraries = [path.name for path in Path(folder).rglob("*.so*")]
-        if other := sorted(name for name in libraries if not name.endswith(extension_suffix(architecture))):
-            raise BundleError(f"{', '.join(other)}: not for {RUNTIME} and {architecture}; see pip.conf")
+        if other := sorted(name for name in libraries if not name.endswith(EXTENSION_SUFFIX)):
+            raise BundleError(f"{', '.join(other)}: not for {RUNTIME} on x86-64; see pip.conf")
         write_sdk_data(Path(folder) / SDK_DATA.name)
         _add_framework_licence(Path(folder))
         if commit is not None:
@@ -285,14 +275,13 @@ def _add_framework_licence(folder: Path) -> None:
 def main() -> None:
     """Build the bundle, or only install the packages in vendor/."""
     parser = argparse.ArgumentParser(prog="python -m infra.bundle", description="Build the Lambda bundle.")
-    parser.add_argument("--architecture", choices=[X86_64, ARM64], default=X86_64)
     parser.add_argument("--vendor", action="store_true", help="only install the packages in vendor/")
     arguments = parser.parse_args()
     try:
         if arguments.vendor:
             install_vendored()
             return
-        archive = make_bundle(architecture=arguments.architecture)
+        archive = make_bundle()
     except BundleError as error:
         raise SystemExit(str(error)) from None
     print(f"{archive.relative_to(ROOT)}: {archive.stat().st_size:,} bytes")

@@ -22,7 +22,7 @@ def render(stages: Mapping[str, StageSettings]) -> dict[str, str]:
     """Return the content of each file in `.chalice/`, by file name."""
     files: dict[str, Any] = {"config.json": _render_config(stages)}
     for stage, settings in stages.items():
-        files |= _render_policies(stage, settings)
+        files[f"policy-{stage}.json"] = _render_policy(stage, settings)
     return {name: json.dumps(content, indent=2) + "\n" for name, content in files.items()}
 
 
@@ -61,14 +61,8 @@ def render_environment(stage: str, settings: StageSettings) -> dict[str, str]:
 
 
 def _render_stage(stage: str, settings: StageSettings) -> dict[str, Any]:
-    api_handler: dict[str, Any] = {}
-    # Without this setting, each `chalice deploy` removes the function's reserved concurrency.
-    if settings.reserved_concurrency is not None:
-        api_handler["reserved_concurrency"] = settings.reserved_concurrency
-    refresh = {"lambda_timeout": REFRESH_TIMEOUT_SECONDS, "iam_policy_file": f"policy-{stage}-refresh.json"}
     config: dict[str, Any] = {
         "iam_policy_file": f"policy-{stage}.json",
-        "lambda_architecture": settings.architecture,
         "lambda_memory_size": settings.memory_mb,
         "xray": settings.tracing,
     }
@@ -76,32 +70,18 @@ def _render_stage(stage: str, settings: StageSettings) -> dict[str, Any]:
         config["subnet_ids"] = list(settings.network.subnet_ids)
         config["security_group_ids"] = list(settings.network.security_group_ids)
     config["environment_variables"] = render_environment(stage, settings)
-    config["lambda_functions"] = {"api_handler": api_handler, "refresh_tokens": refresh}
+    config["lambda_functions"] = {"refresh_tokens": {"lambda_timeout": REFRESH_TIMEOUT_SECONDS}}
     return config
 
 
-def _render_policies(stage: str, settings: StageSettings) -> dict[str, Any]:
-    renew = ["dynamodb:UpdateItem"]
-    api = [
-        _table_statement("Read", stage, ["dynamodb:GetItem"], ["MERCHANT#*", "TOKEN#*"]),
-        _table_statement("RenewTokens", stage, renew, ["TOKEN#*"]),
-    ]
-    refresh = [_table_statement("RenewTokens", stage, ["dynamodb:GetItem", *renew], ["TOKEN#*"])]
-    return {
-        # Chalice gives this policy also to a further function.
-        f"policy-{stage}.json": _policy(api, stage, ("", "-*"), settings),
-        f"policy-{stage}-refresh.json": _policy(refresh, stage, ("-refresh_tokens",), settings),
-    }
-
-
-def _policy(
-    statements: list[dict[str, Any]], stage: str, suffixes: tuple[str, ...], settings: StageSettings
-) -> dict[str, Any]:
-    log_groups = [f"arn:*:logs:*:*:log-group:/aws/lambda/{APP_NAME}-{stage}{suffix}:*" for suffix in suffixes]
+def _render_policy(stage: str, settings: StageSettings) -> dict[str, Any]:
+    """Return the policy of each function."""
+    log_groups = [f"arn:*:logs:*:*:log-group:/aws/lambda/{APP_NAME}-{stage}{suffix}:*" for suffix in ("", "-*")]
     # IAM checks a secret that does not exist against its ARN without the random suffix.
     secret = [f"arn:*:secretsmanager:*:*:secret:{APP_NAME}/{stage}{ending}" for ending in ("", "-??????")]
     statements = [
-        *statements,
+        _table_statement("Read", stage, ["dynamodb:GetItem"], ["MERCHANT#*", "TOKEN#*"]),
+        _table_statement("RenewTokens", stage, ["dynamodb:UpdateItem"], ["TOKEN#*"]),
         _statement("Secret", ["secretsmanager:GetSecretValue"], *secret),
         _statement("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], *log_groups),
     ]

@@ -31,8 +31,8 @@ class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
 
-BuildBundle = Callable[[Path, str, Path], Path]
-"""Builds the archive of the sources in a folder, for an architecture and with the commit of a repository."""
+BuildBundle = Callable[[Path, Path], Path]
+"""Builds the archive of the sources in a folder, with the commit of a repository."""
 
 
 def deploy(
@@ -135,10 +135,10 @@ def _prepare(
     for name in chalice_config.write(project):
         print_line(f".chalice/{name} updated from the stage's settings: commit it")
     _take_snapshot(project, snapshot)
-    print_line(f"building the bundle for {settings.architecture}")
-    archive = build_bundle(snapshot, settings.architecture, project)
+    print_line("building the bundle")
+    archive = build_bundle(snapshot, project)
     print_line(f"bundle: {bundle.read_build(archive)}")
-    check_bundle(archive, settings.architecture, chalice_config.render_environment(stage, settings))
+    check_bundle(archive, chalice_config.render_environment(stage, settings))
     print_line(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
     change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
     print_line(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
@@ -161,13 +161,13 @@ def _take_snapshot(project: Path, to: Path) -> None:
     (to / ".chalice" / "deployed").symlink_to(record.resolve())
 
 
-def check_bundle(archive: Path, architecture: str, variables: Mapping[str, str]) -> None:
+def check_bundle(archive: Path, variables: Mapping[str, str]) -> None:
     """Raise StageError if a bundle's app cannot be imported with the functions' variables, or serves no first list.
 
     It uses the packages of the bundle, or those of this machine if it has another platform than the functions.
     """
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as packed:
-        names, has_platform = packed.namelist(), bundle.extension_suffix(architecture) in EXTENSION_SUFFIXES
+        names, has_platform = packed.namelist(), bundle.EXTENSION_SUFFIX in EXTENSION_SUFFIXES
         packed.extractall(folder, [name for name in names if has_platform or name.split("/")[0] in bundle.APP])
         command = [sys.executable, str(Path(__file__).with_name("trial.py"))]
         environment = {**os.environ, **variables}

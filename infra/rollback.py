@@ -1,6 +1,6 @@
 """Bring back the code that a stage had before, from a published version of its HTTP function.
 
-All functions of a stage have the same code. Only code and architecture change: variables, routes and the stack stay as
+All functions of a stage have the same code. Only the code changes: variables, routes and the stack stay as
 they are, and the smoke test says whether the code fits them. Nothing is built, and no package registry is used.
 """
 
@@ -61,7 +61,7 @@ def rollback(
         return
     archive = download(client, functions[API_HANDLER], target)
     for name in functions:
-        client.update_function_code(FunctionName=functions[name], ZipFile=archive, Architectures=[target.architecture])
+        client.update_function_code(FunctionName=functions[name], ZipFile=archive)
         versions.wait_until_updated(client, functions[name])
         print_line(f"function {name}: {target.build}")
     build = read_build(io.BytesIO(archive))

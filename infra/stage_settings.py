@@ -73,9 +73,7 @@ class StageSettings(_Table, frozen=True):
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
     alarm_email: Annotated[str, msgspec.Meta(pattern=r"^([^@\s]+@[^@\s]+)?$")] | None = None
     python: Literal["3.11", "3.12", "3.13", "3.14"] | None = None
-    architecture: Literal["x86_64", "arm64"] = "x86_64"
     memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10240)] = 1024
-    reserved_concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
     tracing: bool = True
     limits: Limits = Limits()
     domain: Domain | None = None

@@ -22,7 +22,6 @@ class Version(NamedTuple):
     code: str
     description: str
     runtime: str
-    architecture: str
     modified: str
 
     @property
@@ -46,7 +45,6 @@ def read_versions(client: Any, function_name: str) -> tuple[Version, list[Versio
             configuration["CodeSha256"],
             configuration.get("Description", ""),
             configuration["Runtime"],
-            configuration["Architectures"][0],
             configuration["LastModified"],
         )
         for page in pages

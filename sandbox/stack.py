@@ -212,19 +212,18 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
     for name in ("app.py", "requirements.txt"):
         shutil.copy(root / name, to / name)
     # The hash in an archive's name depends on the order in which the file system lists files: a copy may have another.
-    for architecture in (bundle.X86_64, bundle.ARM64):
-        for archive in bundle.list_archives(to / bundle.ARCHIVES, architecture):
-            archive.rename(bundle.archive_path(to, architecture))
+    for archive in bundle.list_archives(to / bundle.ARCHIVES):
+        archive.rename(bundle.archive_path(to))
 
 
-def reuse_bundle(snapshot: Path, architecture: str, project: Path) -> Path:
+def reuse_bundle(snapshot: Path, project: Path) -> Path:
     """Give a snapshot of a project the bundle that the project has; build it only if there is none of these sources."""
     try:
-        built = bundle.current_archive(project, architecture)
+        built = bundle.current_archive(project)
     except bundle.BundleError:
-        return bundle.make_bundle(snapshot, architecture, project)
+        return bundle.make_bundle(snapshot, project)
     shutil.copytree(project / "vendor", snapshot / "vendor")
-    archive = bundle.archive_path(snapshot, architecture)
+    archive = bundle.archive_path(snapshot)
     archive.parent.mkdir()
     return Path(shutil.copy(built, archive))
 

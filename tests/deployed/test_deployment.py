@@ -2,12 +2,10 @@
 
 import functools
 import json
-import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -71,8 +69,8 @@ def test_what_is_saved_during_a_deployment_is_not_deployed(cloud: Cloud) -> None
     clone = cloud.clone()
     deployed = bundle.current_archive(clone).read_bytes()
 
-    def build(snapshot: Path, architecture: str, project: Path) -> Path:
-        archive = stack.reuse_bundle(snapshot, architecture, project)
+    def build(snapshot: Path, project: Path) -> Path:
+        archive = stack.reuse_bundle(snapshot, project)
         with (clone / "app.py").open("a") as app:
             app.write("raise SystemExit\n")
         return archive
@@ -91,26 +89,18 @@ def test_a_deployment_builds_its_bundle_although_there_is_one(cloud: Cloud) -> N
     assert cloud.deploy(clone, build_bundle=bundle.make_bundle)[-1] == PASSED
 
 
-def test_limits_domain_concurrency_and_memory_follow_the_settings(cloud: Cloud) -> None:
+def test_limits_domain_and_memory_follow_the_settings(cloud: Cloud) -> None:
     settings = f"""
 memory_mb = 512
-reserved_concurrency = 5
 tracing = false
 [limits]
 rate = 7
 burst = 9
 {DOMAIN_SETTINGS}"""
     client, [api_id] = cloud.client("apigateway"), cloud.api_ids()
-    # As 0.14.0 could leave it.
-    former = [("/~1v1~1sessions/POST/throttling/rateLimit", "100"), ("/~1v1~1stores/GET/metrics/enabled", "true")]
-    patch: Any = [{"op": "replace", "path": path, "value": value} for path, value in former]
-    client.update_stage(restApiId=api_id, stageName="api", patchOperations=patch)
-    switch: Any = {"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "true"}
-    client.update_rest_api(restApiId=api_id, patchOperations=[switch])
     report = cloud.deploy(cloud.clone(settings))
     assert any(line.startswith(f"domain: https://{DOMAIN} (DNS: CNAME to ") for line in report)
     assert report[-1] == f"{PASSED}; {DOMAIN} is not in DNS yet, so it was not requested"
-    assert client.get_rest_api(restApiId=api_id)["disableExecuteApiEndpoint"] is False
     [mapping] = client.get_base_path_mappings(domainName=DOMAIN)["items"]
     assert (mapping["restApiId"], mapping["stage"]) == (api_id, "api")
     methods = client.get_stage(restApiId=api_id, stageName="api")["methodSettings"]
@@ -118,12 +108,10 @@ burst = 9
     assert limits == {"*/*": (7, 9)}
     function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
     assert function["Configuration"]["MemorySize"] == 512
-    assert function["Concurrency"]["ReservedConcurrentExecutions"] == 5
     cloud.deploy(cloud.clone())
     assert "domains" not in cloud.remaining()
     assert "DeleteBasePathMapping" in {call.operation for call in cloud.proxy.calls}
     assert client.get_stage(restApiId=api_id, stageName="api")["methodSettings"]["*/*"]["throttlingRateLimit"] == 20
-    assert "Concurrency" not in cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
 
 
 def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(cloud: Cloud) -> None:
@@ -139,23 +127,6 @@ def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(clo
     cloud.proxy.refuse = refuse
     assert cloud.deploy(cloud.clone())[-1] == PASSED
     assert len(calls) == 6
-
-
-def test_for_arm64_a_bundle_is_built_that_differs_in_the_compiled_wheels_only(cloud: Cloud, archive: Path) -> None:
-    """The emulated AWS runs x86_64 only, so it is a dry run."""
-    clone = cloud.clone('architecture = "arm64"')
-
-    def build(snapshot: Path, architecture: str, project: Path) -> Path:
-        return Path(shutil.copy(bundle.make_bundle(snapshot, architecture, project), clone / "built.zip"))
-
-    assert f"building the bundle for {bundle.ARM64}" in cloud.dry_run(clone, build)
-    with zipfile.ZipFile(clone / "built.zip") as packed, zipfile.ZipFile(archive) as other:
-        # The clone is no git repository: its bundle has no commit.
-        names = {name.replace("x86_64", "aarch64"): name for name in other.namelist() if name != "commit.txt"}
-        assert set(names) == set(packed.namelist())
-        different = {name for name in names if packed.read(name) != other.read(names[name])}
-    assert different
-    assert all(re.search(r"-aarch64-linux-gnu\.so$", name) for name in different)
 
 
 def test_a_lost_table_stops_the_deployment_before_any_change(cloud: Cloud) -> None:

@@ -39,7 +39,7 @@ class FakeLambda:
         function = self.functions.setdefault(name, {"versions": {}, "tag": tag})
         function["latest"] = {
             "Version": "$LATEST", "CodeSha256": versions.code_hash(archive), "Runtime": "python3.11",
-            "Architectures": ["x86_64"], "State": "Active",
+            "State": "Active",
             "LastUpdateStatus": "Successful", "LastModified": "2026-11-25T10:00:00", **values,
         }  # fmt: skip
         function["archive"] = archive
@@ -86,13 +86,13 @@ class FakeLambda:
         number = str(len(versions) + 1)
         versions[number] = {**served, "Version": number, "Description": Description}, function["archive"]
 
-    def update_function_code(self, FunctionName: str, ZipFile: bytes, Architectures: list[str]) -> None:  # noqa: N803 - AWS's names
+    def update_function_code(self, FunctionName: str, ZipFile: bytes) -> None:  # noqa: N803 - AWS's names
         name = FunctionName.rpartition(":")[2]
         call = f"UpdateFunctionCode {name}"
         if call == self.fails:
             raise ClientError({"Error": {"Code": "ServiceException"}}, "UpdateFunctionCode")
         self.calls.append(call)
-        self.functions[name]["latest"] |= {"CodeSha256": versions.code_hash(ZipFile), "Architectures": Architectures}
+        self.functions[name]["latest"] |= {"CodeSha256": versions.code_hash(ZipFile)}
         self.functions[name]["archive"] = ZipFile
 
     def download(self, url: str, timeout: float) -> Any:

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from infra.bundle import ROOT
 from infra.chalice_config import render
 from infra.stage_settings import Network, StageSettings, list_stages, read_stage_settings
@@ -23,25 +21,21 @@ def test_the_committed_files_are_up_to_date() -> None:
 
 def test_each_setting_reaches_chalice() -> None:
     settings = StageSettings(
-        architecture="arm64", memory_mb=512, tracing=False, network=NETWORK, reserved_concurrency=7,
+        memory_mb=512, tracing=False, network=NETWORK,
         environment={"SESSION_TTL_SECONDS": "60"},
     )  # fmt: skip
     config: dict[str, Any] = json.loads(render({"dev": settings})["config.json"])["stages"]["dev"]
     expected = {
-        "lambda_architecture": "arm64", "lambda_memory_size": 512, "xray": False, "subnet_ids": ["subnet-1"],
+        "lambda_memory_size": 512, "xray": False, "subnet_ids": ["subnet-1"],
         "security_group_ids": ["sg-1"],
     }  # fmt: skip
     assert config.items() >= expected.items()
     assert config["environment_variables"].items() >= {"SESSION_TTL_SECONDS": "60", "STAGE": "dev"}.items()
-    functions = config["lambda_functions"]
-    assert functions["api_handler"] == {"reserved_concurrency": 7}
-    assert "reserved_concurrency" not in functions["refresh_tokens"]
 
 
-@pytest.mark.parametrize("name", ["policy-dev.json", "policy-dev-refresh.json"])
-def test_in_a_vpc_a_function_may_use_network_interfaces_and_without_tracing_send_no_traces(name: str) -> None:
+def test_in_a_vpc_a_function_may_use_network_interfaces_and_without_tracing_send_no_traces() -> None:
     """`test_policies.py` has the actions of the default settings."""
-    policy = json.loads(render({"dev": StageSettings(network=NETWORK, tracing=False)})[name])
+    policy = json.loads(render({"dev": StageSettings(network=NETWORK, tracing=False)})["policy-dev.json"])
     actions = [action for statement in policy["Statement"] for action in statement["Action"]]
     assert "ec2:CreateNetworkInterface" in actions
     assert not [action for action in actions if action.startswith("xray")]
