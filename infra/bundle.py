@@ -125,12 +125,9 @@ def _git(root: Path, *arguments: str) -> str | None:
     return None if run.returncode else run.stdout
 
 
-def make_bundle(root: Path = ROOT, repository: Path | None = None) -> Path:
-    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete.
-
-    `repository` is the git repository of the sources, if they are a copy.
-    """
-    commit = read_git_commit(repository or root)
+def make_bundle(root: Path = ROOT) -> Path:
+    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete."""
+    commit = read_git_commit(root)
     install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES):

@@ -6,7 +6,6 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,8 +30,8 @@ class ChaliceError(Exception):
     """Chalice failed. The message contains its output."""
 
 
-BuildBundle = Callable[[Path, Path], Path]
-"""Builds the archive of the sources in a folder, with the commit of a repository."""
+BuildBundle = Callable[[Path], Path]
+"""Builds the archive of the project in a folder."""
 
 
 def deploy(
@@ -48,18 +47,14 @@ def deploy(
 
     `no_platform`: see `smoke.check`.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        snapshot = Path(folder)
-        settings, archive, change_set = _prepare(
-            account, project, snapshot, stage, print_line, build_bundle=build_bundle
-        )
-        _unmap_former_domain(account, stage, settings)
-        outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
-        is_first = not find_functions(account, stage)
-        write_state(account, snapshot, stage, find_rest_api(account.client("apigateway"), stage))
-        run_chalice(account, snapshot, "deploy", "--stage", stage)
-        api_id = read_rest_api_id(snapshot, stage)
-        build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
+    settings, archive, change_set = _prepare(account, project, stage, print_line, build_bundle=build_bundle)
+    _unmap_former_domain(account, stage, settings)
+    outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+    is_first = not find_functions(account, stage)
+    write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
+    run_chalice(account, project, "deploy", "--stage", stage)
+    api_id = read_rest_api_id(project, stage)
+    build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
     # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
     for rule in find_rules(account, stage):
         account.client("events").enable_rule(Name=rule)
@@ -87,8 +82,7 @@ def dry_run(
     build_bundle: BuildBundle = bundle.make_bundle,
 ) -> None:
     """Report what `deploy` would change. No resource is changed."""
-    with tempfile.TemporaryDirectory() as folder:
-        *_, change_set = _prepare(account, project, Path(folder), stage, print_line, build_bundle=build_bundle)
+    *_, change_set = _prepare(account, project, stage, print_line, build_bundle=build_bundle)
     cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
@@ -119,7 +113,6 @@ def exit_on_error() -> Iterator[None]:
 def _prepare(
     account: Account,
     project: Path,
-    snapshot: Path,
     stage: str,
     print_line: Callable[[str], None],
     *,
@@ -127,16 +120,15 @@ def _prepare(
 ) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
     """Check what can be checked before anything is changed, and report what will change.
 
-    Sources and bundle are in `snapshot`. Returns settings, bundle, and the change set of the stack.
+    Returns settings, bundle, and the change set of the stack.
     """
     settings = check_target(account, project, stage, print_line)
     cloudformation.check_vital(account.client, stage)
     _check_runtime(account, stage, settings, print_line)
     for name in chalice_config.write(project):
         print_line(f".chalice/{name} updated from the stage's settings: commit it")
-    _take_snapshot(project, snapshot)
     print_line("building the bundle")
-    archive = build_bundle(snapshot, project)
+    archive = build_bundle(project)
     print_line(f"bundle: {bundle.read_build(archive)}")
     check_bundle(archive, chalice_config.render_environment(stage, settings))
     print_line(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
@@ -145,20 +137,6 @@ def _prepare(
     for change in change_set.changes:
         print_line(f"  {change}")
     return settings, archive, change_set
-
-
-def _take_snapshot(project: Path, to: Path) -> None:
-    """Copy the sources to the folder `to`: a file that is saved while a deployment runs would be deployed untested.
-
-    Chalice's record stays in the project, where `chalice deploy` alone looks for it.
-    """
-    for name in ("chalicelib", ".chalice"):
-        shutil.copytree(project / name, to / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
-    for name in ("app.py", "requirements.txt"):
-        shutil.copy(project / name, to / name)
-    record = project / ".chalice" / "deployed"
-    record.mkdir(exist_ok=True)
-    (to / ".chalice" / "deployed").symlink_to(record.resolve())
 
 
 def check_bundle(archive: Path, variables: Mapping[str, str]) -> None:

@@ -216,16 +216,12 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
         archive.rename(bundle.archive_path(to))
 
 
-def reuse_bundle(snapshot: Path, project: Path) -> Path:
-    """Give a snapshot of a project the bundle that the project has; build it only if there is none of these sources."""
+def reuse_bundle(project: Path) -> Path:
+    """Return the bundle that a project has; build it only if there is none of these sources."""
     try:
-        built = bundle.current_archive(project)
+        return bundle.current_archive(project)
     except bundle.BundleError:
-        return bundle.make_bundle(snapshot, project)
-    shutil.copytree(project / "vendor", snapshot / "vendor")
-    archive = bundle.archive_path(snapshot)
-    archive.parent.mkdir()
-    return Path(shutil.copy(built, archive))
+        return bundle.make_bundle(project)
 
 
 def write_sample_data(aws_url: str, stage: str) -> tuple[str, str]:

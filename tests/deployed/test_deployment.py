@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra import bundle, deploy, smoke, versions
+from infra import bundle, deploy, smoke
 from infra.stage_settings import StageError
 from sandbox import stack
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
@@ -62,23 +62,6 @@ def test_an_app_that_cannot_be_imported_stops_the_deployment_before_any_change(c
     with pytest.raises(StageError, match=r"^app\.py, line 1: ModuleNotFoundError"):
         cloud.deploy(clone)
     assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
-
-
-def test_what_is_saved_during_a_deployment_is_not_deployed(cloud: Cloud) -> None:
-    """It would be untested."""
-    clone = cloud.clone()
-    deployed = bundle.current_archive(clone).read_bytes()
-
-    def build(snapshot: Path, project: Path) -> Path:
-        archive = stack.reuse_bundle(snapshot, project)
-        with (clone / "app.py").open("a") as app:
-            app.write("raise SystemExit\n")
-        return archive
-
-    assert cloud.deploy(clone, build_bundle=build)[-1] == PASSED
-    code = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)["Configuration"]["CodeSha256"]
-    assert code == versions.code_hash(deployed)
-    assert json.loads((clone / ".chalice" / "deployed" / f"{STAGE}.json").read_text(encoding="utf-8"))["resources"]
 
 
 def test_a_deployment_builds_its_bundle_although_there_is_one(cloud: Cloud) -> None:
