@@ -1,4 +1,4 @@
-"""The CloudFormation stack of `template.yaml`: create, execute and discard change sets; delete the stack.
+"""The CloudFormation stack of `template.yaml`: create, update, and delete it.
 
 When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
 table and the secret, which are retained. An update changes what differs between the former template and the present
@@ -8,11 +8,8 @@ table, secret and roles nothing works, so `check_vital` stops each deployment be
 
 from __future__ import annotations
 
-import contextlib
 import re
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,20 +33,6 @@ _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoS
 """Error codes for a missing resource: of most services, API Gateway, SNS and IAM, in this order."""
 
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
-
-
-@dataclass(frozen=True)
-class ChangeSet:
-    """A change set that is ready to be executed.
-
-    `creates_stack` is true when the stack does not exist yet. `changes` are descriptions such as
-    "Add Table (AWS::DynamoDB::Table)"; the list is empty when the stack is up to date.
-    """
-
-    name: str
-    stack_id: str
-    creates_stack: bool
-    changes: list[str]
 
 
 def stack_name(stage: str) -> str:
@@ -79,7 +62,7 @@ def none_if_not_found(call: Callable[..., Any], **arguments: Any) -> Any:
 
 
 def read_stack(client: CloudFormationClient, stage: str) -> Any:
-    """Return the stack's description, or None. A stack that has only an unexecuted change set does not count."""
+    """Return the stack's description, or None."""
     try:
         [stack] = client.describe_stacks(StackName=stack_name(stage))["Stacks"]
     except ClientError as error:
@@ -87,7 +70,7 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
         if "does not exist" in str(error):
             return None
         raise
-    return None if stack["StackStatus"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE") else stack
+    return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
 
 def check_vital(client: Callable[[str], Any], stage: str) -> None:
@@ -107,80 +90,44 @@ def check_vital(client: Callable[[str], Any], stage: str) -> None:
         )
 
 
-def create_change_set(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> ChangeSet:
-    """Create a change set for the current template and wait until it is ready.
+def update_stack(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> dict[str, str]:
+    """Create or update the stack from the current template, and wait until this is complete; return its outputs.
 
     `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
     new stack uses the table and the secret of an earlier stack if they exist; it is decided when the stack is created.
-    Raises StageError.
+    Raises StageError that names the resources that failed.
     """
     cloudformation: CloudFormationClient = client("cloudformation")
-    stack = read_stack(cloudformation, stage)
-    creates_stack = stack is None
-    if not creates_stack and stack["StackStatus"] not in _CHANGEABLE:
-        raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
+    stack, name, options = read_stack(cloudformation, stage), stack_name(stage), dict[str, Any]()
+    if stack is not None and stack["StackStatus"] not in _CHANGEABLE:
+        raise StageError(_describe_status(name, stack["StackStatus"]))
     values = {"Stage": stage, "TableIs": None, "SecretIs": None, **values}
-    if creates_stack:
+    if stack is None:
         table, secret = _find_data(client, stage)
         retained = {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
         values = {**{key: value or "" for key, value in values.items()}, **retained}
+        options["OnFailure"] = "DELETE"
     known = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
     parameters: list[Any] = [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items() if v is not None]
     kept = [key for key, value in values.items() if value is None and key in known]
     parameters += [{"ParameterKey": key, "UsePreviousValue": True} for key in kept]
-    name = f"plan-{uuid.uuid4().hex[:12]}"
-    kind: Any = {"ChangeSetType": "UPDATE"}
-    if creates_stack:
-        kind = {"ChangeSetType": "CREATE", "OnStackFailure": "DELETE"}
-    created = cloudformation.create_change_set(
-        StackName=stack_name(stage),
-        ChangeSetName=name,
-        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
-        Parameters=parameters,
-        Capabilities=["CAPABILITY_NAMED_IAM"],
-        **kind,
-    )
-    stack_id = created["StackId"]
-    waiter = cloudformation.get_waiter("change_set_create_complete")
-    with contextlib.suppress(WaiterError):
-        waiter.wait(StackName=stack_name(stage), ChangeSetName=name, WaiterConfig=WAITER_CONFIG)
-    described = cloudformation.describe_change_set(StackName=stack_name(stage), ChangeSetName=name)
-    if described["Status"] == "CREATE_COMPLETE":
-        changes = [_describe_change(change) for change in described["Changes"]]
-        return ChangeSet(name, stack_id, creates_stack, changes)
-    reason = described.get("StatusReason", "")
-    # CloudFormation reports a change set without changes as failed; only the message differs.
-    if "didn't contain changes" in reason or "No updates" in reason:
-        cloudformation.delete_change_set(StackName=stack_name(stage), ChangeSetName=name)
-        return ChangeSet(name, stack_id, creates_stack, [])
-    command = f"aws cloudformation describe-events --stack-name {stack_name(stage)} --change-set-name {name}"
-    raise StageError(f"{reason or described['Status']}\nwhy: {command}")
-
-
-def discard_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> None:
-    """Delete a change set without executing it. That of a new stack is deleted together with the empty stack."""
-    if change_set.creates_stack:
-        client.delete_stack(StackName=stack_name(stage))
-    elif change_set.changes:
-        client.delete_change_set(StackName=stack_name(stage), ChangeSetName=change_set.name)
-
-
-def execute_change_set(client: CloudFormationClient, stage: str, change_set: ChangeSet) -> dict[str, str]:
-    """Execute a change set and wait until it is complete; return the stack's outputs.
-
-    Raises StageError that names the resources that failed.
-    """
-    # A stack that CloudFormation has deleted is known by its id only.
-    name = change_set.stack_id
-    if change_set.changes:
-        started = datetime.now(UTC)
-        client.execute_change_set(StackName=stack_name(stage), ChangeSetName=change_set.name)
-        waiter: Any = client.get_waiter(
-            "stack_create_complete" if change_set.creates_stack else "stack_update_complete"
+    template = TEMPLATE.read_text(encoding="utf-8")
+    send: Any = cloudformation.create_stack if stack is None else cloudformation.update_stack
+    started, capabilities = datetime.now(UTC), ["CAPABILITY_NAMED_IAM"]
+    try:
+        response = send(
+            StackName=name, TemplateBody=template, Parameters=parameters, Capabilities=capabilities, **options
         )
-        _wait(client, waiter, name, started)
-    [stack] = client.describe_stacks(StackName=name)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        # A stack that CloudFormation has deleted is known by its id only.
+        name = response["StackId"]
+        waiter = cloudformation.get_waiter("stack_create_complete" if stack is None else "stack_update_complete")
+        _wait(cloudformation, waiter, name, started)
+    except ClientError as error:
+        # CloudFormation reports an update without changes as a ValidationError; only the message differs.
+        if "No updates are to be performed" not in str(error):
+            raise
+    [present] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in present.get("Outputs", [])}
 
 
 def delete_stack(client: CloudFormationClient, stage: str) -> None:
@@ -238,9 +185,3 @@ def _find_data(client: Callable[[str], Any], stage: str) -> tuple[Any, Any]:
             f"to restore it: aws secretsmanager restore-secret --secret-id {name}"
         )
     return table, secret
-
-
-def _describe_change(change: Any) -> str:
-    resource = change["ResourceChange"]
-    replacement = ", replacement" if resource.get("Replacement") == "True" else ""
-    return f"{resource['Action']} {resource['LogicalResourceId']} ({resource['ResourceType']}){replacement}"

@@ -47,9 +47,9 @@ def deploy(
 
     `no_platform`: see `smoke.check`.
     """
-    settings, archive, change_set = _prepare(account, project, stage, print_line, build_bundle=build_bundle)
+    settings, archive = prepare(account, project, stage, print_line, build_bundle)
     _unmap_former_domain(account, stage, settings)
-    outputs = cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+    outputs = cloudformation.update_stack(account.client, stage, _parameters(settings))
     is_first = not find_functions(account, stage)
     write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
     run_chalice(account, project, "deploy", "--stage", stage)
@@ -72,18 +72,6 @@ def deploy(
     options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
     print_line(smoke.check(account, stage, build, url, **options))
     return url
-
-
-def dry_run(
-    account: Account,
-    project: Path,
-    stage: str,
-    print_line: Callable[[str], None],
-    build_bundle: BuildBundle = bundle.make_bundle,
-) -> None:
-    """Report what `deploy` would change. No resource is changed."""
-    *_, change_set = _prepare(account, project, stage, print_line, build_bundle=build_bundle)
-    cloudformation.discard_change_set(account.client("cloudformation"), stage, change_set)
 
 
 def run_chalice(account: Account, project: Path, *arguments: str) -> str:
@@ -110,17 +98,16 @@ def exit_on_error() -> Iterator[None]:
         raise SystemExit("\ninterrupted: run the same command again, which completes what was begun") from None
 
 
-def _prepare(
+def prepare(
     account: Account,
     project: Path,
     stage: str,
     print_line: Callable[[str], None],
-    *,
-    build_bundle: BuildBundle,
-) -> tuple[StageSettings, Path, cloudformation.ChangeSet]:
-    """Check what can be checked before anything is changed, and report what will change.
+    build_bundle: BuildBundle = bundle.make_bundle,
+) -> tuple[StageSettings, Path]:
+    """Check what can be checked before anything is changed in AWS; return settings and bundle.
 
-    Returns settings, bundle, and the change set of the stack.
+    The files in `.chalice/` are written if the settings have changed.
     """
     settings = check_target(account, project, stage, print_line)
     cloudformation.check_vital(account.client, stage)
@@ -132,11 +119,7 @@ def _prepare(
     print_line(f"bundle: {bundle.read_build(archive)}")
     check_bundle(archive, chalice_config.render_environment(stage, settings))
     print_line(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
-    change_set = cloudformation.create_change_set(account.client, stage, _parameters(settings))
-    print_line(f"changes of stack {cloudformation.stack_name(stage)}: {len(change_set.changes) or 'none'}")
-    for change in change_set.changes:
-        print_line(f"  {change}")
-    return settings, archive, change_set
+    return settings, archive
 
 
 def check_bundle(archive: Path, variables: Mapping[str, str]) -> None:
@@ -204,7 +187,7 @@ def main() -> None:
     """Parse the command line and deploy a stage of this project."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("stage")
-    parser.add_argument("--dry-run", action="store_true", help="show what would change; change nothing in AWS")
+    parser.add_argument("--dry-run", action="store_true", help="check and build; change nothing in AWS")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
     # API Gateway allows one CreateDeployment in 5 seconds for each account, and a deployment makes two, one in Chalice:
@@ -213,7 +196,7 @@ def main() -> None:
     with exit_on_error():
         account = open_account(bundle.ROOT, arguments.stage)
         if arguments.dry_run:
-            dry_run(account, bundle.ROOT, arguments.stage, print)
+            prepare(account, bundle.ROOT, arguments.stage, print)
         else:
             print(deploy(account, bundle.ROOT, arguments.stage, print, no_platform=arguments.no_platform))
 

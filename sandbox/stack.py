@@ -199,8 +199,7 @@ def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
 
 def create_infrastructure(account: Account, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
-    change_set = cloudformation.create_change_set(account.client, stage, {})
-    cloudformation.execute_change_set(account.client("cloudformation"), stage, change_set)
+    cloudformation.update_stack(account.client, stage, {})
 
 
 def copy_project(to: Path, root: Path = ROOT) -> None:

@@ -9,7 +9,6 @@ from unittest import mock
 
 from infra import deploy, smoke
 from infra.account import Account
-from infra.deploy import BuildBundle
 from infra.destroy import destroy
 from sandbox import stack
 from sandbox.stack import STAGE
@@ -54,12 +53,6 @@ class Cloud:
         report: list[str] = []
         options = {"build_bundle": stack.reuse_bundle, **options}
         self.url = deploy.deploy(self.account, clone, STAGE, report.append, **options)
-        return report
-
-    def dry_run(self, clone: Path, build: BuildBundle = stack.reuse_bundle) -> list[str]:
-        """Run `make deploy DRY_RUN=1` in a clone; return what it prints."""
-        report: list[str] = []
-        deploy.dry_run(self.account, clone, STAGE, report.append, build)
         return report
 
     def ensure_deployed(self) -> None:

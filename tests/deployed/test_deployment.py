@@ -41,7 +41,6 @@ def test_another_clone_updates_the_same_api(cloud: Cloud) -> None:
     report = cloud.deploy(cloud.clone())
     assert cloud.api_ids() == api_ids
     assert f"API: {api_ids[0]}" in report
-    assert f"changes of stack {API_FUNCTION}: none" in report
     assert report[-1] == PASSED
     [api] = cloud.client("apigateway").get_rest_apis()["items"]
     assert api["endpointConfiguration"]["types"] == ["REGIONAL"]
@@ -117,9 +116,8 @@ def test_a_lost_table_stops_the_deployment_before_any_change(cloud: Cloud) -> No
     dynamodb.update_table(TableName=API_FUNCTION, DeletionProtectionEnabled=False)
     dynamodb.delete_table(TableName=API_FUNCTION)
     before = len(cloud.proxy.calls)
-    for run in (cloud.deploy, cloud.dry_run):
-        with pytest.raises(StageError, match=rf"table {API_FUNCTION} does not exist.*docs/run\.md"):
-            run(cloud.clone())
+    with pytest.raises(StageError, match=rf"table {API_FUNCTION} does not exist.*docs/run\.md"):
+        cloud.deploy(cloud.clone())
     assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
     dynamodb.create_table(
         TableName=API_FUNCTION,
