@@ -5,14 +5,10 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 
 import argparse
 import os
-import re
 import subprocess
 import sys
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -117,29 +113,8 @@ def prepare(
     print_line("building the bundle")
     archive = build_bundle(project)
     print_line(f"bundle: {bundle.read_build(archive)}")
-    check_bundle(archive, chalice_config.render_environment(stage, settings))
     print_line(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
     return settings, archive
-
-
-def check_bundle(archive: Path, variables: Mapping[str, str]) -> None:
-    """Raise StageError if a bundle's app cannot be imported with the functions' variables, or serves no first list.
-
-    It uses the packages of the bundle, or those of this machine if it has another platform than the functions.
-    """
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as packed:
-        names, has_platform = packed.namelist(), bundle.EXTENSION_SUFFIX in EXTENSION_SUFFIXES
-        packed.extractall(folder, [name for name in names if has_platform or name.split("/")[0] in bundle.APP])
-        command = [sys.executable, str(Path(__file__).with_name("trial.py"))]
-        environment = {**os.environ, **variables}
-        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if run.returncode:
-        own = rf'File "{re.escape(str(Path(folder).resolve()))}/((?:{"|".join(bundle.APP)}).*)", (line \d+)'
-        places = re.findall(own, run.stderr)
-        where = f"{places[-1][0]}, {places[-1][1]}: " if places else ""
-        # The app's log names the place of an error in a request.
-        error = ", ".join([*run.stderr.splitlines()[-1:], *re.findall(r'"(?:list_)?error": ?"(.*?)"', run.stdout)])
-        raise StageError(f"{where}{error}. The app does not work with the stage's variables. Nothing was changed")
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings, print_line: Callable[[str], None]) -> None:

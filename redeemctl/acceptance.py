@@ -38,8 +38,8 @@ from redeemctl.stage import Stage
 UNKNOWN_MERCHANT = "7000000000000000001"
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
 SMALL_PAGE = 2
-TRIAL_FILE = Path(__file__).parent.parent / "infra" / "trial.json"
-"""Has a list with every documented field."""
+DOCUMENTED_LIST = Path(__file__).with_name("documented_list.json")
+"""A reply of the platform with every documented field."""
 
 
 @dataclass(repr=False)
@@ -241,7 +241,7 @@ def find_forms(*replies: Any) -> dict[str, dict[str, int]]:
 
 def compare_forms(lists: list[Any]) -> dict[str, str]:
     """Return by path how lists differ from the documented one: in their types, and of times also in the digits."""
-    documented = find_forms(msgspec.json.decode(TRIAL_FILE.read_bytes())["replies"][QUERY_USER_CERTIFICATES.path])
+    documented = find_forms(msgspec.json.decode(DOCUMENTED_LIST.read_bytes()))
     seen, differences = find_forms(*lists), {}
     for path in sorted({*documented, *seen}):
         digits = slice(None) if path.endswith("_time") else slice(1)

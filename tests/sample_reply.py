@@ -1,4 +1,4 @@
-"""The list of `infra/trial.json`: its first certificate has every field of the platform's document.
+"""The list of `redeemctl/documented_list.json`: its first certificate has every field of the platform's document.
 
 `tests/unit/test_lenient.py` keeps it in step with `chalicelib/douyin/models.py`: it fails if the models lack a
 shown field. `tests/service/test_acceptance.py` does so with the sample customer who has every field.
@@ -9,12 +9,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
 from infra.bundle import ROOT
 
-REPLY: dict[str, Any] = json.loads((ROOT / "infra" / "trial.json").read_text(encoding="utf-8"))["replies"][
-    QUERY_USER_CERTIFICATES.path
-]
+REPLY: dict[str, Any] = json.loads((ROOT / "redeemctl" / "documented_list.json").read_text(encoding="utf-8"))
 ORDER = REPLY["data"]["orders"][0]
 CERTIFICATE: dict[str, Any] = ORDER["certificates"][0]
 

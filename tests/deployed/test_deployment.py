@@ -54,15 +54,6 @@ def test_another_region_than_that_of_the_settings_stops_the_deployment_before_an
     assert {call.operation for call in cloud.proxy.calls[before:]} <= {"GetCallerIdentity"}
 
 
-def test_an_app_that_cannot_be_imported_stops_the_deployment_before_any_change(cloud: Cloud) -> None:
-    clone, before = cloud.clone(), len(cloud.proxy.calls)
-    with zipfile.ZipFile(bundle.current_archive(clone), "w") as packed:
-        packed.writestr("app.py", "import nowhere\n")
-    with pytest.raises(StageError, match=r"^app\.py, line 1: ModuleNotFoundError"):
-        cloud.deploy(clone)
-    assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
-
-
 def test_a_deployment_builds_its_bundle_although_there_is_one(cloud: Cloud) -> None:
     """The one in the clone may have been built with a lock that is in no commit."""
     clone = cloud.clone()

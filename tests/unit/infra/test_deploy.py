@@ -3,15 +3,13 @@
 import contextlib
 import re
 import subprocess
-import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from infra import bundle, chalice_config, deploy
+from infra import bundle, deploy
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
 from redeemctl.stage import open_stage
@@ -34,77 +32,6 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
         open_stage("dev", bundle.ROOT),
     ):
         raise NoCredentialsError
-
-
-def pack(archive: Path, files: dict[str, str]) -> Path:
-    """Write an archive with these files; return it."""
-    with zipfile.ZipFile(archive, "w") as packed:
-        for name, text in files.items():
-            packed.writestr(name, text)
-    return archive
-
-
-def read_app() -> dict[str, str]:
-    """Return the app's files as they are in a bundle."""
-    paths = [bundle.ROOT / "app.py", *(bundle.ROOT / "chalicelib").rglob("*.py")]
-    return {path.relative_to(bundle.ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"app.py": "import chalicelib.x\n", "chalicelib/x.py": "\nimport nowhere\n"},
-         r"^chalicelib/x\.py, line 2: ModuleNotFoundError: No module named 'nowhere'\. .* Nothing was changed$"),
-        ({"app.py": "x = (\n"}, r"^app\.py, line 1: SyntaxError: .*Nothing was changed$"),
-        ({"app.py": "app = lambda event, context: {'body': '{\"status\":500}'}\n"},
-         r"^a login with a list gives \{'status': 500\}\. .*Nothing was changed$"),
-    ],
-)  # fmt: skip
-def test_an_app_that_cannot_be_imported_or_gives_no_list_is_refused(
-    tmp_path: Path, files: dict[str, str], message: str
-) -> None:
-    with pytest.raises(StageError, match=message):
-        deploy.check_bundle(pack(tmp_path / "x.zip", files), {})
-
-
-@pytest.mark.parametrize("has_platform", [True, False])
-def test_the_app_is_tried_with_the_packages_of_the_bundle_where_they_fit_else_with_those_of_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_platform: bool
-) -> None:
-    monkeypatch.setattr(deploy, "EXTENSION_SUFFIXES", [bundle.EXTENSION_SUFFIX] if has_platform else [])
-    files = read_app() | {"requests/__init__.py": "raise ImportError('that of the bundle')"}
-    variables = chalice_config.render_environment("dev", StageSettings())
-    refusal = pytest.raises(StageError, match=r"^chalicelib/\S+, line \d+: ImportError: that of the bundle\.")
-    with refusal if has_platform else contextlib.nullcontext():
-        deploy.check_bundle(pack(tmp_path / "x.zip", files), variables)
-
-
-@pytest.mark.parametrize(
-    ("module", "broken", "said"),
-    [
-        ("certificates/views", "build_view = None", r"TypeError at views\.py:"),
-        (
-            "certificates/views",
-            "_KINDS = {2: 'voucher', 3: 'times_card'}",
-            r"gives \['voucher', 'other', 'times_card', 'ot",
-        ),
-    ],
-)
-def test_a_build_that_fails_behind_an_accepted_code_or_in_the_view_of_a_coupon_is_refused(
-    tmp_path: Path, module: str, broken: str, said: str
-) -> None:
-    files = read_app()
-    files[f"chalicelib/{module}.py"] += f"\n{broken}\n"
-    variables = chalice_config.render_environment("dev", StageSettings())
-    with pytest.raises(StageError, match=rf"{said}.* Nothing was changed$"):
-        deploy.check_bundle(pack(tmp_path / "x.zip", files), variables)
-
-
-def test_the_app_is_imported_with_the_variables_of_the_stage(tmp_path: Path) -> None:
-    archive, variables = pack(tmp_path / "x.zip", read_app()), chalice_config.render_environment("dev", StageSettings())
-    deploy.check_bundle(archive, variables)
-    with pytest.raises(StageError, match=r"Unknown level: 'VERBOSE'\. The app does not work"):
-        deploy.check_bundle(archive, {**variables, "POWERTOOLS_LOG_LEVEL": "VERBOSE"})
 
 
 @pytest.mark.parametrize(

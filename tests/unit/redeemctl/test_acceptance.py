@@ -66,8 +66,8 @@ def test_what_differs_from_the_documents_is_named_by_its_type_and_a_time_by_its_
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     documented = {"id": "1", "end_time": 1713146529, "gone": 1, "maybe": 1}
-    (tmp_path / "trial.json").write_text(json.dumps({"replies": {QUERY_USER_CERTIFICATES.path: documented}}))
-    monkeypatch.setattr(acceptance, "TRIAL_FILE", tmp_path / "trial.json")
+    (tmp_path / "list.json").write_text(json.dumps(documented))
+    monkeypatch.setattr(acceptance, "DOCUMENTED_LIST", tmp_path / "list.json")
     lists = [{"id": "22", "end_time": 1713146529, "maybe": None}, {"id": 7, "end_time": 1713146529000, "new": []}]
     assert compare_forms(lists) == {
         "end_time": "int with 13 digits; documented: int with 10 digits",
