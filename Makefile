@@ -122,12 +122,12 @@ deploy: stage $(INSTALLED)
 	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN NO_PLATFORM)
 
 # An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
-# what the pipeline does; the next `make install` completes it.
+# what it needs; the next `make install` completes it.
 rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [NO_PLATFORM=1]
 rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || $(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/python $(PIP_INSTALL) --require-hashes --only-binary=:all: -r requirements-deploy.txt) || { rm -rf $(VENV); $(HINT); }
+	  $(BIN)/python $(PIP_INSTALL) -c constraints.txt -r requirements.txt chalice boto3) || { rm -rf $(VENV); $(HINT); }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN NO_PLATFORM)
 
 destroy: stage $(INSTALLED)
@@ -204,7 +204,6 @@ release: miniprogram
 	@npm pack ./miniprogram/build/client --silent --pack-destination build/release/files
 	@cp docs/openapi.yaml build/release/files
 	@cd build/release/files && sha256sum * > SHA256SUMS
-	@echo $(VERSION) > build/release/version
 	@awk '/^## / { inside = $$2 == "$(VERSION)"; next } inside' CHANGELOG.md > build/release/notes.md
 	@echo "written: build/release"
 
@@ -214,11 +213,7 @@ lock: | python
 	@build/lock/bin/python $(PIP_INSTALL) -r build/lock.in || $(HINT)
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude pip; } > constraints.txt
-	@printf '%s\n' '-r ../requirements.txt' chalice boto3 > build/deploy.in
 	@build/lock/bin/python $(PIP_INSTALL) uv || $(HINT)
-	@{ echo '# What `python -m infra.deploy` needs, for the pipeline. Written by `make lock`.'; \
-	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \
-	    -c constraints.txt build/deploy.in; } > requirements-deploy.txt
 	@{ sed -n '/==/p' requirements.txt; sed -n 's/^VENDORED = "\(.*\)"$$/\1/p' infra/bundle.py; } > build/bundle.in
 	@{ echo '# The packages in the Lambda bundle, with hashes. Written by `make lock`.'; \
 	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --no-deps --universal --python-version 3.11 \

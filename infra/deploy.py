@@ -127,9 +127,8 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, print_
     if runtime != bundle.RUNTIME:
         version, other = runtime.removeprefix("python"), bundle.RUNTIME.removeprefix("python")
         raise StageError(
-            f"{origin}: Python {version}, but this is Python {other}. To keep it: make … PYTHON=python{version}; in a "
-            f'pipeline, python-version of the workflows. To change the runtime: set `python = "{other}"` in '
-            f"infra/stages/{stage}.toml, and commit this"
+            f"{origin}: Python {version}, but this is Python {other}. To keep it: make … PYTHON=python{version}. To "
+            f'change it: set `python = "{other}"` in infra/stages/{stage}.toml, and commit this'
         )
     if runtime == "python3.11":
         print_line(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
