@@ -53,14 +53,17 @@ def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings
         _put_gateway_response(client, api_id, response_type, problem)
     # Any other 4xx response keeps its own status, so its body has no `status`.
     _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, own_status=True)
+    # Former versions could switch off the default endpoint.
+    switch: Any = {"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "false"}
+    client.update_rest_api(restApiId=api_id, patchOperations=[switch])
     if settings.domain is not None:
         map_domain(client, settings.domain.name, api_id)
-    # Gateway responses take effect with the next deployment of the API.
+    # Gateway responses and the default endpoint take effect with the next deployment of the API.
     client.create_deployment(restApiId=api_id, stageName=API_STAGE)
 
 
 def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> None:
-    """Set the throttling limit of each route.
+    """Set the throttling limit of each route, and remove all other settings of methods that there are.
 
     A limit of `/*/*` applies to each method separately, not to their sum:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
@@ -69,6 +72,10 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
     patch: Any = [
         {"op": "replace", "path": f"/*/*/throttling/{name}", "value": value} for name, value in values.items()
     ]
+    for key in client.get_stage(restApiId=api_id, stageName=API_STAGE).get("methodSettings", {}):
+        if key != "*/*":
+            route, _, method = key.rpartition("/")
+            patch.append({"op": "remove", "path": f"/{route.replace('/', '~1')}/{method}"})
     client.update_stage(restApiId=api_id, stageName=API_STAGE, patchOperations=patch)
 
 

@@ -16,12 +16,23 @@ from infra.api_gateway import (
 from infra.stage_settings import Limits
 
 
-def test_one_limit_is_set_for_each_route() -> None:
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("v1~1sessions/POST", "/v1~1sessions/POST"),
+        ("/v1/sessions/POST", "/~1v1~1sessions/POST"),
+        ("~1/GET", "/~1/GET"),
+    ],
+)
+def test_one_limit_is_set_and_every_other_setting_of_a_method_is_removed(key: str, path: str) -> None:
+    """A key is as GetStage returns it: https://docs.aws.amazon.com/apigateway/latest/api/API_Stage.html."""
     client = Mock()
+    client.get_stage.return_value = {"methodSettings": {"*/*": {}, key: {}}}
     set_throttling(client, "abc", Limits(7.5, 9))
     assert client.update_stage.call_args.kwargs["patchOperations"] == [
         {"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "7.5"},
         {"op": "replace", "path": "/*/*/throttling/burstLimit", "value": "9"},
+        {"op": "remove", "path": path},
     ]
 
 
