@@ -34,8 +34,7 @@ SOURCES := app.py chalicelib infra redeemctl sandbox
 help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
 	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
-	@echo "                  PORT=8080: on fixed ports, 8080 to 8082; PROGRAM=<folder>: your own built mini-program;"
-	@echo "                  HOST=0.0.0.0: also for other devices"
+	@echo "                  PROGRAM=<folder>: with your own built mini-program"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (40 s)"
 	@echo "make miniprogram  build the sample mini-program for Douyin's IDE: miniprogram/dist (needs node)"
@@ -136,10 +135,8 @@ destroy: stage $(INSTALLED)
 demo: bundle
 	@$(BIN)/python -m sandbox.demo
 
-# Some shells export a variable HOST of their own: only that of the command counts.
 serve: node bundle miniprogram
-	@$(BIN)/python -m sandbox.demo --serve $(if $(PORT),--port $(PORT)) $(if $(PROGRAM),--program "$(PROGRAM)") \
-	  $(if $(findstring command,$(origin HOST)),--host "$(HOST)")
+	@$(BIN)/python -m sandbox.demo --serve $(if $(PROGRAM),--program "$(PROGRAM)")
 
 # For `make check` and `make test`: all tools run, then FAIL names those that have failed.
 LINT = failed=; \

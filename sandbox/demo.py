@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import signal
 import socket
 import sys
@@ -20,11 +19,11 @@ from sandbox.gateway import certificates_url
 from sandbox.preview import DIST_FOLDER, check_program
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID, SampleData
 from sandbox.stack import (
-    ALL_INTERFACES,
     API_FUNCTION,
     LOCALHOST,
     Process,
     Stack,
+    free_port,
     log_in,
     run_preview,
     run_stack,
@@ -32,7 +31,6 @@ from sandbox.stack import (
 
 _CHINA = timezone(timedelta(hours=8))
 _USUAL_PORT = 8000
-_LAST_PORT = 65535
 _POLL_SECONDS = 0.5
 _KIND_LABELS = {"groupon": "团购券", "voucher": "代金券", "times_card": "次卡", "other": ""}
 
@@ -43,11 +41,8 @@ def main() -> None:
     """Run the demo; with --serve, keep the sandbox running."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", action="store_true", help="keep running until Ctrl-C")
-    parser.add_argument("--port", type=int, help="port of the preview; the next two are the mock platform's and AWS's")
-    parser.add_argument("--host", default=LOCALHOST, help="address of this machine on which the preview listens")
     parser.add_argument("--program", type=check_program, default=DIST_FOLDER, help="folder of a built mini-program")
     arguments = parser.parse_args()
-    ports = choose_ports(arguments.port, arguments.host)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: sys.exit(0))
     start = time.monotonic()
@@ -55,46 +50,17 @@ def main() -> None:
     def report(step: str) -> None:
         console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {step} …")
 
-    with run_stack(report, ports[1:]) as stack:
+    with run_stack(report) as stack:
         console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  deployed")
         data = sample_data.load()
         print_certificates(stack, data)
         if arguments.serve:
-            with run_preview(stack, arguments.program, ports[0], arguments.host) as preview:
+            with run_preview(stack, arguments.program, _find_port()) as preview:
                 print_instructions(stack, data)
-                print_preview(preview, ports[0], arguments.host)
+                # print, not console.print: the last line is the bare URL.
+                print(f"# Open the mini-program in a browser\n{preview.url}", flush=True)
                 wait_for_end({"preview": preview, "mock platform": stack.platform, "emulated AWS": stack.aws})
         console.print("Next: make serve (the same, with the sample page in a browser; needs Node.js)", highlight=False)
-
-
-def choose_ports(first: int | None, host: str = LOCALHOST) -> tuple[int | None, int | None, int | None]:
-    """Return the ports of preview, mock platform and emulated AWS; None: any.
-
-    Exits if the preview cannot listen on `host`, or if one of `first` is in use.
-    """
-    try:
-        with socket.create_server((host, 0)):
-            pass
-    except OSError:
-        raise SystemExit(f"HOST must be an IPv4 address of this machine, but is {host}") from None
-    if first is None:
-        with contextlib.suppress(OSError), socket.create_server((host, _USUAL_PORT)):
-            return _USUAL_PORT, None, None
-        return None, None, None
-    ports = first, first + 1, first + 2
-    if not 1 <= first <= _LAST_PORT - 2:
-        raise SystemExit(f"PORT must be between 1 and {_LAST_PORT - 2}")
-    for port, address in zip(ports, (host, LOCALHOST, LOCALHOST), strict=True):
-        try:
-            with socket.create_server((address, port)):
-                pass
-        except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            raise SystemExit(
-                f"port {port} cannot be used ({reason}). Three ports are needed, {first} to {first + 2}: "
-                f"stop the other program, or name other ports, for example: make serve PORT={first + 10}"
-            ) from None
-    return ports
 
 
 def wait_for_end(processes: dict[str, Process]) -> None:
@@ -157,14 +123,11 @@ curl -s {sandbox}/faults -d '{fault}'
     print(lines)
 
 
-def print_preview(preview: Process, port: int | None, host: str) -> None:
-    """Print the URL of the preview, as the last line. `port`: the one that was chosen; None: any."""
-    print("# Open the mini-program in a browser")
-    if port is None:
-        print(f"# (port {_USUAL_PORT} is in use, so it has another one)")
-    if host == ALL_INTERFACES:
-        print(f"# (other devices: this machine's address in the network, with port {preview.port})")
-    print(preview.url, flush=True)
+def _find_port() -> int:
+    """Return the usual port of the preview; while another program has it, another one."""
+    with contextlib.suppress(OSError), socket.create_server((LOCALHOST, _USUAL_PORT)):
+        return _USUAL_PORT
+    return free_port()
 
 
 def _format_row(certificate: dict[str, Any]) -> tuple[str, ...]:

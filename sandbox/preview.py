@@ -106,17 +106,16 @@ def check_program(folder: str) -> Path:
     return program
 
 
-async def _serve(host: str, port: int, preview: PreviewServer) -> None:
+async def _serve(port: int, preview: PreviewServer) -> None:
     runner = web.AppRunner(preview.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     await asyncio.Event().wait()
 
 
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="The mini-program in a browser.")
-    parser.add_argument("--host", required=True, help="address on which to listen")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--api", required=True, help="base URL of the deployed service")
     parser.add_argument("--platform", required=True, help="base URL of the mock platform")
@@ -125,7 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         preview = PreviewServer(arguments.api, arguments.platform, arguments.aws, arguments.program)
-        asyncio.run(_serve(arguments.host, arguments.port, preview))
+        asyncio.run(_serve(arguments.port, preview))
 
 
 if __name__ == "__main__":

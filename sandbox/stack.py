@@ -40,7 +40,6 @@ STAGE = "dev"
 API_FUNCTION = f"douyin-redemption-{STAGE}"
 RENEWAL_FUNCTION = f"{API_FUNCTION}-refresh_tokens"
 LOCALHOST = "127.0.0.1"
-ALL_INTERFACES = "0.0.0.0"  # noqa: S104 # nosec B104
 _START_SECONDS = 60.0
 
 
@@ -50,12 +49,11 @@ class Process:
 
     port: int
     popen: subprocess.Popen[bytes]
-    host: str = LOCALHOST
 
     @property
     def url(self) -> str:
         """The server's base URL."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{LOCALHOST}:{self.port}"
 
 
 @dataclass
@@ -80,17 +78,12 @@ class Stack:
 
 
 @contextlib.contextmanager
-def run_stack(
-    progress: Callable[[str], None] = lambda _: None, ports: tuple[int | None, int | None] = (None, None)
-) -> Iterator[Stack]:
-    """Start the sandbox and deploy the service; stops at the end of the block.
-
-    `ports` are those of the mock platform and the emulated AWS; None: any free port.
-    """
+def run_stack(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
+    """Start the sandbox and deploy the service; stops at the end of the block."""
     with contextlib.ExitStack() as resources:
         progress("starting the mock platform and the emulated AWS")
-        platform = resources.enter_context(run_server("sandbox.server", port=ports[0]))
-        aws = resources.enter_context(run_server("sandbox.aws", port=ports[1]))
+        platform = resources.enter_context(run_server("sandbox.server"))
+        aws = resources.enter_context(run_server("sandbox.aws"))
         folder = _enter_temporary_folder(resources)
         stack = Stack(platform, aws, folder)
         progress("deploying infra/template.yaml and the Chalice app")
@@ -101,18 +94,15 @@ def run_stack(
         yield stack
 
 
-def run_preview(
-    stack: Stack, program: Path, port: int | None = None, host: str = LOCALHOST
-) -> contextlib.AbstractContextManager[Process]:
-    """Serve the preview of a built mini-program for a running sandbox; `host` is the address on which it listens."""
+def run_preview(stack: Stack, program: Path, port: int | None = None) -> contextlib.AbstractContextManager[Process]:
+    """Serve the preview of a built mini-program for a running sandbox."""
     arguments = ("--api", stack.api_url, "--platform", stack.platform.url, "--aws", stack.aws.url)
-    local = LOCALHOST if host == ALL_INTERFACES else host
-    return run_server("sandbox.preview", *arguments, "--program", str(program), "--host", host, port=port, host=local)
+    return run_server("sandbox.preview", *arguments, "--program", str(program), port=port)
 
 
 @contextlib.contextmanager
-def run_server(module: str, *arguments: str, port: int | None = None, host: str = LOCALHOST) -> Iterator[Process]:
-    """Run a server module on a port, by default a free one; stops at the end of the block. `host`: where it is reached.
+def run_server(module: str, *arguments: str, port: int | None = None) -> Iterator[Process]:
+    """Run a server module on a port, by default a free one; stops at the end of the block.
 
     Raises RuntimeError if it does not start.
     """
@@ -120,7 +110,7 @@ def run_server(module: str, *arguments: str, port: int | None = None, host: str 
     command = [sys.executable, "-m", module, "--port", str(port), *arguments]
     popen = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
-        process = Process(port, popen, host)
+        process = Process(port, popen)
         _wait_for_port(process)
         yield process
     finally:
@@ -145,7 +135,7 @@ def _wait_for_port(process: Process) -> None:
     while time.monotonic() < deadline:
         if popen.poll() is not None:
             raise RuntimeError(f"{popen.args!r} exited with status {popen.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection((process.host, port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((LOCALHOST, port), timeout=1):
             return
         time.sleep(0.05)
     raise RuntimeError(f"{popen.args!r} does not listen on port {port} after {_START_SECONDS:g} s")
