@@ -46,7 +46,7 @@ LOCK = ROOT / "requirements-bundle.txt"
 VENDORED = "aws-xray-sdk==2.15.0"
 
 ARCHIVES = ".chalice/deployments"
-_PIP_VARIABLES = {
+_KEPT_VARIABLES = {
     "path", "ld_library_path", "tmpdir", "home", "xdg_cache_home", "xdg_config_home",
     "pip_cache_dir", "pip_config_file",
     "pip_index_url", "pip_extra_index_url", "pip_find_links", "pip_no_index", "pip_trusted_host", "pip_default_timeout",
@@ -175,7 +175,7 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
         # A package that pip builds itself runs its own code here, with a build system that no hash covers.
         how = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile", *options]
         files = ["--target", str(target), "--requirement", requirements.name]
-        environment = {name: value for name, value in os.environ.items() if name.lower() in _PIP_VARIABLES}
+        environment = {name: value for name, value in os.environ.items() if name.lower() in _KEPT_VARIABLES}
         run = subprocess.run([*pip, *how, *files], env=environment, stderr=subprocess.PIPE, text=True, check=False)
     if run.returncode:
         raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
@@ -235,7 +235,7 @@ def compile_modules(folder: Path) -> None:
     variables, the working folder and the user's packages could change or drop them in silence, so it has none of these.
     """
     options = ["-q", "--invalidation-mode", "checked-hash", "-s", str(folder), "-p", TASK_ROOT]
-    environment = {name: value for name, value in os.environ.items() if name.lower() in _PIP_VARIABLES}
+    environment = {name: value for name, value in os.environ.items() if name.lower() in _KEPT_VARIABLES}
     command = [sys.executable, "-P", "-s", "-m", "compileall", *options, str(folder)]
     run = subprocess.run(
         command, env={**environment, "PYTHONHASHSEED": "0"}, stdout=subprocess.PIPE, text=True, check=False

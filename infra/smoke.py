@@ -83,13 +83,13 @@ FORGED_SESSION = Probe(
 """The function has read the secret."""
 
 
-def health(build: Build) -> Probe:
+def health_probe(build: Build) -> Probe:
     """Return the health call, which must report this build. An unknown commit is not compared."""
     commit = {} if build.commit is None else {"commit": build.commit}
     return Probe("GET", "/v1/health", None, 200, {"status": "ok", "version": build.version, **commit})
 
 
-def certificates(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
+def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     """Return the request for the list of a merchant's first store, in a session of the user that does not exist.
 
     The oldest key signs it: an instance whose secret is up to five minutes old knows that one, too.
@@ -125,12 +125,14 @@ def check(
     notes = ["smoke test: passed"]
     if domain is not None:
         at_domain = f"https://{domain.name}"
-        found = repeat(functools.partial(_check_http, at_domain, [health(build)]), [[], [_NOT_IN_DNS]].__contains__)
+        found = repeat(
+            functools.partial(_check_http, at_domain, [health_probe(build)]), [[], [_NOT_IN_DNS]].__contains__
+        )
         if found == [_NOT_IN_DNS]:
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         else:
             failures += [f"domain {domain.name}: {failure}" for failure in found]
-    probes = [health(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
+    probes = [health_probe(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
     # Before the first app is added, the secret has no value.
     secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
     if has_app := bool(secret.get("VersionIdsToStages")):
@@ -174,8 +176,7 @@ def compare_response(response: requests.Response, probe: Probe) -> str:
 def judge(response: requests.Response, expected_code: str | None = None) -> str:
     """Return "" if the response to a login or list proves the service, one of UNREACHED, or what is wrong.
 
-    The service works if it responds with a list or the expected problem, if the platform has answered, and if calls are
-    limited.
+    Proof is a list, the expected problem, an answer of the platform, or a limit of calls.
     """
     body = read_object(response)
     code = str(body.get("code"))
@@ -252,4 +253,4 @@ def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str
     probes = [refused_login(app_id)] if rank(app_id) < 2 else []
     if merchant is None or rank(merchant.app_id) == 2:
         return probes, "the tokens of all merchants have expired" if known else "no active merchant has a known app"
-    return [*probes, certificates(merchant, credentials.session_keys)], ""
+    return [*probes, list_probe(merchant, credentials.session_keys)], ""

@@ -108,7 +108,7 @@ class Run:
         return self.stage.components.tokens.get(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
-        return self.stage.log_in(self.app_id, self.app_secret, code)
+        return self.stage.exchange_code(self.app_id, self.app_secret, code)
 
     def _log_in(self) -> str:
         if not self.code:
@@ -120,7 +120,7 @@ class Run:
         root_account_id = self._root_account_id if wanted.account_id == self.account_id else None
         headers = {"access-token": token or self._token()}
         headers |= {} if root_account_id is None else {"Rpc-Transit-Life-Account": root_account_id}
-        # No token is replaced, and no rate limit cached: each step shows what the platform answers.
+        # No token is replaced: each step shows what the platform answers.
         return self.stage.components.douyin.send(
             QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size), self.stage.new_context(), headers
         )

@@ -31,7 +31,7 @@ def is_missing(error: Exception) -> bool:
 def explain(error: Exception, stage: str) -> tuple[str, str]:
     """Return why AWS cannot be used, and what to do."""
     if isinstance(error, StageError):
-        return str(error), "use the credentials and region of this stage"
+        return str(error), "correct the stage's settings, or use its credentials and region"
     code, operation = _code_and_operation(error)
     if _CREDENTIALS.search(code or type(error).__name__):
         return f"AWS credentials are missing or no longer valid ({code or type(error).__name__})", CHECK_CREDENTIALS

@@ -1,7 +1,4 @@
-"""`redeemctl doctor`: check a stage end to end, with the requests of the smoke test.
-
-Every problem of the service, and every error code of the platform, has its advice in `ADVICE`, by the problem's code.
-"""
+"""`redeemctl doctor`: check a stage end to end, with the requests of the smoke test."""
 
 import functools
 import sys
@@ -80,7 +77,7 @@ ADVICE = {
     "upstream_timeout": _WAIT,
     "upstream_unavailable": _WAIT,
 }
-"""What to do, by the code of a problem."""
+"""What to do, by the code of a problem. docs/run.md has the others."""
 
 
 class Finding(NamedTuple):
@@ -172,7 +169,7 @@ class Doctor:
 
     def _check_endpoint(self, url: str) -> Iterator[Finding]:
         version = bundle.parse_version((self._project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
-        probes = {"api.health": smoke.health(bundle.Build(version, bundle.read_git_commit(self._project)))}
+        probes = {"api.health": smoke.health_probe(bundle.Build(version, bundle.read_git_commit(self._project)))}
         if apps := self._secret.apps:
             # An own app before one of a service provider, whose token may have expired.
             probes["api.login"] = smoke.refused_login(min(apps, key=lambda app_id: not apps[app_id]))
@@ -207,7 +204,7 @@ class Doctor:
         """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""
         app_secret = self._secret.apps[app_id]
         try:
-            self._stage.log_in(app_id, app_secret, PROBE_CODE)
+            self._stage.exchange_code(app_id, app_secret, PROBE_CODE)
         except errors.LoginRefusedError:
             text = f"the platform accepts app id and {'secret' if app_secret else 'token'}"
             yield Finding("login", app_id, OK, text)
@@ -256,7 +253,7 @@ class Doctor:
         scope = "" if is_all else f"; tried {len(chosen)} of {len(merchants)}: --merchant ACCOUNT_ID tries one"
         for merchant in chosen:
             try:
-                response = smoke.send(self._urls[-1], smoke.certificates(merchant, self._secret.session_keys))
+                response = smoke.send(self._urls[-1], smoke.list_probe(merchant, self._secret.session_keys))
             except requests.RequestException as error:
                 text = f"no response ({type(error).__name__})"
                 yield Finding("merchant", merchant.account_id, FAILED, text, "see the check api.health")
@@ -336,7 +333,10 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
         return Finding("merchant", account_id, FAILED, f"HTTP {response.status_code}", _deploy(stage))
     found = judge_platform("merchant", account_id, code, upstream)
     if code == "upstream_rejected" and upstream.has_code:
-        return found._replace(outcome=OK, text=f"{found.text}; this may be because the user does not exist", advice="")
+        text = (
+            f"{found.text}: the user does not exist. If customers get it, too: account_id or life_account_id is wrong"
+        )
+        return found._replace(outcome=OK, text=text, advice="")
     return found._replace(outcome=UNKNOWN) if code == "rate_limited" else found
 
 

@@ -15,7 +15,6 @@ from chalicelib import __version__
 from chalicelib.aws import Clients
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import RedemptionError
 from chalicelib.settings import Settings
@@ -57,13 +56,9 @@ class Stage:
         """The rows of merchants."""
         return MerchantTable(self.account.client("dynamodb"), self.settings.table_name)
 
-    def log_in(self, app_id: str, app_secret: str, code: str) -> str:
-        """Log in as the service does: with the app secret, or with the token of an app that has none."""
-        douyin, context = self.components.douyin, self.new_context()
-        if app_secret:
-            return douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid
-        headers = {"access-token": self.components.tokens.get(app_id, context)}
-        return douyin.send(CODE2SESSION, provider_login_body(app_id, code), context, headers).open_id
+    def exchange_code(self, app_id: str, app_secret: str, code: str) -> str:
+        """Return the open_id of a code, as the service finds it."""
+        return self.components.login.exchange_code(app_id, app_secret, code, self.new_context())
 
     def new_context(self) -> RequestContext:
         """Return a context with the time limit of one call."""

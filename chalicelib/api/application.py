@@ -78,8 +78,8 @@ class Application(Chalice):
                     ids = parse_path_ids(path_parameters)
                     context.record.ids = ids
                     body = msgspec.json.encode(function(request, context, **ids)).decode()
-                # Otherwise Chalice would turn the exception into its own response.
                 except Exception as error:
+                    # Otherwise Chalice would turn the exception into its own response.
                     return _to_response(problem_for_error(error, context.record.request_id), context.record)
                 return Response(body, dict(headers))
 

@@ -62,7 +62,7 @@ class LoginHandler:
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
-        open_id = self._exchange_code(body.app_id, app_secret, body.code, context)
+        open_id = self.exchange_code(body.app_id, app_secret, body.code, context)
         # A customer must not get the reserved open_id: their lists would count in no metric.
         if open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")
@@ -82,7 +82,7 @@ class LoginHandler:
         record.list_outcome = Outcome()
         return LoginView(session_token, self.ttl, list=view)
 
-    def _exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
+    def exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
         if app_secret:
             return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid

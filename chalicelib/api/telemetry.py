@@ -28,7 +28,7 @@ _own_loggers: set[str] = set()
 
 
 def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """Build a log record. That of a logger which nobody has named says only which logger has written it, and where.
+    """Build a log record. A record of a logger that is not in `_own_loggers` has the logger's name, and no message.
 
     Libraries quote what a peer has sent: urllib3 logs the unparsed part of a header at WARNING, botocore and the http
     libraries whole requests at DEBUG.

@@ -106,14 +106,14 @@ def decide(row: TokenRow, old_token: str, now: float, seconds_left: float) -> Ac
 
     `old_token` must not be used: it is refused, or to be renewed; "" for none. `seconds_left` is the caller's time.
 
-    | the row's token              | its claim                            | time left | action |
-    |------------------------------|--------------------------------------|-----------|--------|
-    | is valid and not `old_token` |                                      |           | use    |
-    | otherwise                    | younger than 8 s, without an outcome | 1 s       | wait   |
-    |                              | the same                             | less      | fail   |
-    |                              | younger than 20 s                    |           | fail   |
-    |                              | none, or older                       | 5 s       | mint   |
-    |                              | the same                             | less      | fail   |
+    | the row's token              | its claim                            | time left    | action |
+    |------------------------------|--------------------------------------|--------------|--------|
+    | is valid and not `old_token` |                                      |              | use    |
+    | otherwise                    | younger than 8 s, without an outcome | at least 1 s | wait   |
+    |                              | the same                             | less         | fail   |
+    |                              | younger than 20 s                    |              | fail   |
+    |                              | none, or older                       | at least 5 s | mint   |
+    |                              | the same                             | less         | fail   |
     """
     if row.is_valid(now) and row.access_token != old_token:
         return "use"

@@ -113,7 +113,7 @@ def test_the_advice_on_a_refused_login_follows_the_problem(found: Any, status: s
     ],
 )
 def test_another_version_or_commit_is_a_warning(body: Any, status: str) -> None:
-    probe = smoke.health(Build("1", "a1"))
+    probe = smoke.health_probe(Build("1", "a1"))
     assert doctor.judge_response("api.health", "https://x", response(200, body), probe, "dev").outcome is status
 
 
@@ -125,7 +125,7 @@ def upstream(code: int) -> dict[str, Any]:
     ("found", "status", "text", "advice"),
     [
         (response(200, {"certificates": []}), OK, "the endpoint returns a list", ""),
-        (response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "platform error 2119001", ""),
+        (response(502, {"code": "upstream_rejected", **upstream(2119001)}), OK, "life_account_id is wrong", ""),
         (response(403, {"code": "merchant_not_authorized", **upstream(2119005)}), FAILED, "2119005", "authorize"),
         (response(429, {"code": "rate_limited", **upstream(2119003)}), UNKNOWN, "2119003", "fewer customers"),
         (response(404, {"code": "store_not_found"}), FAILED, "store_not_found", "docs/run.md, By code"),

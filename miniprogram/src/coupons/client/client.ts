@@ -27,7 +27,7 @@ export type { LoginOptions, RequestOptions, TtApi } from "./tt";
 
 export type Unusable = NonNullable<List["unusable"]>;
 /** What the merchant has set for its pages: a `notice`, and `redeeming` if it is false. */
-export type Switches = Omit<List, "account_id" | "poi_id" | "certificates" | "unusable" | "next_cursor">;
+export type MerchantSettings = Omit<List, "account_id" | "poi_id" | "certificates" | "unusable" | "next_cursor">;
 type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;
 
 export interface ClientOptions {
@@ -52,7 +52,7 @@ export interface ListOptions extends Pick<QueryParameters, "biz_type" | "start_t
  * by reason; a certificate can be counted once per part. `notice` and `redeeming` are those of the newest part.
  */
 export type Outcome =
-  | ({ kind: "list"; certificates: Certificate[]; unusable: Unusable; more: boolean } & Switches)
+  | ({ kind: "list"; certificates: Certificate[]; unusable: Unusable; more: boolean } & MerchantSettings)
   | { kind: "problem"; problem: Problem }
   | { kind: "cancelled" };
 
@@ -110,7 +110,7 @@ const STORES_CACHE_MS = 300000;
 // The service reads up to four pages of the platform for a part, and ends a list after 40 (paging.py).
 const MAX_EMPTY_PARTS = 10;
 const CANCELLED: Outcome = { kind: "cancelled" };
-const SWITCHES: { [name in keyof Switches]-?: true } = { notice: true, redeeming: true };
+const MERCHANT_SETTINGS: { [name in keyof MerchantSettings]-?: true } = { notice: true, redeeming: true };
 
 /**
  * Create a client; a program needs one. `now` returns epoch milliseconds; tests replace it.
@@ -291,7 +291,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let owner = userChanges;
     const found = new Map<string, Certificate>();
     let unusable: Unusable = {};
-    let switches: Switches = {};
+    let settings: MerchantSettings = {};
     let cursor: string | undefined;
     let complete = false;
     let cancelled = false;
@@ -304,7 +304,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     function list(): Outcome {
       const certificates = Array.from(found.values()).sort(soonestFirst);
-      return Object.assign({ kind: "list" as const, certificates, unusable, more: !complete }, switches);
+      return Object.assign({ kind: "list" as const, certificates, unusable, more: !complete }, settings);
     }
 
     /** Forget the list of a former user. */
@@ -391,7 +391,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         }
       }
       if (result.problem.code === "invalid_request" && cursor) {
-        // Without the cursor, this query was accepted. Keep what was found.
+        // Without the cursor, this query was accepted.
         cursor = undefined;
         if (!hasRestarted) {
           hasRestarted = true;
@@ -410,14 +410,17 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return { kind: "problem", problem: result.problem };
       }
       const part = result.value;
+      if (!cursor) {
+        found.clear();
+      }
       for (const certificate of part.certificates) {
         found.set(certificate.certificate_id, certificate);
       }
       unusable = sum(cursor ? unusable : {}, part.unusable || {});
-      switches = {};
-      for (const name of Object.keys(SWITCHES) as (keyof Switches)[]) {
+      settings = {};
+      for (const name of Object.keys(MERCHANT_SETTINGS) as (keyof MerchantSettings)[]) {
         if (part[name] !== undefined) {
-          Object.assign(switches, { [name]: part[name] });
+          Object.assign(settings, { [name]: part[name] });
         }
       }
       cursor = part.next_cursor;
