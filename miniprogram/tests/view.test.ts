@@ -18,7 +18,7 @@ const { cardsView, certificateView, listView, storesView } = loadBuilt<typeof Vi
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "请打开抖音「我的订单」给店员扫码；它一般在个人主页右上角的菜单里";
+const HELP = "请打开抖音「我的订单」给店员扫码；它一般在「我」→ 右上角 ☰ 里";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const EMPTY = {
   stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
@@ -220,7 +220,7 @@ describe("券详情", () => {
       rendered("certificate", { textSize: 16, former: "", ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
     const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打开抖音「我的订单」"].concat(
-      ["打不开：一般在个人主页右上角的菜单里", "找到它，请店员扫二维码", "没有二维码：报订单里的完整券码"],
+      ["打不开：一般在「我」→ 右上角 ☰ 里", "找到它，请店员扫二维码", "没有二维码：报订单里的完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
       ["扫不了码，店长才点。顾客请勿点", "店长点此验券"],
     );

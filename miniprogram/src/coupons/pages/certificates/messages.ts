@@ -44,7 +44,7 @@ export const SCAN = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
 export const DEFAULT_HELP = "请打开抖音「我的订单」给店员扫码";
 /** Where Douyin has the orders. Nothing documents it. */
-export const ORDERS_PATH = "一般在个人主页右上角的菜单里";
+export const ORDERS_PATH = "一般在「我」→ 右上角 ☰ 里";
 /** `beforeLogin` of `config.ts` has not agreed. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
