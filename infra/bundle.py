@@ -148,7 +148,7 @@ def list_archives(folder: Path) -> list[Path]:
 
 
 def current_archive(root: Path = ROOT) -> Path:
-    """Return the archive that `chalice deploy` would upload; raise BundleError if it is older than its inputs."""
+    """Return the archive that `chalice deploy` would upload; raise BundleError if the present inputs have none."""
     archive = archive_path(root)
     if not archive.exists():
         raise BundleError("the bundle is missing or outdated: run `make bundle`")

@@ -83,11 +83,13 @@ def choose_build(codes: Set[str], running: Version, published: list[Version], co
     newest version, comes from a deployment or from a rollback that has ended half-way.
     """
     if commit is not None:
-        # A build has the first 12 digits of its commit.
-        found = [version for version in published if version.commit and version.commit.startswith(commit[:12])]
+        # A build has the first 12 digits of its commit, and a `+` if files of the app were edited.
+        found = [
+            version for version in published if version.commit and version.commit.startswith(commit.rstrip("+")[:12])
+        ]
         if not found:
             raise StageError(f"no build of commit {commit}")
-        return found[0]
+        return next((version for version in found if version.build.endswith("+") == commit.endswith("+")), found[0])
     is_known = running.code not in {version.code for version in published} or running.code == published[0].code
     if len(codes) > 1 or not is_known:
         raise StageError(

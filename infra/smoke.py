@@ -207,12 +207,13 @@ def repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float =
 
 
 def _check_http(url: str, probes: Iterable[Probe]) -> list[str]:
-    failures = []
+    failures: list[str] = []
     for probe in probes:
         try:
             difference = compare_response(send(url, probe), probe)
         except requests.RequestException as error:
-            return [_NOT_IN_DNS if "NameResolutionError" in str(error) else f"{probe.path}: {type(error).__name__}"]
+            reason = _NOT_IN_DNS if "NameResolutionError" in str(error) else f"{probe.path}: {type(error).__name__}"
+            return [*failures, reason]
         failures += [f"{probe.method} {probe.path}: {difference}"] if difference else []
     return failures
 
@@ -227,7 +228,7 @@ def _ask(url: str, probe: Probe) -> str:
 def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str]:
     """Return a login and a list that the platform can answer, and why there is no list.
 
-    Of an own app, otherwise with a row whose token has not expired: another system writes it.
+    Prefers an app whose tokens this service mints; otherwise one whose token in its row has not expired.
     """
     client, table, merchants = account.client("dynamodb"), stack_name(stage), list[Merchant]()
     try:

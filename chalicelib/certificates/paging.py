@@ -27,8 +27,8 @@ class Plan(NamedTuple):
     """Which pages follow."""
 
     #: How many of them this response may read.
-    pages: int
-    #: Whether the list continues. If it does, and `pages` is 0, the next response reads on.
+    page_count: int
+    #: Whether the list continues. If it does, and `page_count` is 0, the next response reads on.
     continues: bool
 
 
@@ -56,7 +56,7 @@ def list_pages(
     while True:
         position = advance(start, pages)
         plan = plan_next_pages(position, pages[-1].size)
-        count = min(plan.pages, PAGES_PER_RESPONSE - len(pages))
+        count = min(plan.page_count, PAGES_PER_RESPONSE - len(pages))
         if count <= 0 or error is not None:
             # The list may have ended before a lost page: some pages are read only to find the end.
             return PagedResult(pages, position, plan.continues, error if plan.continues else None)

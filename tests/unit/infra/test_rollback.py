@@ -16,7 +16,7 @@ from infra.stage_settings import StageError, settings_path
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
 API, OTHERS = "douyin-redemption-dev", ("douyin-redemption-dev-refresh_tokens", "douyin-redemption-dev-another")
-COMMITS = {"1": "aaaaaaaaaaaa", "2": "bbbbbbbbbbbb", "3": "cccccccccccc+"}
+COMMITS = {"1": "aaaaaaaaaaaa", "2": "bbbbbbbbbbbb", "3": "cccccccccccc+", "1 edited": "aaaaaaaaaaaa+"}
 
 
 class Stage:
@@ -95,6 +95,15 @@ def test_a_build_that_was_rolled_back_does_not_come_back_without_its_commit(stag
         stage.rollback()
     stage.rollback(COMMITS["2"])
     assert stage.running() == {"2"}
+
+
+def test_a_build_of_edited_files_is_not_that_of_its_commit(stage: Stage) -> None:
+    for build in ("1", "1 edited", "2"):
+        stage.deploy(build)
+    stage.rollback("aaaaaaaaaaaa")
+    assert stage.running() == {"1"}
+    stage.rollback("aaaaaaaaaaaa+")
+    assert stage.running() == {"1 edited"}
 
 
 def test_a_commit_names_an_older_or_a_newer_build(stage: Stage) -> None:
