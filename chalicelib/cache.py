@@ -7,7 +7,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 from chalicelib.context import RequestContext
 from chalicelib.errors import DeadlineExceededError, RedemptionError, StorageUnavailableError
-from chalicelib.freshness import is_fresh
 
 V = TypeVar("V")
 
@@ -16,6 +15,14 @@ OUTAGE_SECONDS = 3600.0
 
 RETRY_SECONDS = 10.0
 """The time between two reads while reading fails: not every request waits for a service that is unavailable."""
+
+
+def is_fresh(max_age: float, since: float, now: float) -> bool:
+    """Return whether what exists since `since` is younger than `max_age` seconds. False if that is in the future.
+
+    Wall-clock time goes on while Lambda has frozen the instance. If the clock was set back, the age is unknown.
+    """
+    return 0 <= now - since < max_age
 
 
 class _Entry(NamedTuple, Generic[V]):

@@ -82,9 +82,9 @@ class RequestContext(msgspec.Struct, frozen=True):
         started = time.perf_counter()
         try:
             yield call
-            call.result = "ok"
+            call.outcome = "ok"
         except Exception as error:
-            call.result = error.reason if isinstance(error, RedemptionError) else type(error).__name__
+            call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
             upstream = getattr(error, "upstream", NO_CODES)
             call.upstream = call.upstream if upstream is NO_CODES else upstream
             raise

@@ -7,10 +7,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from chalicelib.cache import Cache
+from chalicelib.cache import Cache, is_fresh
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
-from chalicelib.freshness import is_fresh
 from chalicelib.redaction import RedactedStruct
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ class Call(msgspec.Struct):
     #: How long the call took.
     seconds: float = 0.0
     #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs.
-    result: str = ""
+    outcome: str = ""
     #: What the platform's response has reported.
     upstream: UpstreamCodes = NO_CODES
 

@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from chalicelib.freshness import is_fresh
+from chalicelib.cache import is_fresh
 
 CONNECT_SECONDS = 1.5
 """Limit for name resolution, all addresses of the host, and the TLS handshake together."""

@@ -24,7 +24,7 @@ TOKEN_MAX_AGE = 240.0
 The platform ends a token five minutes after it was replaced; another instance may have replaced it after the read.
 """
 
-RECENT_SECONDS = 3.0
+REREAD_SECONDS = 3.0
 """A row without a valid token is read again, unless its read began within this time. A slow read takes two seconds."""
 
 MINT_SECONDS = 3.0
@@ -73,7 +73,7 @@ class TokenProvider:
         try:
             row = self._read_again(app_id, context) if refused_token else self._cache.get(app_id, context)
             if not refused_token and not row.is_valid(self.clock()):
-                row = self._cache.get(app_id, context, RECENT_SECONDS)
+                row = self._cache.get(app_id, context, REREAD_SECONDS)
             return self._find_token(app_id, row, refused_token, context)
         except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None

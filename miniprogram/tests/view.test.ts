@@ -180,11 +180,11 @@ describe("券详情", () => {
 
   test("says after a tap what is not to be done again", () => {
     const visited = { ...EMPTY, tapped: ["1"], isSelecting: true };
-    const { tapped, isSelecting, record } = view(LISTED, REDEEMS, visited);
+    const { tapped, isSelecting, checkRecord } = view(LISTED, REDEEMS, visited);
     assert.deepEqual([tapped, isSelecting], ["已点过，先请店员查记录，不要再点、再扫", true]);
-    const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).record;
+    const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).checkRecord;
     assert.deepEqual(
-      [record, coded],
+      [checkRecord, coded],
       [
         "先别出餐，叫店长查核销记录；有、没出过餐才出；没有，听店长的",
         "先别出餐，叫店长查核销记录（尾号\u00a07001）；有、没出过餐才出；没有，听店长的",

@@ -8,7 +8,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, RECENT_SECONDS, WRITE_SECONDS, TokenProvider
+from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, REREAD_SECONDS, WRITE_SECONDS, TokenProvider
 from chalicelib.tokens.rows import TokenRow
 from tests.unit.fakes import (
     NOW,
@@ -128,14 +128,14 @@ class TestPreloadedRow:
         tokens.secret.put(apps)
         tokens.provider.preload("tta", tokens.context)
         store(tokens, value="clt.by-hand")()
-        tokens.clock.sleep(RECENT_SECONDS)
+        tokens.clock.sleep(REREAD_SECONDS)
         assert tokens.get() == "clt.by-hand"
 
     def test_it_is_claimed_as_it_was_read_while_reads_fail(self) -> None:
         tokens = Tokens(token_row("clt.old", -1))
         tokens.provider.preload("tta", tokens.context)
         tokens.table.fails_reads = True
-        tokens.clock.sleep(RECENT_SECONDS)
+        tokens.clock.sleep(REREAD_SECONDS)
         assert tokens.get() == "clt.1"
 
 

@@ -8,13 +8,13 @@ import { detailOf } from "./detail";
 import { ageText, doubtOf } from "./doubt";
 import { hasEnded } from "./expiry";
 import {
-  ASK,
+  ASK_STAFF,
   countTexts,
   DEFAULT_HELP,
   type Notice,
   noticeOf,
   ORDERS_PATH,
-  SCAN,
+  SCAN_DECIDES,
   unusableText,
   waitingText,
   waitLeft,
@@ -69,7 +69,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     hasOrders: !!config.openOrders,
     help: helpOf(config),
     // The list names the way to the orders above.
-    unlisted: helpOf(config, ""),
+    unlistedHelp: helpOf(config, ""),
     path: ORDERS_PATH,
   };
 }
@@ -116,15 +116,15 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     ...header,
     detail: shown ? detailOf(shown, header.store, alike.map(shownOf(config)), now) : null,
     doubt,
-    decision: `${ASK}，${SCAN}`,
+    decision: `${ASK_STAFF}，${SCAN_DECIDES}`,
     refund: certificate && hasEnded(certificate, now) ? "退款看抖音订单" : "",
-    age: doubt || !age ? "" : `${age}，${SCAN}`,
+    age: doubt || !age ? "" : `${age}，${SCAN_DECIDES}`,
     path: ORDERS_PATH,
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: isTapped(visit, id) ? TAPPED : "",
-    record: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}；有、没出过餐才出；没有，听店长的`,
+    checkRecord: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}；有、没出过餐才出；没有，听店长的`,
     isSelecting: visit.isSelecting && visit.tapped[visit.tapped.length - 1] === id,
     notice: list.notice,
     loading: !certificate && list.activity !== "idle",
