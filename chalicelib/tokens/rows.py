@@ -5,9 +5,9 @@
 mint, `ok` or the reason of its failure.
 
 The platform accepts only the two newest tokens of an app, the older one for five minutes after a mint. So a second mint
-is likely to invalidate a token that is in use. An instance that wants to mint writes a claim first, and no other for
-CLAIM_SECONDS, whatever came of it. Each write is conditional on the claim and the token that the writer has read. So a
-slow instance never overwrites a newer token.
+is likely to invalidate a token that is in use. An instance that wants to mint writes a claim first. Nobody writes
+another claim for CLAIM_SECONDS, whatever came of the mint. Each write is conditional on the claim and the token that
+the writer has read. So a slow instance never overwrites a newer token.
 
 Lambda synchronizes the clocks of its instances: they differ by CLOCK_DIFFERENCE_SECONDS at most.
 """
