@@ -208,8 +208,11 @@ class Doctor:
         except errors.LoginRefusedError:
             text = f"the platform accepts app id and {'secret' if app_secret else 'token'}"
             yield Finding("login", app_id, OK, text)
-        except errors.TokenUnavailableError:
-            yield Finding("login", app_id, UNKNOWN, "its token is not available", "see the check token")
+        except errors.TokenUnavailableError as error:
+            if error.upstream.has_code:
+                yield judge_platform("login", app_id, "token_unavailable", error.upstream)
+            else:
+                yield Finding("login", app_id, UNKNOWN, "its token is not available", "see the check token")
         except errors.UpstreamRejectedError as error:
             yield Finding("login", app_id, WARNING, f"the platform refuses code or app id ({error.reason})", _LOG_IN)
         except errors.UpstreamError as error:

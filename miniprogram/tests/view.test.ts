@@ -92,16 +92,16 @@ describe("the list", () => {
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
-      ["另 3 张，想现在用请店员试扫", ...doubted],
+      ["另 3 张有疑问，以扫码结果为准", ...doubted],
     ]);
-    assert.deepEqual(cards(others), [["共 3 张，想现在用请店员试扫", ...doubted]]);
+    assert.deepEqual(cards(others), [["共 3 张有疑问，以扫码结果为准", ...doubted]]);
   });
 
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张，想现在用请店员试扫", ["3", "", "暂时查不到状态"]],
+      ["另 1 张有疑问，以扫码结果为准", ["3", "", "暂时查不到状态"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });

@@ -54,7 +54,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_text("另 3 张，想现在用请店员试扫")).to_be_visible()
+        expect(phone.page.get_by_text("另 3 张有疑问，以扫码结果为准")).to_be_visible()
 
 
 def remembered(phone: Phone) -> None:
@@ -98,7 +98,7 @@ def doubted(
         with phone.purchases(CUSTOMER, [entry]):
             phone.open()
             phone.show_certificate("双人套餐")
-            expect(phone.doubt).to_have_text(f"{text}想现在用请店员试扫，以扫码结果为准{refund}")
+            expect(phone.doubt).to_have_text(f"{text}想现在用请店员扫，以扫码结果为准{refund}")
 
     return show
 

@@ -20,7 +20,7 @@ export interface Card {
   until: string;
   /** It expires today. */
   isLastDay: boolean;
-  /** The rule of a voucher, and the hours. */
+  /** The rule of a voucher, the hours, and what to say about identical certificates. */
   note: string;
   doubt: string;
   /** The price, unless it is below the kind. */
@@ -56,7 +56,8 @@ function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   const title = titleOf(certificate);
   const { until, isLastDay } = expiryOf(certificate, now);
   const hours = off_peak ? hoursText(off_peak) : "";
-  const note = [voucher?.description, hours && `可用时段 ${hours}`].filter(Boolean).join("，");
+  const notes = [voucher?.description, hours && `可用时段 ${hours}`, copies && "扫码前说用几张"];
+  const note = notes.filter(Boolean).join("，");
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
   const tail = orderTailOf(group);
   const doubt = judge(certificate);

@@ -39,7 +39,7 @@ const BUTTONS: { [action in NoticeAction]: string } = {
 };
 
 /** What the customer does whatever is doubtful, and what decides. */
-export const ASK_STAFF = "想现在用请店员试扫";
+export const ASK_STAFF = "想现在用请店员扫";
 export const SCAN_DECIDES = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
 export const DEFAULT_HELP = "请打开抖音「我的订单」给店员扫码";
@@ -112,7 +112,10 @@ export function isRefusal({ code }: Problem): boolean {
 /** Return the headings of these numbers of certificates: those without a doubt, and the others. */
 export function countTexts(plain: number, doubted: number, more: boolean): [plain: string, doubted: string] {
   const start = more ? "已找到 " : plain && doubted ? "" : "共 ";
-  return [`${start}${plain} 张显示可用，${SCAN_DECIDES}`, `${plain ? "另 " : start}${doubted} 张，${ASK_STAFF}`];
+  return [
+    `${start}${plain} 张显示可用，${SCAN_DECIDES}`,
+    `${plain ? "另 " : start}${doubted} 张有疑问，${SCAN_DECIDES}`,
+  ];
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */
