@@ -186,6 +186,7 @@ def identical_purchases(count: int) -> list[dict[str, Any]]:
         entry = read_purchases(CUSTOMER)[0]
         entry["order"]["order_id"] = f"200000000000000029{number}"
         entry["order"]["certificates"][0].update(certificate_id=f"79{number}", code=f"1081500{number:06d}")
-        entry["order"]["certificates"][0]["sku_info"].update(title="招牌拿铁", sku_id="170")
+        entry["order"]["certificates"][0]["sku_info"].update(title="招牌拿铁", sku_id="170", market_price=2600)
+        entry["order"]["certificates"][0]["amount"].update(pay_amount=1990)
         purchases.append(entry)
     return purchases

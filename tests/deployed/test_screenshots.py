@@ -214,7 +214,7 @@ STATES: dict[str, Callable[[Phone], None]] = {
     "stores-distance": stores_by_distance,
     "stores-no-position": stores_refused,
     "stores-found": found_stores,
-    "coupon": counter("午市拿铁十次卡"),
+    "coupon": counter("拿铁十次卡"),
     "coupon-orders": counter("100元代金券", orders=""),
     "coupon-last-day": last_day,
     "coupon-ended": doubted("今天 16:06 已到期", refund="退款看抖音订单", expire_time=NOW - 60),
@@ -280,7 +280,7 @@ def picture(page: Page, name: str) -> None:
 
 DOCUMENTED: dict[str, tuple[Callable[[Phone], None], str]] = {
     "list": (long_list, "light"),
-    "counter": (counter("午市拿铁十次卡"), "light"),
+    "counter": (counter("拿铁十次卡"), "light"),
     "stores": (stores_by_distance, "light"),
     "dark": (long_list, "dark"),
 }
