@@ -50,7 +50,7 @@ help:
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
 	@echo "make bundle       build the Lambda bundle that chalice deploy uploads"
 	@echo "make release      the files of a release: build/release"
-	@echo "make lock         update the pinned versions in constraints.txt and the files with hashes"
+	@echo "make lock         update the pinned versions in constraints.txt and requirements-bundle.txt"
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

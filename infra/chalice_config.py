@@ -54,7 +54,7 @@ def _render_config(stages: Mapping[str, StageSettings]) -> dict[str, Any]:
     }
 
 
-def render_environment(stage: str, settings: StageSettings) -> dict[str, str]:
+def _render_environment(stage: str, settings: StageSettings) -> dict[str, str]:
     """Return the variables of a stage's functions."""
     tracing = {} if settings.tracing else {"POWERTOOLS_TRACE_DISABLED": "true"}
     return fixed_variables(stage) | tracing | settings.environment
@@ -69,7 +69,7 @@ def _render_stage(stage: str, settings: StageSettings) -> dict[str, Any]:
     if settings.network is not None:
         config["subnet_ids"] = list(settings.network.subnet_ids)
         config["security_group_ids"] = list(settings.network.security_group_ids)
-    config["environment_variables"] = render_environment(stage, settings)
+    config["environment_variables"] = _render_environment(stage, settings)
     config["lambda_functions"] = {"refresh_tokens": {"lambda_timeout": REFRESH_TIMEOUT_SECONDS}}
     return config
 

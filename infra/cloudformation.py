@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).with_name("template.yaml")
 _CHANGEABLE = (
     "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
 )  # fmt: skip
-_FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+_FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
 
 _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity")
 """Error codes for a missing resource: of most services, API Gateway, SNS and IAM, in this order."""
@@ -74,10 +74,12 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
 
 
 def check_vital(client: Callable[[str], Any], stage: str) -> None:
-    """Raise StageError if the stack exists, but its table, secret or a role does not: a deployment would not help."""
+    """Raise StageError if the stack cannot be changed now, or exists without its table, secret or a role."""
     stack = read_stack(client("cloudformation"), stage)
-    if stack is None or stack["StackStatus"] in _FAILED_CREATION:
+    if stack is None:
         return
+    if stack["StackStatus"] not in _CHANGEABLE:
+        raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
     table, secret = _find_data(client, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
     for role in role_names(stage):
@@ -99,8 +101,6 @@ def update_stack(client: Callable[[str], Any], stage: str, values: Mapping[str, 
     """
     cloudformation: CloudFormationClient = client("cloudformation")
     stack, name, options = read_stack(cloudformation, stage), stack_name(stage), dict[str, Any]()
-    if stack is not None and stack["StackStatus"] not in _CHANGEABLE:
-        raise StageError(_describe_status(name, stack["StackStatus"]))
     values = {"Stage": stage, "TableIs": None, "SecretIs": None, **values}
     if stack is None:
         table, secret = _find_data(client, stage)
@@ -155,7 +155,7 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
 
 
 def _describe_status(name: str, status: str) -> str:
-    if status.endswith("_IN_PROGRESS"):
+    if status.endswith("_IN_PROGRESS") and status not in _FAILED_CREATION:
         advice = "another deployment is running; wait for it, then run the command again"
     elif status == "DELETE_FAILED":
         advice = f"remove the cause, then make destroy STAGE={name.removeprefix(f'{APP_NAME}-')}"

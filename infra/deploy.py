@@ -48,6 +48,9 @@ def deploy(
     outputs = cloudformation.update_stack(account.client, stage, _parameters(settings))
     is_first = not find_functions(account, stage)
     write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
+    # Chalice would build an archive of its own.
+    if not archive.exists() or bundle.archive_path(project) != archive:
+        raise StageError("a file of the app has changed since the bundle was built. Run the command again")
     run_chalice(account, project, "deploy", "--stage", stage)
     api_id = read_rest_api_id(project, stage)
     build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())

@@ -1,5 +1,6 @@
 """Settings of a stage, from `infra/stages/<stage>.toml`. `dev.toml` explains them."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,6 +93,9 @@ class StageSettings(_Table, frozen=True):
             raise ValueError(
                 f"[environment] {', '.join(sorted(unknown))}: unknown; the variables are {', '.join(sorted(known))}"
             )
+        level = self.environment.get("POWERTOOLS_LOG_LEVEL", "INFO")
+        if level not in logging.getLevelNamesMapping():
+            raise ValueError(f"[environment] POWERTOOLS_LOG_LEVEL: {level} is no level of Python's logging")
         try:
             Settings.from_env(fixed | self.environment)
         except ConfigurationError as error:

@@ -20,14 +20,13 @@ RESET = object()
 
 @dataclass
 class Received:
-    """A request: its number in all (from 0), its connection's number, its method, path, headers and JSON body.
+    """A request: its number in all (from 0), its connection's number, its path, headers and JSON body.
 
     `ended` is set when all steps of the response were made.
     """
 
     number: int
     connection: int
-    method: str
     path: str
     headers: dict[str, str]
     body: Any
@@ -91,13 +90,13 @@ class ScriptedServer:
         assert all(request.ended.wait(30) for request in self.requests)
 
     def _read(self, line: bytes, stream: Any, connection: int) -> Received:
-        method, path, _ = line.decode().split(" ", 2)
+        _, path, _ = line.decode().split(" ", 2)
         headers = {}
         while (header := stream.readline()) not in (b"\r\n", b""):
             name, _, value = header.decode().partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))
-        return Received(len(self.requests), connection, method, path, headers, json.loads(body) if body else None)
+        return Received(len(self.requests), connection, path, headers, json.loads(body) if body else None)
 
 
 def _make(step: Any, connection: socket.socket) -> None:

@@ -33,7 +33,7 @@ class PlatformRequest(RedactedStruct, frozen=True):
     """A POST request to the platform: path below the API's base URL, JSON body, headers."""
 
     path: str
-    body: bytes = b""
+    body: bytes
     headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 

@@ -20,6 +20,6 @@ def test_the_environment_is_only_passed_to_settings() -> None:
 
 
 def test_only_authorized_calls_send_a_token() -> None:
-    """So each call with a token has its replacement, the app's rate limit and the merchant's root account."""
+    """So each call with a token has its replacement and the merchant's root account."""
     senders = [path.name for path in FILES if "access-token" in path.read_text(encoding="utf-8")]
     assert senders == ["authorized_calls.py"]

@@ -35,17 +35,17 @@ class FakeSocket:
         pass
 
 
-def begin_response(received: bytes, method: str = "POST", at_once: int = 1 << 20, seconds: float = 3.0) -> Any:
+def begin_response(received: bytes, at_once: int = 1 << 20, seconds: float = 3.0) -> Any:
     """Return an http.client response whose headers were read. `seconds` is the socket's timeout."""
     sock: Any = FakeSocket(received, at_once, seconds)
-    response = connections._BoundedResponse(sock, method=method)
+    response = connections._BoundedResponse(sock, method="POST")
     response.begin()
     return response
 
 
-def read_response(received: bytes, method: str = "POST", at_once: int = 1 << 20) -> Any:
+def read_response(received: bytes, at_once: int = 1 << 20) -> Any:
     """Return an http.client response that was read to its end, and its body."""
-    response = begin_response(received, method, at_once)
+    response = begin_response(received, at_once)
     return response, response.read()
 
 

@@ -73,6 +73,7 @@ def test_what_a_file_does_not_set_has_its_default(tmp_path: Path) -> None:
         ("[environment]\nTABLE_NAME = 'other'", "TABLE_NAME"),
         ("[environment]\nSESSION_TTL_SECONDS = 7200", "$.environment"),
         ("[environment]\nlower = 'x'", "$.environment"),
+        ("[environment]\nPOWERTOOLS_LOG_LEVEL = 'VERBOSE'", "POWERTOOLS_LOG_LEVEL: VERBOSE"),
         ("[environment]\nSESSION_TTL_SECOND = '7200'", "SESSION_TTL_SECOND: unknown"),
         ("[environment]\nSESSION_TTL_SECOND = '7200'", "POWERTOOLS_TRACE_MIDDLEWARES, SESSION_TTL_SECONDS"),
         ("[environment]\nDOUYIN_OPEN_API = 'http://open.douyin.com'", "DOUYIN_OPEN_API is not an https base URL"),
