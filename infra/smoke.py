@@ -176,7 +176,7 @@ def compare_response(response: requests.Response, probe: Probe) -> str:
 def judge(response: requests.Response, expected_code: str | None = None) -> str:
     """Return "" if the response to a login or list proves the service, one of UNREACHED, or what is wrong.
 
-    Proof is a list, the expected problem, an answer of the platform, or a limit of calls.
+    It does if the response is a list or the expected problem, or says that the platform has answered or limits calls.
     """
     body = read_object(response)
     code = str(body.get("code"))

@@ -94,7 +94,8 @@ class StageSettings(_Table, frozen=True):
                 f"[environment] {', '.join(sorted(unknown))}: unknown; the variables are {', '.join(sorted(known))}"
             )
         level = self.environment.get("POWERTOOLS_LOG_LEVEL", "INFO")
-        if level not in logging.getLevelNamesMapping():
+        # Powertools accepts lower case, too.
+        if level.upper() not in logging.getLevelNamesMapping():
             raise ValueError(f"[environment] POWERTOOLS_LOG_LEVEL: {level} is no level of Python's logging")
         try:
             Settings.from_env(fixed | self.environment)

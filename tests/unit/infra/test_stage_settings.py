@@ -50,6 +50,10 @@ def test_what_a_file_does_not_set_has_its_default(tmp_path: Path) -> None:
     )
 
 
+def test_a_log_level_may_be_in_lower_case_as_powertools_reads_it() -> None:
+    assert StageSettings(environment={"POWERTOOLS_LOG_LEVEL": "debug"})
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
