@@ -292,6 +292,22 @@ describe("parts without certificates", () => {
     assert.deepEqual(progress, ["searching", "searching", "searching"]);
   });
 
+  test("are read again from the beginning after a refused cursor: what has left the list is not shown", async () => {
+    const tt = new FakeTt();
+    const refusal = { code: "invalid_request", detail: "x", title: "Invalid" };
+    const first = { certificates: [CERTIFICATE, { ...CERTIFICATE, certificate_id: "used" }], next_cursor: "c1" };
+    const replies = [
+      reply({ token: tokenOf("lin"), expires_in: 7200, list: first }),
+      reply(refusal, 400),
+      reply({ certificates: [CERTIFICATE] }),
+    ];
+    tt.onRequest = ({ success }) => success(replies.shift() as Clients.Reply);
+    const pager = newClient(tt).listCertificates(STORE);
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["1", "used"]);
+    assert.deepEqual(idsOf(await settled(pager.next(), 0)), ["1"]);
+    assert.deepEqual(replies, []);
+  });
+
   test("have the merchant's notice and switch, of which the newest count", async () => {
     const { pager } = serve((number) =>
       number < 2
