@@ -37,6 +37,9 @@ from infra.sdkdata import write_sdk_data
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = "python{}.{}".format(*sys.version_info)
+EXTENSION_SUFFIX = f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-x86_64-linux-gnu.so"
+"""The end of the names of extension modules that the functions can load."""
+
 TASK_ROOT = "/var/task"
 """Where Lambda unpacks the bundle. Tracebacks show this path."""
 
@@ -199,10 +202,6 @@ def install_vendored(root: Path = ROOT) -> None:
     if vendor.exists():
         shutil.rmtree(vendor)
     _pip_install(vendor, vendored=True)
-
-
-EXTENSION_SUFFIX = f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-x86_64-linux-gnu.so"
-"""The end of the names of extension modules that the functions can load."""
 
 
 def _rewrite(archive: Path, commit: str | None) -> None:
