@@ -119,15 +119,15 @@ describe("the hook", () => {
       const phone = await new Phone().open({ onSelect });
       assert.deepEqual(phone.door, [BUTTON]);
       const { reads } = phone;
-      phone.page.use();
-      phone.page.use();
+      phone.page.select();
+      phone.page.select();
       assert.deepEqual(phone.door, [TAPPED, "runs"]);
       await phone.wait(2);
-      phone.page.use();
+      phone.page.select();
       assert.deepEqual([phone.door, phone.reads - reads, calls], [[TAPPED], 1, 1]);
       phone.back();
       await phone.openCoupon();
-      phone.page.use();
+      phone.page.select();
       assert.deepEqual([phone.door, calls], [[TAPPED], 1]);
       const lines = phone.logged.mock.calls.filter(({ arguments: [text] }) => text === "coupons: onSelect:");
       assert.equal(lines.length, name === "an error" ? 1 : 0);
@@ -138,21 +138,21 @@ describe("the hook", () => {
     const { calls, onSelect } = pendingHook();
     const phone = await new Phone().open({ onSelect });
     const { reads } = phone;
-    phone.page.use();
+    phone.page.select();
     calls[0]?.resolve(false);
     await flush();
     assert.deepEqual([phone.door, phone.reads - reads], [[BUTTON], 1]);
-    phone.page.use();
+    phone.page.select();
     assert.equal(calls.length, 1, "a tap that was meant for what was shown before");
     await phone.wait(0.8);
-    phone.page.use();
+    phone.page.select();
     assert.equal(calls.length, 2);
   });
 
   test("is given a copy and the ids, and while it runs no other call starts, and everything else goes on", async () => {
     const { calls, onSelect } = pendingHook();
     const phone = await new Phone([COUPON, OTHER]).open({ onSelect });
-    phone.page.use();
+    phone.page.select();
     assert.deepEqual(
       calls.map(({ id, store }) => [id, store]),
       [["1", STORE]],
@@ -163,7 +163,7 @@ describe("the hook", () => {
       ["8", "1"],
     );
     await phone.openCoupon("8");
-    phone.page.use();
+    phone.page.select();
     assert.deepEqual([phone.door, calls.length], [[], 1]);
     phone.page.onPullDownRefresh();
     await phone.wait(3600);
@@ -172,7 +172,7 @@ describe("the hook", () => {
     await flush();
     assert.deepEqual(phone.door, [BUTTON]);
     await phone.wait(0.8);
-    phone.page.use();
+    phone.page.select();
     assert.deepEqual(
       calls.map(({ id }) => id),
       ["1", "8"],
@@ -185,17 +185,17 @@ describe("the hook", () => {
     await phone.comeBack();
     for (const seconds of [0.799, 0]) {
       await phone.wait(seconds);
-      phone.page.use();
+      phone.page.select();
       assert.equal(calls.length, 0);
       phone.page = openPage("certificate", { id: "1" });
     }
     await phone.comeBack();
     await phone.wait(301);
-    phone.page.use();
+    phone.page.select();
     assert.deepEqual([calls.length, phone.page.data.age], [0, OLD]);
     await phone.comeBack();
     await phone.wait(0.8);
-    phone.page.use();
+    phone.page.select();
     assert.equal(calls.length, 1);
   });
 
@@ -204,12 +204,12 @@ describe("the hook", () => {
     const phone = await new Phone().open({ onSelect });
     let stops = 0;
     Object.assign(phone.tt, { stopPullDownRefresh: () => (stops += 1) });
-    phone.visit.stores = { ...phone.visit.stores, chosenAt: 0, request: 9 };
+    phone.visit.stores = { ...phone.visit.stores, chosenAt: 0, requestNumber: 9 };
     const merchant = { account_id: STORE.account_id, stores: ["1", "2"].map((poi_id) => ({ poi_id, name: poi_id })) };
     const outcome = { kind: "stores", merchant, stale: false } as const;
-    phone.visit.updateStores({ kind: "responded", request: 9, outcome, now: NOW });
+    phone.visit.updateStores({ kind: "responded", requestNumber: 9, outcome, now: NOW });
     assert.equal(phone.page.data.detail, null);
-    phone.page.use();
+    phone.page.select();
     phone.page.onPullDownRefresh();
     assert.deepEqual([calls, stops], [[], 1]);
   });

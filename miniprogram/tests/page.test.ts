@@ -3,25 +3,23 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate, Problem } from "../src/coupons/client/client";
-import type * as Cards from "../src/coupons/pages/certificates/cards";
-import type * as Details from "../src/coupons/pages/certificates/detail";
-import type * as Doubts from "../src/coupons/pages/certificates/doubt";
-import type * as Groups from "../src/coupons/pages/certificates/groups";
-import type * as Messages from "../src/coupons/pages/certificates/messages";
-import type * as States from "../src/coupons/pages/certificates/state";
-import type * as Stores from "../src/coupons/pages/certificates/stores";
+import type * as Cards from "../src/coupons/visit/cards";
+import type * as Details from "../src/coupons/visit/detail";
+import type * as Doubts from "../src/coupons/visit/doubt";
+import type * as Groups from "../src/coupons/visit/groups";
+import type * as States from "../src/coupons/visit/listState";
+import type * as Messages from "../src/coupons/visit/messages";
+import type * as Stores from "../src/coupons/visit/stores";
 import { loadBuilt } from "./built";
 import { PROBLEM } from "./fake-tt";
 
-const { groupsOf } = loadBuilt<typeof Groups>("coupons/pages/certificates/groups");
-const { doubtOf } = loadBuilt<typeof Doubts>("coupons/pages/certificates/doubt");
-const { cardsOf, yuan } = loadBuilt<typeof Cards>("coupons/pages/certificates/cards");
-const { detailOf } = loadBuilt<typeof Details>("coupons/pages/certificates/detail");
-const { countTexts, noticeOf, unusableText, waitLeft } = loadBuilt<typeof Messages>(
-  "coupons/pages/certificates/messages",
-);
-const { INITIAL_STATE, isEmpty, nextState } = loadBuilt<typeof States>("coupons/pages/certificates/state");
-const { dialled, storeRows } = loadBuilt<typeof Stores>("coupons/pages/certificates/stores");
+const { groupsOf } = loadBuilt<typeof Groups>("coupons/visit/groups");
+const { doubtOf } = loadBuilt<typeof Doubts>("coupons/visit/doubt");
+const { cardsOf, yuan } = loadBuilt<typeof Cards>("coupons/visit/cards");
+const { detailOf } = loadBuilt<typeof Details>("coupons/visit/detail");
+const { countTexts, problemViewOf, unusableText, waitLeft } = loadBuilt<typeof Messages>("coupons/visit/messages");
+const { INITIAL_LIST_STATE, isEmpty, nextListState } = loadBuilt<typeof States>("coupons/visit/listState");
+const { dialled, storeRows } = loadBuilt<typeof Stores>("coupons/visit/stores");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -235,12 +233,12 @@ describe("groups", () => {
     const { copies, tail, unit } = cardOf(group);
     assert.deepEqual([copies, tail, unit], ["2 张", "", "每张实付 ¥44.99"]);
     const shown = (listed: Certificate[]) => {
-      const { uses, looks } = detailOf(group[1] as Certificate, "", listed, NOW);
-      return [uses, looks];
+      const { uses, orderText } = detailOf(group[1] as Certificate, "", listed, NOW);
+      return [uses, orderText];
     };
-    const looks = "四人套餐，实付\u00a0¥44.99";
-    assert.deepEqual(shown(group), ["共 2 张，扫码前说用几张", looks]);
-    assert.deepEqual(shown(group.slice(1)), ["", `${looks}，订单尾号\u00a00002`]);
+    const orderText = "四人套餐，实付\u00a0¥44.99";
+    assert.deepEqual(shown(group), ["共 2 张，扫码前说用几张", orderText]);
+    assert.deepEqual(shown(group.slice(1)), ["", `${orderText}，订单尾号\u00a00002`]);
   });
 
   test("are at the place of their first certificate", () => {
@@ -268,11 +266,11 @@ describe("the detail", () => {
       until: "有效期至 2026.12.14",
       isLastDay: false,
       uses: "剩余 2 次，共 10 次，扫码前说用几次",
-      looks: "双人套餐，订单尾号\u00a02",
+      orderText: "双人套餐，订单尾号\u00a02",
     });
     assert.equal(detail({ times: { total: 10 } }).uses, "");
-    const { looks } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499, code_tail: "7001" });
-    assert.equal(looks, "招牌双人套餐（含甜品… 实付\u00a0¥44.99，订单尾号\u00a02");
+    const { orderText } = detail({ title: "招牌双人套餐（含甜品一份）", pay_amount: 4499, code_tail: "7001" });
+    assert.equal(orderText, "招牌双人套餐（含甜品… 实付\u00a0¥44.99，订单尾号\u00a02");
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {
@@ -323,8 +321,8 @@ describe("messages", () => {
 
   test("of a problem have a button, the seconds until it is enabled, and a short number", () => {
     const requestId = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab";
-    const notice = noticeOf(problem({ requestId }), { ...situation, wait: 4 });
-    assert.deepEqual(notice, {
+    const view = problemViewOf(problem({ requestId }), { ...situation, wait: 4 });
+    assert.deepEqual(view, {
       action: "retry",
       text: PROBLEM.detail,
       help: "请联系店员",
@@ -339,27 +337,27 @@ describe("messages", () => {
   });
 
   test("have the button of their action; the staff needs none", () => {
-    const notices = (["retry", "login", "store", "staff"] as const).map((action) =>
-      noticeOf(problem({ action }), situation),
+    const views = (["retry", "login", "store", "staff"] as const).map((action) =>
+      problemViewOf(problem({ action }), situation),
     );
     assert.deepEqual(
-      notices.map(({ button }) => button),
+      views.map(({ button }) => button),
       ["重试", "登录", "切换门店", ""],
     );
   });
 
   test("of the first refused login do not say that a login has expired", () => {
     const refused = problem({ code: "unauthenticated", action: "login", detail: "登录已失效，请重新登录" });
-    assert.equal(noticeOf(refused, { ...situation, isFirst: true }).text, "登录失败，请重试");
-    assert.equal(noticeOf(refused, situation).text, "登录已失效，请重新登录");
+    assert.equal(problemViewOf(refused, { ...situation, isFirst: true }).text, "登录失败，请重试");
+    assert.equal(problemViewOf(refused, situation).text, "登录已失效，请重新登录");
   });
 
   test("of an unknown merchant lead to the own merchant, or can be retried", () => {
     const unknown = problem({ code: "merchant_not_found", action: "staff" });
-    assert.equal(noticeOf(unknown, situation).button, "重试");
+    assert.equal(problemViewOf(unknown, situation).button, "重试");
     const malformed = problem({ code: "invalid_request", action: "staff" });
     for (const foreign of [unknown, malformed]) {
-      const { action, button } = noticeOf(foreign, { ...situation, isForeignMerchant: true });
+      const { action, button } = problemViewOf(foreign, { ...situation, isForeignMerchant: true });
       assert.deepEqual([action, button], ["own_merchant", "切换门店"]);
     }
   });
@@ -403,7 +401,7 @@ describe("the state of the list", () => {
     outcome: { kind: "problem", problem: problem(fields) },
     now: NOW,
   });
-  const after = (...events: States.ListEvent[]) => events.reduce(nextState, INITIAL_STATE);
+  const after = (...events: States.ListEvent[]) => events.reduce(nextListState, INITIAL_LIST_STATE);
   const opened: States.ListEvent = { kind: "opened" };
   const refreshed: States.ListEvent = { kind: "refreshed" };
   const continued: States.ListEvent = { kind: "continued" };
@@ -446,14 +444,14 @@ describe("the state of the list", () => {
         [state.certificates.length, state.more, state.isStale, isEmpty(state)],
         [0, false, false, false],
       );
-      assert.equal(nextState(state, continued).activity, "first");
+      assert.equal(nextListState(state, continued).activity, "first");
     });
   }
 
   test("shows a problem below the list if more was being loaded", () => {
     const state = after(opened, listed(20, true), continued, failed());
     assert.deepEqual([state.problemBelow, state.isStale, state.certificates.length], [true, false, 20]);
-    assert.equal(nextState(state, continued).activity, "more");
+    assert.equal(nextListState(state, continued).activity, "more");
   });
 
   test("continues until a screen is filled, or a response has nothing new", () => {
@@ -466,17 +464,17 @@ describe("the state of the list", () => {
 
   test("says that the client is still looking, and waits anew", () => {
     const state = after(opened);
-    const late = nextState(state, { kind: "waited", request: state.request });
-    const searching = nextState(late, { kind: "searching" });
+    const late = nextListState(state, { kind: "waited", requestNumber: state.requestNumber });
+    const searching = nextListState(late, { kind: "searching" });
     assert.equal(searching.waiting, "searching");
-    assert.equal(nextState(searching, { kind: "waited", request: state.request }), searching);
-    assert.equal(nextState(searching, listed(1)).waiting, "");
+    assert.equal(nextListState(searching, { kind: "waited", requestNumber: state.requestNumber }), searching);
+    assert.equal(nextListState(searching, listed(1)).waiting, "");
   });
 
   test("has nothing of the former user after another has logged in", () => {
     const user_changed: States.ListEvent = { kind: "user_changed" };
     const refreshing = after(opened, listed(3, true), refreshed);
-    const { activity, certificates, more, updatedAt } = nextState(refreshing, user_changed);
+    const { activity, certificates, more, updatedAt } = nextListState(refreshing, user_changed);
     assert.deepEqual([activity, certificates, more, updatedAt], ["first", [], false, 0]);
     const failing = after(opened, listed(3), refreshed, failed(), user_changed);
     assert.deepEqual([failing.activity, failing.certificates, failing.problem], ["idle", [], undefined]);
@@ -484,13 +482,13 @@ describe("the state of the list", () => {
 
   test("knows how long a request takes, and ignores timers of earlier requests", () => {
     const state = after(opened);
-    const slow = nextState(state, { kind: "waited", request: state.request });
+    const slow = nextListState(state, { kind: "waited", requestNumber: state.requestNumber });
     assert.equal(slow.waiting, "late");
-    const retried = nextState(slow, refreshed);
+    const retried = nextListState(slow, refreshed);
     assert.equal(retried.waiting, "");
-    assert.equal(nextState(retried, { kind: "waited", request: state.request }).waiting, "");
-    const done = nextState(retried, listed(1));
-    assert.equal(nextState(done, { kind: "waited", request: done.request }), done);
+    assert.equal(nextListState(retried, { kind: "waited", requestNumber: state.requestNumber }).waiting, "");
+    const done = nextListState(retried, listed(1));
+    assert.equal(nextListState(done, { kind: "waited", requestNumber: done.requestNumber }), done);
   });
 });
 

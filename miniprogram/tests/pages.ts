@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import type { Progress } from "../src/coupons/client/client";
-import type { StoreEvent, StoreState } from "../src/coupons/pages/certificates/storeState";
-import type { cardsView, certificateView, listView } from "../src/coupons/pages/certificates/view";
 import type { Config } from "../src/coupons/settings";
+import type { StoreEvent, StoreState } from "../src/coupons/visit/storeState";
+import type { cardsView, certificateView, listView } from "../src/coupons/visit/view";
 import { loadBuilt, unloadBuilt } from "./built";
 import type { FakeTt } from "./fake-tt";
 
@@ -20,7 +20,7 @@ export interface Page {
     ReturnType<typeof cardsView> &
     ReturnType<typeof listView> & { former: string };
   setData(data: object): void;
-  use(): void;
+  select(): void;
   openOrders(): void;
   leave(): void;
   openCertificate(event: object): void;
@@ -49,7 +49,7 @@ export function start(tt: FakeTt, settings: Settings = {}) {
   Object.assign(globalThis, { tt });
   unloadBuilt();
   Object.assign(loadBuilt<{ config: Config }>("coupons/config").config, settings);
-  return loadBuilt<{ visit: Visit }>("coupons/pages/certificates/visit").visit;
+  return loadBuilt<{ visit: Visit }>("coupons/visit/visit").visit;
 }
 
 /** Open `certificates` or `certificate`. */

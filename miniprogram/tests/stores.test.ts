@@ -3,20 +3,18 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Store, StoresOutcome } from "../src/coupons/client/client";
-import type * as States from "../src/coupons/pages/certificates/state";
-import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
-import type * as Views from "../src/coupons/pages/certificates/view";
+import type * as States from "../src/coupons/visit/listState";
+import type * as StoreStates from "../src/coupons/visit/storeState";
+import type * as Views from "../src/coupons/visit/view";
 import { loadBuilt } from "./built";
 import { STORES as MERCHANT, PROBLEM } from "./fake-tt";
 
 type StoreState = StoreStates.StoreState;
 type StoreEvent = StoreStates.StoreEvent;
 
-const { INITIAL_STORE_STATE, nextStoreState, storeTasks } = loadBuilt<typeof StoreStates>(
-  "coupons/pages/certificates/storeState",
-);
-const { canLoadMore, INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
-const views = loadBuilt<typeof Views>("coupons/pages/certificates/view");
+const { INITIAL_STORE_STATE, nextStoreState, storeTasks } = loadBuilt<typeof StoreStates>("coupons/visit/storeState");
+const { canLoadMore, INITIAL_LIST_STATE } = loadBuilt<typeof States>("coupons/visit/listState");
+const views = loadBuilt<typeof Views>("coupons/visit/view");
 
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HERE = { latitude: 31.197, longitude: 121.434 };
@@ -31,15 +29,15 @@ const entered = (poiId = "", lastPoiId = ""): StoreEvent => ({
 });
 const picked = (poiId: string): StoreEvent => ({ kind: "picked", poiId, now: NOW });
 const requested: StoreEvent = { kind: "requested" };
-const listed = (stores = STORES, request = 1, stale = false): StoreEvent => ({
+const listed = (stores = STORES, requestNumber = 1, stale = false): StoreEvent => ({
   kind: "responded",
-  request,
+  requestNumber,
   outcome: { kind: "stores", merchant: { account_id: "1", stores }, stale },
   now: NOW,
 });
-const failed = (request = 1, problem = PROBLEM): StoreEvent => {
+const failed = (requestNumber = 1, problem = PROBLEM): StoreEvent => {
   const outcome: StoresOutcome = { kind: "problem", problem };
-  return { kind: "responded", request, outcome, now: NOW };
+  return { kind: "responded", requestNumber, outcome, now: NOW };
 };
 const after = (...events: StoreEvent[]) => events.reduce(nextStoreState, INITIAL_STORE_STATE);
 const storesView = (state: StoreState) => views.storesView(state, { api: "", account_id: "1", basePath: "" }, "", NOW);
@@ -73,8 +71,8 @@ describe("a visit", () => {
     const before = after(entered("", "1"), failed());
     const state = nextStoreState(before, event);
     assert.deepEqual(
-      [state.accountId, state.poiId, state.loading, state.problem, state.opened],
-      ["2", "", true, undefined, before.opened],
+      [state.accountId, state.poiId, state.loading, state.problem, state.openCount],
+      ["2", "", true, undefined, before.openCount],
     );
     assert.deepEqual(storeTasks(before, state), ["requestStores"]);
     const loaded = nextStoreState(state, listed(STORES, 2));
@@ -87,8 +85,11 @@ describe("a visit", () => {
 
   test("that follows another one knows nothing of it but its numbers", () => {
     const before = after(entered("6601"), listed(), { kind: "located", position: HERE });
-    const { stores, position, request, opened } = nextStoreState(before, entered("6602"));
-    assert.deepEqual([stores, position, request, opened], [[], undefined, before.request + 1, before.opened + 1]);
+    const { stores, position, requestNumber, openCount } = nextStoreState(before, entered("6602"));
+    assert.deepEqual(
+      [stores, position, requestNumber, openCount],
+      [[], undefined, before.requestNumber + 1, before.openCount + 1],
+    );
   });
 });
 
@@ -125,9 +126,9 @@ describe("a choice", () => {
 
 describe("the stores", () => {
   test("are waited for; timers and responses of earlier requests are ignored", () => {
-    const waited = (request: number): StoreEvent => ({ kind: "waited", request });
+    const waited = (requestNumber: number): StoreEvent => ({ kind: "waited", requestNumber });
     const state = after(entered(), requested);
-    assert.equal(state.request, 2);
+    assert.equal(state.requestNumber, 2);
     for (const event of [waited(1), listed(STORES, 1), failed(1)]) {
       assert.equal(nextStoreState(state, event), state);
     }
@@ -153,7 +154,7 @@ describe("the stores", () => {
 
   test("are none if the merchant does not list them", () => {
     const outcome: StoresOutcome = { kind: "stores", merchant: { account_id: "1" }, stale: false };
-    assert.deepEqual(after(entered("6601"), { kind: "responded", request: 1, outcome, now: NOW }).stores, []);
+    assert.deepEqual(after(entered("6601"), { kind: "responded", requestNumber: 1, outcome, now: NOW }).stores, []);
   });
 
   test("are marked if they are the last known ones", () => {
@@ -196,7 +197,7 @@ describe("the stores", () => {
       ["上次选择", "已选"],
     );
     const header = (shown: StoreState, now = NOW) =>
-      views.listView(INITIAL_STATE, shown, { api: "", account_id: "1", basePath: "" }, now);
+      views.listView(INITIAL_LIST_STATE, shown, { api: "", account_id: "1", basePath: "" }, now);
     const { store, address, phone, canChoose } = header(state);
     assert.deepEqual([store, address, phone, canChoose], ["人民广场店", "西藏中路180号", "021-5555-6601", true]);
     assert.deepEqual([header(after(entered("6601"))).store, header(state).remembered], ["", false]);
@@ -209,7 +210,7 @@ describe("the stores", () => {
 });
 
 test("more is loaded only if there is more, nothing is being loaded, and nothing has failed", () => {
-  const list = { ...INITIAL_STATE, more: true };
+  const list = { ...INITIAL_LIST_STATE, more: true };
   assert.ok(canLoadMore(list));
   assert.ok(!canLoadMore({ ...list, more: false }));
   assert.ok(!canLoadMore({ ...list, activity: "more" }));

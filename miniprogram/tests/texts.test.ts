@@ -30,7 +30,7 @@ function textsOf(file: string): string[] {
 
 test(`no sentence is longer than ${LONGEST} characters`, () => {
   const files = readdirSync(SOURCE, { recursive: true, encoding: "utf-8" });
-  const texts = files.filter((file) => /pages.*\.(ts|ttml)$/.test(file)).flatMap(textsOf);
+  const texts = files.filter((file) => /(pages|visit|templates).*\.(ts|ttml)$/.test(file)).flatMap(textsOf);
   const sentences = texts
     .flatMap((text) => text.trim().split(/[。；！？]/))
     .filter((text) => /\p{Script=Han}/u.test(text));

@@ -3,17 +3,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Certificate } from "../src/coupons/client/client";
-import type * as States from "../src/coupons/pages/certificates/state";
-import type * as StoreStates from "../src/coupons/pages/certificates/storeState";
-import type * as Views from "../src/coupons/pages/certificates/view";
 import type { Config } from "../src/coupons/settings";
+import type * as States from "../src/coupons/visit/listState";
+import type * as StoreStates from "../src/coupons/visit/storeState";
+import type * as Views from "../src/coupons/visit/view";
 import { loadBuilt } from "./built";
 import { PROBLEM } from "./fake-tt";
 import { rendered } from "./rendered";
 
-const { INITIAL_STATE } = loadBuilt<typeof States>("coupons/pages/certificates/state");
-const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/pages/certificates/storeState");
-const { cardsView, certificateView, listView, storesView } = loadBuilt<typeof Views>("coupons/pages/certificates/view");
+const { INITIAL_LIST_STATE } = loadBuilt<typeof States>("coupons/visit/listState");
+const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/visit/storeState");
+const { cardsView, certificateView, listView, storesView } = loadBuilt<typeof Views>("coupons/visit/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -26,18 +26,18 @@ const EMPTY = {
   isSelecting: false,
 };
 const STORES = EMPTY.stores;
-const LISTED = { ...INITIAL_STATE, certificates: [COUPON], updatedAt: NOW };
+const LISTED = { ...INITIAL_LIST_STATE, certificates: [COUPON], updatedAt: NOW };
 
 describe("the list", () => {
   const view = (list: States.ListState, now = NOW) => listView(list, STORES, CONFIG, now);
 
   test("that is loading shows nothing else", () => {
-    const late = view({ ...INITIAL_STATE, activity: "first", waiting: "late" });
+    const late = view({ ...INITIAL_LIST_STATE, activity: "first", waiting: "late" });
     const { loading, loadingMore, empty, isLate, waiting, help } = late;
     assert.deepEqual([loading, loadingMore, empty, isLate, help], [true, false, false, true, HELP]);
     assert.equal(waiting, "查询时间较长，请稍候");
-    assert.equal(view({ ...INITIAL_STATE, activity: "first" }).waiting, "正在查询可用的券…");
-    assert.equal(view({ ...INITIAL_STATE, waiting: "searching" }).waiting, "正在继续查找可用的券…");
+    assert.equal(view({ ...INITIAL_LIST_STATE, activity: "first" }).waiting, "正在查询可用的券…");
+    assert.equal(view({ ...INITIAL_LIST_STATE, waiting: "searching" }).waiting, "正在继续查找可用的券…");
   });
 
   test("that is old has its time, and offers no more of it after a problem", () => {
@@ -51,7 +51,7 @@ describe("the list", () => {
   });
 
   test("explains coupons that cannot be used, also below an old list, but not below a problem alone", () => {
-    const list = { ...INITIAL_STATE, updatedAt: NOW, unusable: { expired: 1 } };
+    const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, unusable: { expired: 1 } };
     assert.equal(view(list).unusable, "另有 1\u00a0张显示已过期");
     const old = { ...list, certificates: [COUPON], problem: PROBLEM };
     assert.deepEqual(
@@ -61,13 +61,13 @@ describe("the list", () => {
   });
 
   test("that is partial and still empty says so", () => {
-    const list = { ...INITIAL_STATE, updatedAt: NOW, more: true };
+    const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, more: true };
     assert.equal(view(list).searched, "查到一半停了，还没查到券");
-    assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_STATE).searched], ["", ""]);
+    assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_LIST_STATE).searched], ["", ""]);
   });
 
   test("ends with notes only below coupons", () => {
-    const lists = [LISTED, { ...LISTED, problem: PROBLEM }, { ...LISTED, certificates: [] }, INITIAL_STATE];
+    const lists = [LISTED, { ...LISTED, problem: PROBLEM }, { ...LISTED, certificates: [] }, INITIAL_LIST_STATE];
     assert.equal(lists.map((list) => view(list).hasCards).join(), "true,true,false,false");
   });
 
@@ -86,9 +86,9 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", "", "暂时查不到状态"],
-      ["4", "", "今天 23:31 起可用"],
-      ["5", "", "今天 23:30 已到期"],
+      ["3", "", "暂时查不到状态，想现在用请店员扫"],
+      ["4", "", "今天 23:31 起可用，想现在用请店员扫"],
+      ["5", "", "今天 23:30 已到期，想现在用请店员扫"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
@@ -101,7 +101,7 @@ describe("the list", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张有疑问，以扫码结果为准", ["3", "", "暂时查不到状态"]],
+      ["另 1 张有疑问，以扫码结果为准", ["3", "", "暂时查不到状态，想现在用请店员扫"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -127,12 +127,12 @@ describe("the list", () => {
 
 describe("a problem", () => {
   test("is shown with what to do instead, and counts the seconds until a retry", () => {
-    const list = { ...INITIAL_STATE, problem: { ...PROBLEM, retryAfter: 3 }, problemAt: NOW };
+    const list = { ...INITIAL_LIST_STATE, problem: { ...PROBLEM, retryAfter: 3 }, problemAt: NOW };
     const { problem } = listView(list, STORES, CONFIG, NOW + 1);
     assert.deepEqual([problem?.text, problem?.wait, problem?.help], [PROBLEM.detail, 2, HELP]);
     const help = "请到前台报手机号";
     assert.equal(listView(list, STORES, { ...CONFIG, help }, NOW).problem?.help, help);
-    assert.equal(listView(INITIAL_STATE, STORES, CONFIG, NOW).problem, null);
+    assert.equal(listView(INITIAL_LIST_STATE, STORES, CONFIG, NOW).problem, null);
   });
 });
 
@@ -207,8 +207,8 @@ describe("券详情", () => {
 
   test("without its certificate is loading, has a problem, or says that it is gone", () => {
     const states = [
-      { ...INITIAL_STATE, activity: "first" as const },
-      { ...INITIAL_STATE, problem: PROBLEM },
+      { ...INITIAL_LIST_STATE, activity: "first" as const },
+      { ...INITIAL_LIST_STATE, problem: PROBLEM },
       { ...LISTED, certificates: [{ ...COUPON, certificate_id: "9" }] },
     ].map((list) => view(list));
     const shown = states.map(({ detail, loading, problem }) => `${detail} ${loading} ${problem?.text}`);
@@ -220,7 +220,7 @@ describe("券详情", () => {
       rendered("certificate", { textSize: 16, former: "", ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
     const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打开抖音「我的订单」"].concat(
-      ["打不开：一般在「我」→ 右上角 ☰ 里", "找到它，请店员扫二维码", "没有二维码：报订单里的完整券码"],
+      ["打不开：一般在「我」→ 右上角 ☰ 里", "找到它，请店员扫二维码", "没有二维码：请店员输完整券码"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
       ["扫不了码，店长才点。顾客请勿点", "店长点此验券"],
     );
@@ -240,7 +240,7 @@ describe("券详情", () => {
     );
     assert.match(await html({ ...LISTED, certificates: [] }), /不等于用掉了.*待使用的，请店员扫码.*验券成功才出餐/s);
     assert.match(
-      await html({ ...INITIAL_STATE, problem: PROBLEM }),
+      await html({ ...INITIAL_LIST_STATE, problem: PROBLEM }),
       /网络不给力.*重试.*请打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
     );
   });

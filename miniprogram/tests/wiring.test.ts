@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import type { storesView } from "../src/coupons/pages/certificates/view";
+import type { storesView } from "../src/coupons/visit/view";
 import { loadBuilt } from "./built";
 import { FakeTt, flush, reply, STORE } from "./fake-tt";
 import { type Page as OnePage, start } from "./pages";

@@ -99,8 +99,9 @@ def test_the_mini_program_has_no_dependencies_and_its_sample_config_only_a_merch
 
 
 def test_one_module_of_the_pages_calls_tt() -> None:
-    pages = (preview.MINIPROGRAM_FOLDER / "src" / "coupons" / "pages").rglob("*.ts")
-    assert [path.name for path in pages if re.search(r"\btt\b[.,;]", path.read_text("utf-8"))] == ["device.ts"]
+    folder = preview.MINIPROGRAM_FOLDER / "src" / "coupons"
+    modules = [*(folder / "pages").rglob("*.ts"), *(folder / "visit").glob("*.ts")]
+    assert [path.name for path in modules if re.search(r"\btt\b[.,;]", path.read_text("utf-8"))] == ["device.ts"]
 
 
 def test_only_buttons_can_be_tapped() -> None:

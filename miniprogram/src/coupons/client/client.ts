@@ -146,7 +146,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   }
 
   /** Compare with the storage: if its token is another, so is the user. Return whether the storage holds the session. */
-  function readSession(): boolean {
+  function syncWithStorage(): boolean {
     return !!attempt(() => {
       const stored = tt.getStorageSync(SESSION_KEY);
       const found = attempt(() => readStoredSession(stored));
@@ -203,7 +203,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   /** Get a code of the user whose storage this is; if another logs in meanwhile, a new one, once. */
   function loginCode(retry: boolean): Promise<Result<string>> {
-    readSession();
+    syncWithStorage();
     if (!isStored(storedToken)) {
       // A mark: without it, the empty storage of another user would look the same. One that cannot be read counts as none.
       const mark = { token: `${Math.random()}`, endsAt: 0 };
@@ -221,7 +221,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return { value: code };
       },
     }).then((result) => {
-      readSession();
+      syncWithStorage();
       if (result.problem || isStored(mark)) {
         return result;
       }
@@ -274,7 +274,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       if (!credential) {
         return result;
       }
-      readSession();
+      syncWithStorage();
       return userChanges === sender ? result : { problem: otherUser() };
     });
     return { done, abort: () => attempt(() => task?.abort()) };
@@ -309,7 +309,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     /** Forget the list of a former user. */
     function checkUser(): void {
-      if (!readSession() && session && !hasLoggedIn) {
+      if (!syncWithStorage() && session && !hasLoggedIn) {
         // The storage does not say whose session this is.
         changeUser(undefined);
       }

@@ -2,11 +2,11 @@
 
 import { attempt } from "../../client/tt";
 import { config } from "../../config";
-import * as device from "../certificates/device";
-import { pageMethods } from "../certificates/pageMethods";
-import { canLoadMore, certificateOf } from "../certificates/state";
-import { certificateView } from "../certificates/view";
-import { visit } from "../certificates/visit";
+import * as device from "../../visit/device";
+import { canLoadMore, certificateOf } from "../../visit/listState";
+import { pageMethods } from "../../visit/pageMethods";
+import { certificateView } from "../../visit/view";
+import { visit } from "../../visit/visit";
 
 /** A tap this soon after the button was shown was not meant for it. */
 const GUARD_SECONDS = 0.8;
@@ -49,7 +49,7 @@ Page({
     if (view.button && !this.data.button) {
       this.guard();
     }
-    const former = view.detail?.looks || (visit.isSameUser() ? this.data.former : "");
+    const former = view.detail?.orderText || (visit.isSameUser() ? this.data.former : "");
     this.setData({ ...view, former });
   },
 
@@ -64,7 +64,7 @@ Page({
   },
 
   /** Call the program's hook. */
-  use() {
+  select() {
     if (this.isReady && this.data.button) {
       visit.select(this.id);
     }

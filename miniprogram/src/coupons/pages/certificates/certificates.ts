@@ -1,18 +1,18 @@
 /** The page with the customer's certificates in one store. */
 
 import { config } from "../../config";
-import * as device from "./device";
-import { pageMethods, type TapEvent } from "./pageMethods";
-import { canLoadMore, INITIAL_STATE } from "./state";
-import { cardsView, listView } from "./view";
-import { CERTIFICATE_PAGE, STORES_PAGE, visit } from "./visit";
+import * as device from "../../visit/device";
+import { canLoadMore, INITIAL_LIST_STATE } from "../../visit/listState";
+import { pageMethods, type TapEvent } from "../../visit/pageMethods";
+import { cardsView, listView } from "../../visit/view";
+import { CERTIFICATE_PAGE, STORES_PAGE, visit } from "../../visit/visit";
 
 Page({
   ...pageMethods,
 
   data: {
     ...listView(visit.list, visit.stores, config, 0),
-    ...cardsView({ ...visit, list: INITIAL_STATE }, config, 0),
+    ...cardsView({ ...visit, list: INITIAL_LIST_STATE }, config, 0),
     isUnchosen: false,
     textSize: device.initialTextSize(),
   },

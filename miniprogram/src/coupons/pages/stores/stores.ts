@@ -1,10 +1,10 @@
 /** 选择门店: the stores of the merchant. */
 
 import { config } from "../../config";
-import * as device from "../certificates/device";
-import { pageMethods, type TapEvent } from "../certificates/pageMethods";
-import { storesView } from "../certificates/view";
-import { LIST_PAGE, visit } from "../certificates/visit";
+import * as device from "../../visit/device";
+import { pageMethods, type TapEvent } from "../../visit/pageMethods";
+import { storesView } from "../../visit/view";
+import { LIST_PAGE, visit } from "../../visit/visit";
 
 Page({
   ...pageMethods,
@@ -20,15 +20,15 @@ Page({
   /** A list is under this page. */
   isOverList: false,
   /** Number of stores opened before this page. When it changes, a store was chosen, and the page closes. */
-  opened: 0,
+  openCount: 0,
 
   onLoad(query: { over?: string }) {
     this.isOverList = !!query.over;
-    this.opened = visit.stores.opened;
+    this.openCount = visit.stores.openCount;
   },
 
   render() {
-    if (visit.stores.opened !== this.opened) {
+    if (visit.stores.openCount !== this.openCount) {
       this.leave();
       return;
     }
@@ -38,7 +38,7 @@ Page({
 
   leave() {
     const stay = () => {
-      this.opened = visit.stores.opened;
+      this.openCount = visit.stores.openCount;
     };
     if (this.isOverList) {
       visit.uncover(this, stay);

@@ -1,6 +1,6 @@
 /** Until when a certificate is valid. Pure functions. */
 
-import type { Certificate } from "../../client/client";
+import type { Certificate } from "../client/client";
 import { dateText, daysBetween, timeText } from "./dates";
 
 const SOON_DAYS = 7;

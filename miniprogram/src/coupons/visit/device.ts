@@ -3,7 +3,7 @@
  * are needed, every other function may be missing, in an old base library or another host.
  */
 
-import { attempt, SESSION_KEY } from "../../client/tt";
+import { attempt, SESSION_KEY } from "../client/tt";
 import { dialled, type Position } from "./stores";
 
 declare const console: { error(...values: unknown[]): void };
@@ -73,7 +73,7 @@ export function saveLastStore(accountId: string, poiId: string): void {
 }
 
 /** Return the token of the user's stored session: another one may be another user's. Empty if there is none. */
-export function readSession(): string {
+export function readSessionToken(): string {
   const { token } = Object(attempt(() => host.getStorageSync(SESSION_KEY)));
   return typeof token === "string" ? token : "";
 }

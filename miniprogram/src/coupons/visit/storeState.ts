@@ -1,6 +1,6 @@
 /** State of the store selection: merchant, current store, stores, customer's position. Pure functions. */
 
-import type { Problem, Store, StoresOutcome } from "../../client/client";
+import type { Problem, Store, StoresOutcome } from "../client/client";
 import type { Waiting } from "./messages";
 import { canSortByDistance, onlyStore, type Position } from "./stores";
 
@@ -13,14 +13,14 @@ export interface StoreState {
   /** When `poiId` was chosen or named, in epoch seconds; 0 at an earlier visit: the store may be closed by now. */
   chosenAt: number;
   /** Number of stores opened so far. The page loads a list when it changes, also if the store is the same. */
-  opened: number;
+  openCount: number;
   stores: Store[];
   /** The stores are the last known ones: the service did not respond. */
   stale: boolean;
   /** Stores are being loaded, and there are none to show yet. */
   loading: boolean;
   /** Number of the last request for the stores: responses and timers of earlier requests are ignored. */
-  request: number;
+  requestNumber: number;
   waiting: Waiting;
   problem: Problem | undefined;
   /** Epoch seconds. */
@@ -36,8 +36,8 @@ export type StoreEvent =
   /** Another user has logged in on this phone: what the former one chose and allowed no longer counts. */
   | { kind: "user_changed"; lastPoiId: string }
   | { kind: "requested" }
-  | { kind: "waited"; request: number }
-  | { kind: "responded"; request: number; outcome: StoresOutcome; now: number }
+  | { kind: "waited"; requestNumber: number }
+  | { kind: "responded"; requestNumber: number; outcome: StoresOutcome; now: number }
   | { kind: "picked"; poiId: string; now: number }
   | { kind: "locating" }
   | { kind: "located"; position: Position | undefined };
@@ -50,11 +50,11 @@ export const INITIAL_STORE_STATE: StoreState = {
   poiId: "",
   lastPoiId: "",
   chosenAt: 0,
-  opened: 0,
+  openCount: 0,
   stores: [],
   stale: false,
   loading: false,
-  request: 0,
+  requestNumber: 0,
   waiting: "",
   problem: undefined,
   problemAt: 0,
@@ -80,9 +80,9 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
     case "requested":
       return request(state);
     case "waited":
-      return event.request === state.request && state.loading ? { ...state, waiting: "late" } : state;
+      return event.requestNumber === state.requestNumber && state.loading ? { ...state, waiting: "late" } : state;
     case "responded":
-      return event.request === state.request ? withOutcome(state, event.outcome, event.now) : state;
+      return event.requestNumber === state.requestNumber ? withOutcome(state, event.outcome, event.now) : state;
     case "picked":
       return open({ ...state, lastPoiId: event.poiId }, event.poiId, event.now);
     case "locating":
@@ -99,10 +99,10 @@ export function storeTasks(before: StoreState, after: StoreState): StoreTask[] {
   if (after.accountId === before.accountId && after.lastPoiId !== before.lastPoiId) {
     tasks.push("saveChoice");
   }
-  if (after.request !== before.request) {
+  if (after.requestNumber !== before.requestNumber) {
     tasks.push("requestStores");
   }
-  if (after.opened !== before.opened) {
+  if (after.openCount !== before.openCount) {
     tasks.push("openList");
   }
   return tasks;
@@ -120,16 +120,16 @@ export function canLocate(state: StoreState): boolean {
 
 function request(state: StoreState): StoreState {
   const loading = !state.stores.length;
-  return { ...state, request: state.request + 1, loading, waiting: "", problem: undefined };
+  return { ...state, requestNumber: state.requestNumber + 1, loading, waiting: "", problem: undefined };
 }
 
 function open(state: StoreState, poiId: string, chosenAt: number): StoreState {
-  return { ...state, poiId, chosenAt, opened: state.opened + 1 };
+  return { ...state, poiId, chosenAt, openCount: state.openCount + 1 };
 }
 
 /** Return the state without merchant, store and position; requests and lists that are under way stay known as old ones. */
-function forgotten({ request, opened }: StoreState): StoreState {
-  return { ...INITIAL_STORE_STATE, request, opened };
+function forgotten({ requestNumber, openCount }: StoreState): StoreState {
+  return { ...INITIAL_STORE_STATE, requestNumber, openCount };
 }
 
 function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): StoreState {

@@ -1,25 +1,25 @@
 /** What the pages show: their data, from the states of the list and of the stores. Pure functions. */
 
-import type { Certificate, Problem } from "../../client/client";
-import type { Config } from "../../settings";
+import type { Certificate, Problem } from "../client/client";
+import type { Config } from "../settings";
 import { cardsOf } from "./cards";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
 import { ageText, doubtOf } from "./doubt";
 import { hasEnded } from "./expiry";
+import { canLoadMore, certificateOf, isEmpty, type ListState } from "./listState";
 import {
   ASK_STAFF,
   countTexts,
   DEFAULT_HELP,
-  type Notice,
-  noticeOf,
   ORDERS_PATH,
+  type ProblemView,
+  problemViewOf,
   SCAN_DECIDES,
   unusableText,
   waitingText,
   waitLeft,
 } from "./messages";
-import { canLoadMore, certificateOf, isEmpty, type ListState } from "./state";
 import { canChoose, canLocate, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
 
@@ -62,7 +62,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     searched: canLoadMore(list) && !certificates.length ? "查到一半停了，还没查到券" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
-    problem: listNotice(list, stores, config, now),
+    problem: listProblem(list, stores, config, now),
     problemBelow,
     hasCards: certificates.length > 0,
     hasQualification: !!config.qualificationPage,
@@ -79,17 +79,17 @@ export function cardsView(visit: Visited, config: Config, now: number) {
   const { list } = visit;
   const judge = (certificate: Certificate) => {
     const fact = doubtOf(certificate, now);
-    return isTapped(visit, certificate.certificate_id) ? TAPPED : fact;
+    return isTapped(visit, certificate.certificate_id) ? TAPPED : fact && `${fact}，${ASK_STAFF}`;
   };
   const select = (fits: (doubt: string) => boolean) => list.certificates.filter((one) => fits(judge(one)));
   const plain = select((doubt) => !doubt);
   const doubted = select((doubt) => !!doubt && doubt !== TAPPED);
-  const submitted = select((doubt) => doubt === TAPPED);
+  const tapped = select((doubt) => doubt === TAPPED);
   const [plainText, doubtedText] = countTexts(plain.length, doubted.length, list.more);
   const sections: [heading: string, certificates: Certificate[]][] = [
     [plainText, plain],
     [doubtedText, doubted],
-    [`${submitted.length} 张已点过`, submitted],
+    [`${tapped.length} 张已点过`, tapped],
   ];
   return {
     sections: sections
@@ -129,7 +129,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     notice: list.notice,
     loading: !certificate && list.activity !== "idle",
     waiting: waitingText(list.waiting, "正在查询这张券…"),
-    problem: listNotice(list, stores, config, now),
+    problem: listProblem(list, stores, config, now),
   };
 }
 
@@ -170,25 +170,27 @@ export function storesView(state: StoreState, config: Config, search: string, no
     canLocate: canLocate(state),
     located: !!position,
     locating: LOCATING_TEXTS[locating],
-    problem: noticeView(problem, problemAt, now, situation, config),
+    problem: problemView(problem, problemAt, now, situation, config),
     help: helpOf(config),
   };
 }
 
-function listNotice(list: ListState, stores: StoreState, config: Config, now: number): Notice | null {
+function listProblem(list: ListState, stores: StoreState, config: Config, now: number): ProblemView | null {
   const situation = { isFirst: list.updatedAt === 0, isForeignMerchant: stores.accountId !== config.account_id };
-  return noticeView(list.problem, list.problemAt, now, situation, config);
+  return problemView(list.problem, list.problemAt, now, situation, config);
 }
 
-/** Return the notice of a problem; null without one. `at`: when the problem arrived. */
-function noticeView(
+/** Return how a problem is shown; null without one. `at`: when the problem arrived. */
+function problemView(
   problem: Problem | undefined,
   at: number,
   now: number,
   situation: { isFirst: boolean; isForeignMerchant: boolean },
   config: Config,
-): Notice | null {
-  return problem ? noticeOf(problem, { ...situation, help: helpOf(config), wait: waitLeft(problem, at, now) }) : null;
+): ProblemView | null {
+  return problem
+    ? problemViewOf(problem, { ...situation, help: helpOf(config), wait: waitLeft(problem, at, now) })
+    : null;
 }
 
 /** `remembered`: nobody has chosen the store today. */

@@ -1,6 +1,6 @@
 /** Store selection: which store to open, names and distances. Pure functions. */
 
-import type { Store } from "../../client/client";
+import type { Store } from "../client/client";
 
 export interface Position {
   latitude: number;

@@ -1,6 +1,6 @@
 /** The hours of an off-peak deal, in China's time zone. Pure functions. */
 
-import type { Certificate } from "../../client/client";
+import type { Certificate } from "../client/client";
 import { DAY_SECONDS, secondsOfDay } from "./dates";
 
 export type OffPeak = NonNullable<Certificate["off_peak"]>;

@@ -1,6 +1,6 @@
 /** Cards of the list: their texts. Pure functions. */
 
-import type { Certificate } from "../../client/client";
+import type { Certificate } from "../client/client";
 import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";

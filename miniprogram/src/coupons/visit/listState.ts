@@ -1,6 +1,6 @@
 /** State of the list: which certificates are shown, what is loading, which problem there is. Pure functions. */
 
-import type { Certificate, Outcome, Problem, Unusable } from "../../client/client";
+import type { Certificate, Outcome, Problem, Unusable } from "../client/client";
 import { groupsOf } from "./groups";
 import { isRefusal, type Waiting } from "./messages";
 
@@ -22,7 +22,7 @@ export interface ListState {
   isStale: boolean;
   activity: Activity;
   /** Number of the request in flight, so that a timer knows which request it belongs to. */
-  request: number;
+  requestNumber: number;
   waiting: Waiting;
   problem: Problem | undefined;
   /** Epoch seconds. */
@@ -39,7 +39,7 @@ export type ListEvent =
   | { kind: "continued" }
   | { kind: "searching" }
   | { kind: "user_changed" }
-  | { kind: "waited"; request: number }
+  | { kind: "waited"; requestNumber: number }
   | { kind: "responded"; outcome: Exclude<Outcome, { kind: "cancelled" }>; now: number };
 
 /**
@@ -48,7 +48,7 @@ export type ListEvent =
  */
 const SCREEN_CARDS = 8;
 
-export const INITIAL_STATE: ListState = {
+export const INITIAL_LIST_STATE: ListState = {
   certificates: [],
   unusable: {},
   more: false,
@@ -57,7 +57,7 @@ export const INITIAL_STATE: ListState = {
   updatedAt: 0,
   isStale: false,
   activity: "idle",
-  request: 0,
+  requestNumber: 0,
   waiting: "",
   problem: undefined,
   problemAt: 0,
@@ -66,22 +66,24 @@ export const INITIAL_STATE: ListState = {
 };
 
 /** Return the state after an event. While `activity` is not `idle`, the page loads the next part of the list. */
-export function nextState(state: ListState, event: ListEvent): ListState {
+export function nextListState(state: ListState, event: ListEvent): ListState {
   switch (event.kind) {
     case "opened":
-      return begin({ ...INITIAL_STATE, request: state.request }, "first");
+      return begin({ ...INITIAL_LIST_STATE, requestNumber: state.requestNumber }, "first");
     case "refreshed":
       return begin(state, state.certificates.length ? "refresh" : "first");
     case "continued":
       return start(state, resumed(state));
     case "searching":
-      return { ...state, request: state.request + 1, waiting: "searching" };
+      return { ...state, requestNumber: state.requestNumber + 1, waiting: "searching" };
     case "user_changed": {
-      const { activity, request } = state;
-      return start({ ...INITIAL_STATE, request }, activity === "idle" ? "idle" : "first");
+      const { activity, requestNumber } = state;
+      return start({ ...INITIAL_LIST_STATE, requestNumber }, activity === "idle" ? "idle" : "first");
     }
     case "waited":
-      return event.request === state.request && state.activity !== "idle" ? { ...state, waiting: "late" } : state;
+      return event.requestNumber === state.requestNumber && state.activity !== "idle"
+        ? { ...state, waiting: "late" }
+        : state;
     case "responded":
       return event.outcome.kind === "list"
         ? withList(state, event.outcome, event.now)
@@ -110,7 +112,7 @@ function begin(state: ListState, activity: Activity): ListState {
 }
 
 function start(state: ListState, activity: Activity): ListState {
-  return { ...state, activity, request: state.request + 1, waiting: "", problem: undefined };
+  return { ...state, activity, requestNumber: state.requestNumber + 1, waiting: "", problem: undefined };
 }
 
 /** Return what a retry continues: a failed refresh starts at the first part again. */
@@ -138,7 +140,7 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
   };
   // If nothing was gained, the client has searched long enough: the customer decides whether to go on.
   const continues = more && found > state.found && groupsOf(certificates).length < SCREEN_CARDS;
-  return continues ? { ...listed, activity: "more", request: state.request + 1 } : listed;
+  return continues ? { ...listed, activity: "more", requestNumber: state.requestNumber + 1 } : listed;
 }
 
 function withProblem(state: ListState, problem: Problem, now: number): ListState {

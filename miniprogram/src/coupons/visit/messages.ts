@@ -1,13 +1,13 @@
 /** Messages of the page: problems with their button, counts, waiting. Pure functions. */
 
-import type { Code, Problem, Unusable } from "../../client/client";
+import type { Code, Problem, Unusable } from "../client/client";
 
-/** What the button of a notice does. */
-export type NoticeAction = Problem["action"] | "own_merchant";
+/** What the button of a problem does. */
+export type ProblemAction = Problem["action"] | "own_merchant";
 
 /** A problem as the page shows it. */
-export interface Notice {
-  action: NoticeAction;
+export interface ProblemView {
+  action: ProblemAction;
   text: string;
   /** What to do instead. */
   help: string;
@@ -30,7 +30,7 @@ export interface Situation {
   wait: number;
 }
 
-const BUTTONS: { [action in NoticeAction]: string } = {
+const BUTTONS: { [action in ProblemAction]: string } = {
   retry: "重试",
   login: "登录",
   store: "切换门店",
@@ -70,9 +70,9 @@ export function waitLeft(problem: Problem | undefined, at: number, now: number):
   return Math.max(0, Math.ceil(at + Math.min(problem.retryAfter, MAX_WAIT_SECONDS) - now));
 }
 
-export function noticeOf(problem: Problem, { help, isFirst, isForeignMerchant, wait }: Situation): Notice {
+export function problemViewOf(problem: Problem, { help, isFirst, isForeignMerchant, wait }: Situation): ProblemView {
   const { code, detail, requestId } = problem;
-  const notice: Notice = {
+  const view: ProblemView = {
     action: problem.action,
     text: detail,
     help,
@@ -82,16 +82,16 @@ export function noticeOf(problem: Problem, { help, isFirst, isForeignMerchant, w
     number: requestId.slice(0, NUMBER_LENGTH),
   };
   if (code === "unauthenticated" && isFirst) {
-    return { ...notice, text: "登录失败，请重试", button: "重试" };
+    return { ...view, text: "登录失败，请重试", button: "重试" };
   }
   // Not a dead end: another merchant may be open in this mini-program, or this one a moment later.
   if (isForeignMerchant && (code === "merchant_not_found" || code === "invalid_request")) {
-    return { ...notice, action: "own_merchant", button: BUTTONS.own_merchant };
+    return { ...view, action: "own_merchant", button: BUTTONS.own_merchant };
   }
   if (code === "merchant_not_found") {
-    return { ...notice, action: "retry", button: BUTTONS.retry };
+    return { ...view, action: "retry", button: BUTTONS.retry };
   }
-  return notice;
+  return view;
 }
 
 /** The problems which say that the customer can use nothing here. After any other, the older list stays. */

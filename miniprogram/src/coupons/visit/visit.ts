@@ -5,11 +5,11 @@
  * left, it must not open another page: one of the merchant's own pages may be on the screen.
  */
 
-import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../../client/client";
-import { config } from "../../config";
+import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../client/client";
+import { config } from "../config";
 import * as device from "./device";
+import { certificateOf, INITIAL_LIST_STATE, type ListEvent, nextListState } from "./listState";
 import { LATE_SECONDS, NO_CONSENT, waitLeft } from "./messages";
-import { certificateOf, INITIAL_STATE, type ListEvent, nextState } from "./state";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
 import { canSelect } from "./view";
 
@@ -37,7 +37,7 @@ if (!config.account_id) {
 
 export const visit = {
   stores: INITIAL_STORE_STATE,
-  list: INITIAL_STATE,
+  list: INITIAL_LIST_STATE,
   pager: undefined as Pager | undefined,
   /** The stored session of the user whose list is shown. */
   session: "",
@@ -63,7 +63,7 @@ export const visit = {
 
   /** Whether a visit has begun: not if a page other than the list was launched directly. */
   isEntered(): boolean {
-    return this.stores.request > 0;
+    return this.stores.requestNumber > 0;
   },
 
   show(page: ShownPage) {
@@ -169,11 +169,11 @@ export const visit = {
 
   /** Request the stores: from the client's cache if they are recent. */
   requestStores() {
-    const { accountId, request } = this.stores;
-    device.later(LATE_SECONDS, () => this.updateStores({ kind: "waited", request }));
+    const { accountId, requestNumber } = this.stores;
+    device.later(LATE_SECONDS, () => this.updateStores({ kind: "waited", requestNumber }));
     client.listStores({ account_id: accountId }).then((outcome) => {
       warnOf(outcome);
-      this.updateStores({ kind: "responded", request, outcome, now: device.epochSeconds() });
+      this.updateStores({ kind: "responded", requestNumber, outcome, now: device.epochSeconds() });
     });
   },
 
@@ -278,7 +278,7 @@ export const visit = {
 
   /** Whether the list is that of the present user, as far as the storage can tell. */
   isSameUser(): boolean {
-    const session = device.readSession();
+    const session = device.readSessionToken();
     return !!session && session === this.session;
   },
 
@@ -290,8 +290,8 @@ export const visit = {
 
   /** Say so if the present request takes long. */
   reportLate() {
-    const { request } = this.list;
-    device.later(LATE_SECONDS, () => this.update({ kind: "waited", request }));
+    const { requestNumber } = this.list;
+    device.later(LATE_SECONDS, () => this.update({ kind: "waited", requestNumber }));
   },
 
   loadNext(pager: Pager) {
@@ -311,10 +311,10 @@ export const visit = {
   /** Change the state of the list and show it. */
   update(event: ListEvent) {
     const before = this.list;
-    this.list = nextState(before, event);
+    this.list = nextListState(before, event);
     if (event.kind === "responded") {
       // The client has compared the user with that of the list.
-      this.session = device.readSession();
+      this.session = device.readSessionToken();
     }
     if (this.list !== before) {
       this.render();

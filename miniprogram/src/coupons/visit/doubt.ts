@@ -5,11 +5,11 @@
  * certificate can be used.
  */
 
-import type { Certificate } from "../../client/client";
+import type { Certificate } from "../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
 import { hasEnded } from "./expiry";
+import type { ListState } from "./listState";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
-import type { ListState } from "./state";
 
 const MAX_AGE_SECONDS = 300;
 

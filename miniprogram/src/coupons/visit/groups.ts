@@ -1,6 +1,6 @@
 /** Groups of identical certificates. Pure functions. */
 
-import type { Certificate } from "../../client/client";
+import type { Certificate } from "../client/client";
 
 /** Return the certificates in groups of identical ones, each group at the place of its first certificate. */
 export function groupsOf(certificates: Certificate[], stateOf = (_: Certificate) => ""): Certificate[][] {

@@ -1,6 +1,6 @@
 /** 券详情 of one certificate: its name, end and facts. Pure functions. */
 
-import type { Certificate } from "../../client/client";
+import type { Certificate } from "../client/client";
 import { kindTextOf, orderTailOf, titleOf, worthOf, yuan } from "./cards";
 import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
@@ -23,7 +23,7 @@ export interface Detail {
   /** The uses of a times card that are left, and the number of identical certificates. */
   uses: string;
   /** By what it is found in Douyin's orders: short name, price, and the end of the order's number. */
-  looks: string;
+  orderText: string;
   facts: Fact[];
 }
 
@@ -41,7 +41,7 @@ export function detailOf(certificate: Certificate, store: string, listed: Certif
     title: titleOf(certificate),
     ...expiryOf(certificate, now),
     uses: usesOf(certificate, group.length),
-    looks: looksOf(certificate, group),
+    orderText: orderTextOf(certificate, group),
     facts: factsOf(certificate, store),
   };
 }
@@ -55,7 +55,7 @@ function usesOf({ times }: Certificate, copies: number): string {
   return copies > 1 ? `共 ${copies} 张，扫码前说用几张` : "";
 }
 
-function looksOf(certificate: Certificate, group: Certificate[]): string {
+function orderTextOf(certificate: Certificate, group: Certificate[]): string {
   const { pay_amount } = certificate;
   const title = titleOf(certificate);
   // No half of a character that has two parts.
