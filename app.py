@@ -19,7 +19,7 @@ from chalicelib import __version__
 from chalicelib.api.application import Application
 from chalicelib.api.login import LoginView
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body, read_body
+from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body, read_body, read_query
 from chalicelib.aws import create_clients
 from chalicelib.certificates.paging import PAGES_PER_RESPONSE
 from chalicelib.certificates.views import ListView
@@ -27,7 +27,7 @@ from chalicelib.commit import read_commit
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
-from chalicelib.merchants import MERCHANT_MAX_AGE, StoresView, build_stores_view
+from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantView, build_merchant_view
 from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.renewal import RenewalReport, renew_expiring_tokens
@@ -66,22 +66,18 @@ def create_user_session(request: Request, context: RequestContext) -> LoginView:
 
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
-def list_stores(_request: Request, context: RequestContext, account_id: str) -> StoresView:
+def list_stores(_request: Request, context: RequestContext, account_id: str) -> MerchantView:
     """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
-    return build_stores_view(components().merchants.get(account_id, context))
+    return build_merchant_view(components().merchants.get(account_id, context))
 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> ListView:
     """List what the session's user can redeem in this store."""
-    query = request.query_params
-    parameters = {name: query.getlist(name) for name in query} if query else {}
-    list_query, cursor = parse_list_request(account_id, poi_id, parameters)
+    list_query, cursor = parse_list_request(account_id, poi_id, read_query(request))
     session_token = parse_bearer(request.headers.get("authorization"))
     session = authenticate(session_token, components().credentials_cache, time.time(), context)
-    lister = components().lister
-    view, context.record.report = lister.list_certificates(session, list_query, context, cursor)
-    return view
+    return components().lister.list_certificates(session, list_query, context, cursor)
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))
@@ -94,12 +90,12 @@ def _renew_tokens(context: RequestContext) -> RenewalReport:
     return renew_expiring_tokens(components().tokens, components().credentials_cache, context)
 
 
-def start() -> None:
-    """Warm up in the init phase: Lambda gives it a full CPU, whatever the memory setting.
+def warm_up() -> None:
+    """Prepare the first request in the init phase: Lambda gives it a full CPU, whatever the memory setting.
 
     The first request repeats what has failed.
     """
-    # No call starts after two seconds.
+    # Lambda ends an init phase after 10 s, and starts it again: no call starts after two seconds.
     context = RequestContext(Deadline(2.0))
     try:
         # This opens the connections to AWS. The other apps' tokens are read when a request needs them.
@@ -110,7 +106,7 @@ def start() -> None:
 
 
 if is_lambda(os.environ):
-    start()
+    warm_up()
 
 # The garbage collector ignores all objects that exist now, and runs less often than by default (after 700 or 2,000 new
 # objects, by version), because a request leaves few reference cycles.

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class TokenSource(Protocol):
-    """Where the apps' access tokens come from. Raises TokenUnavailableError. `tokens.provider` has the usual one."""
+    """Where the apps' access tokens come from. Raises TokenUnavailableError. `tokens.source` has the usual one."""
 
     def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
         """Return a token. `refused_token` is one that the platform refuses: then return another one."""

@@ -36,7 +36,7 @@ AWS_ATTEMPT_SECONDS = 1.0
 Both services answer in milliseconds: repeat a slow attempt rather than wait for it.
 """
 
-RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, min_seconds=AWS_ATTEMPT_SECONDS)
+RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, min_seconds_left=AWS_ATTEMPT_SECONDS)
 
 _CLIENT_CONFIG = Config(
     connect_timeout=AWS_ATTEMPT_SECONDS / 2,
@@ -139,7 +139,10 @@ def _create_clients_with(loader: Loader) -> Clients:
 
 
 def _call(service: str, operation: str, context: RequestContext, send: Callable[[], T]) -> T:
-    """Call AWS with retries inside the deadline; raises StorageUnavailableError."""
+    """Call AWS, with retries; raises StorageUnavailableError.
+
+    No attempt starts after the deadline. One may end AWS_ATTEMPT_SECONDS after it.
+    """
 
     def attempt() -> T:
         with context.record_call(service, operation):

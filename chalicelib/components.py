@@ -12,7 +12,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import MerchantRepository
 from chalicelib.settings import Settings
-from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.source import SharedTokenSource
 
 
 class Components:
@@ -28,6 +28,6 @@ class Components:
         self.credentials_cache = CredentialsCache(partial(read_secret, clients.secrets_manager, settings.secret_name))
         self.merchants = MerchantRepository(table)
         self.douyin = DouyinClient(transport, settings.open_api.rstrip("/"), settings.login_api.rstrip("/"))
-        self.tokens = TokenProvider(table, self.douyin, self.credentials_cache)
+        self.tokens = SharedTokenSource(table, self.douyin, self.credentials_cache)
         self.lister = CertificateLister(self.merchants, self.credentials_cache, self.douyin, self.tokens, executor)
         self.login = LoginHandler(self.credentials_cache, self.douyin, self.tokens, self.lister, settings.session_ttl)

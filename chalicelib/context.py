@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import NO_CODES, DeadlineExceededError, RedemptionError
+from chalicelib.errors import NO_CODES, DeadlineExceededError, ServiceError
 from chalicelib.record import Call, RequestRecord
 
 REQUEST_SECONDS = 9.0
@@ -84,7 +84,7 @@ class RequestContext(msgspec.Struct, frozen=True):
             yield call
             call.outcome = "ok"
         except Exception as error:
-            call.outcome = error.reason if isinstance(error, RedemptionError) else type(error).__name__
+            call.outcome = error.reason if isinstance(error, ServiceError) else type(error).__name__
             upstream = getattr(error, "upstream", NO_CODES)
             call.upstream = call.upstream if upstream is NO_CODES else upstream
             raise

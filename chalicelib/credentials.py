@@ -20,7 +20,7 @@ CREDENTIALS_MAX_AGE = 300.0
 MIN_REREAD_SECONDS = 10.0
 """Shortest time between two reads for an unknown key or app: invalid requests do not each cause a read.
 
-An ordinary read does not delay them: after a rotation, an instance that has just read the former keys reads again.
+Only these reads count: an instance that has just read the former keys for another reason reads again after a rotation.
 """
 
 MIN_KEY_LENGTH = 32

@@ -27,7 +27,7 @@ class UpstreamCodes(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_CODES = UpstreamCodes(0, 0)
 
 
-class RedemptionError(Exception):
+class ServiceError(Exception):
     """Base class.
 
     `upstream`: the codes of the platform's response. `is_transient`: the same call may succeed a moment later, so this
@@ -52,7 +52,7 @@ class RedemptionError(Exception):
         return str(self.args[0])
 
 
-class InvalidRequestError(RedemptionError):
+class InvalidRequestError(ServiceError):
     """The caller's input is invalid.
 
     `field` is the dotted path of a query parameter, path parameter or body field, or `body`. `detail` says in English
@@ -65,45 +65,45 @@ class InvalidRequestError(RedemptionError):
         self.detail = detail
 
 
-class UnauthenticatedError(RedemptionError):
+class UnauthenticatedError(ServiceError):
     """No session token, an invalid or expired one, or a login for an unknown app."""
 
 
-class WrongAppError(RedemptionError):
+class WrongAppError(ServiceError):
     """The session was opened in another mini-program than the merchant's."""
 
 
-class NotFoundError(RedemptionError):
-    """No route has this path, or the session's user has nothing with this id: another user's counts as not found."""
+class NotFoundError(ServiceError):
+    """No route has this path. A route that looks up an id raises it for another user's id, too."""
 
 
-class MerchantNotFoundError(RedemptionError):
+class MerchantNotFoundError(ServiceError):
     """There is no row for this account_id, or its `active` is false."""
 
 
-class StoreNotFoundError(RedemptionError):
+class StoreNotFoundError(ServiceError):
     """The merchant's row lists its stores and this poi_id is not one of them."""
 
 
-class StorageUnavailableError(RedemptionError):
+class StorageUnavailableError(ServiceError):
     """DynamoDB or Secrets Manager cannot be reached or refused the call."""
 
     is_transient = True
 
 
-class ConfigurationError(RedemptionError):
+class ConfigurationError(ServiceError):
     """The environment, the secret or a table row is incomplete or malformed. The message names the part."""
 
 
-class DeadlineExceededError(RedemptionError):
+class DeadlineExceededError(ServiceError):
     """The deadline of a call has ended it, or has left no time for it (`budget`)."""
 
 
-class TokenUnavailableError(RedemptionError):
+class TokenUnavailableError(ServiceError):
     """No valid access token of the app could be obtained. `upstream`: of the platform's last response, if any."""
 
 
-class UpstreamError(RedemptionError):
+class UpstreamError(ServiceError):
     """A call to the platform failed."""
 
     def __str__(self) -> str:
@@ -179,7 +179,7 @@ def format_error(error: BaseException | None) -> str:
     """
     if error is None:
         return ""
-    if isinstance(error, RedemptionError):
+    if isinstance(error, ServiceError):
         return f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return f"{type(error).__name__} at " + " < ".join(

@@ -1,4 +1,4 @@
-"""Reads JSON in which something is not as documented: what is malformed counts as missing, and the rest is read."""
+"""Parses JSON in which something is not as documented: what is malformed counts as missing, and the rest is read."""
 
 import json
 import re
@@ -13,7 +13,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 MAX_ID_LENGTH = 64
 """Characters of an id, also of one that arrives as a number."""
 
-Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
 _CONTROLS_AS_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
@@ -40,15 +40,15 @@ def decode_json(body: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def read_int(value: Any) -> int | None:
+def parse_int(value: Any) -> int | None:
     """Return an integer of 64 bits that may arrive as a text or a float, or None."""
     try:
-        return msgspec.convert(value, Int, strict=False)
+        return msgspec.convert(value, Int64, strict=False)
     except msgspec.ValidationError:
         return None
 
 
-def read_bool(value: Any) -> bool | None:
+def parse_bool(value: Any) -> bool | None:
     """Return a boolean that may arrive as a number or as a text, or None for another value."""
     # 1, 1.0, 0 and 0.0 are equal to True and False.
     if value in (True, "true", "True", "TRUE", "1"):
@@ -56,7 +56,7 @@ def read_bool(value: Any) -> bool | None:
     return False if value in (False, "false", "False", "FALSE", "0") else None
 
 
-def read_id(value: Any) -> str | None:
+def parse_id(value: Any) -> str | None:
     """Return an id of 1 to MAX_ID_LENGTH characters, or None. It may arrive as a number of any size."""
     # A larger float has lost digits.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -66,7 +66,7 @@ def read_id(value: Any) -> str | None:
     return value if isinstance(value, str) and 1 <= len(value) <= MAX_ID_LENGTH else None
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {"int": read_int, "bool": read_bool}
+_PARSERS: dict[str, Callable[[Any], Any]] = {"int": parse_int, "bool": parse_bool}
 """By the type in an error message of msgspec. Any other type has one form."""
 
 _ERROR = re.compile(r"(?:Expected `(\w+))?.* - at `\$\.([\w.]+)(\[?)")
@@ -76,8 +76,8 @@ msgspec is pinned, and the tests have an error of each kind: another wording fai
 """
 
 
-def read_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
-    """Read a struct whose own required fields are right; return it, and the paths of the malformed fields.
+def parse_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
+    """Parse a struct whose own required fields are right; return it, and the paths of the malformed fields.
 
     A malformed field counts as missing, and is removed from `fields`; so is a list with a malformed element. Numbers
     may arrive as strings (related endpoints of the platform do that). null counts as missing.
@@ -93,8 +93,8 @@ def read_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
         struct = fields
         for parent in parents:
             struct = struct[parent]
-        reader = _READERS.get(expected)
-        values = [None if reader is None else reader(value) for value in (struct[name] if is_list else [struct[name]])]
+        parser = _PARSERS.get(expected)
+        values = [None if parser is None else parser(value) for value in (struct[name] if is_list else [struct[name]])]
         if None in values or path in converted:
             malformed_paths.append(path)
             del struct[name]

@@ -11,7 +11,7 @@ from chalicelib.aws import Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError, WrongAppError
-from chalicelib.lenient import read_bool, read_struct
+from chalicelib.lenient import parse_bool, parse_struct
 
 MERCHANT_PREFIX = "MERCHANT#"
 """Prefix of the partition keys of merchants' rows."""
@@ -33,7 +33,7 @@ _Latitude = Annotated[float, msgspec.Meta(ge=-MAX_DEGREES["latitude"], le=MAX_DE
 _Longitude = Annotated[float, msgspec.Meta(ge=-MAX_DEGREES["longitude"], le=MAX_DEGREES["longitude"])]
 
 
-class StoreView(msgspec.Struct, frozen=True, omit_defaults=True):
+class Store(msgspec.Struct, frozen=True, omit_defaults=True):
     """A store (门店) as customers see it. The position is GCJ-02, in degrees."""
 
     poi_id: str
@@ -44,12 +44,12 @@ class StoreView(msgspec.Struct, frozen=True, omit_defaults=True):
     longitude: _Longitude | None = None
 
 
-class StoresView(msgspec.Struct, frozen=True, omit_defaults=True):
+class MerchantView(msgspec.Struct, frozen=True, omit_defaults=True):
     """A merchant as customers see it. `stores` is None when the merchant does not list its stores."""
 
     account_id: str
     name: str | None = None
-    stores: list[StoreView] | None = None
+    stores: list[Store] | None = None
 
 
 class Merchant(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class Merchant(msgspec.Struct, frozen=True):
     life_account_id: str | None
     #: The stores where it is served, by poi_id; None: in all stores. A store without a readable name is None: it is
     #: served, but not shown.
-    stores: dict[str, StoreView | None] | None
+    stores: dict[str, Store | None] | None
     active: bool
     name: str | None = None
     #: A sentence that the pages show above list and coupon.
@@ -80,7 +80,10 @@ class Merchant(msgspec.Struct, frozen=True):
 
 
 class _Row(msgspec.Struct):
-    """What decides in a row for whom and where it is served. `life_account_id` can be sent as a header."""
+    """The attributes that decide who is served, and where. A row in which one of them is malformed is refused.
+
+    `life_account_id` is visible ASCII, because it is sent as a header.
+    """
 
     app_id: _Text
     life_account_id: Annotated[str, msgspec.Meta(pattern=r"^[!-~]*\Z")] | None = None
@@ -107,12 +110,12 @@ class MerchantRepository:
         return merchant
 
 
-def build_stores_view(merchant: Merchant) -> StoresView:
+def build_merchant_view(merchant: Merchant) -> MerchantView:
     """Return what customers see of a merchant: stores that have a name, sorted by poi_id."""
     if merchant.stores is None:
-        return StoresView(merchant.account_id, merchant.name)
+        return MerchantView(merchant.account_id, merchant.name)
     shown = [store for store in merchant.stores.values() if store is not None]
-    return StoresView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
+    return MerchantView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
 
 
 def merchant_key(account_id: str) -> str:
@@ -158,18 +161,18 @@ def clean_notice(text: str) -> str:
 def parse_redeeming(item: Item) -> bool:
     """Return the switch `redeeming` of a row, by default on.
 
-    A string or number is on if `read_bool` reads it as true. Any other value is off: an operator who wrote it
+    A string or number is on if `parse_bool` takes it for true. Any other value is off: an operator who wrote it
     has tried to switch redemption off.
     """
-    return read_bool(_to_plain(item.get("redeeming", {"BOOL": True}))) is True
+    return parse_bool(_to_plain(item.get("redeeming", {"BOOL": True}))) is True
 
 
-def _parse_store(poi_id: str, value: Any) -> StoreView | None:
+def _parse_store(poi_id: str, value: Any) -> Store | None:
     """Parse a store: an object, or its name alone. Returns None when it has no readable name."""
     fields = {"name": value} if isinstance(value, str) else value if isinstance(value, dict) else {}
     if not isinstance(fields.get("name"), str) or not fields["name"]:
         return None
-    store, _ = read_struct({**fields, "poi_id": poi_id}, StoreView)
+    store, _ = parse_struct({**fields, "poi_id": poi_id}, Store)
     return store
 
 

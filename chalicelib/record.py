@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from chalicelib.errors import NO_CODES, RedemptionError, UpstreamCodes
+from chalicelib.errors import NO_CODES, ServiceError, UpstreamCodes
 
 
 class Call(msgspec.Struct):
@@ -26,10 +26,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Base class of what a request or run has done. The log line has the fields of a report."""
 
     #: What failed, by its name, though the run went on. The first error is the outcome of the run.
-    failed: dict[str, RedemptionError] = {}
+    failed: dict[str, ServiceError] = {}
 
     def metrics(self) -> dict[str, tuple[str, float]]:
-        """Return the metrics of the report: by name, unit and value."""
+        """Return the metrics of the report, by name: unit and value."""
         return {}
 
 
@@ -41,12 +41,16 @@ class Outcome(msgspec.Struct, frozen=True):
     is_callers_mistake: bool = False
     #: The error that caused the problem.
     error: BaseException | None = None
+    #: Whether the platform refuses the app or the merchant: a person must act, however few requests fail.
+    needs_operator: bool = False
 
 
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
 
     `Telemetry` decides which fields are logged. A new field is not logged by itself.
+
+    Each record has lists of its own: msgspec copies an empty default.
 
     Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). The other
     facts are stored by the thread of the request, where they become known.
@@ -66,8 +70,8 @@ class RequestRecord(msgspec.Struct):
     app_id: str = ""
     #: The path parameters, or the ids of the list in a login. Log line and trace have each of them.
     ids: dict[str, str] = {}
-    #: The user as the salted hash of the open_id.
-    user: str = ""
+    #: The salted hash of the user's open_id. Its name in the log line is `user`.
+    user_hash: str = ""
     #: Whether the request is a check: by `redeemctl doctor` or the smoke test, or any call of /v1/health. It counts in
     #: no metric. Its name in the log line is `probe`.
     is_probe: bool = False

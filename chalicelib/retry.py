@@ -1,4 +1,4 @@
-"""The retry policy of outgoing calls: exponential backoff with full jitter inside the request's deadline."""
+"""The retries of outgoing calls: exponential backoff with full jitter. No retry starts after the request's deadline."""
 
 import random
 import time
@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from chalicelib.context import Deadline
-from chalicelib.errors import DeadlineExceededError, RateLimitedError, RedemptionError
+from chalicelib.errors import DeadlineExceededError, RateLimitedError, ServiceError
 
 T = TypeVar("T")
 
@@ -24,12 +24,12 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     max_attempts: int
     base_delay: float
     #: The time that must be left after the delay, or no retry starts.
-    min_seconds: float
+    min_seconds_left: float
     rate_limited_delay: float = 0.0
     #: Returns a random number between two others.
     uniform: Callable[[float, float], float] = random.uniform
 
-    def delay(self, error: RedemptionError, attempt: int, remaining: float) -> float | None:
+    def delay(self, error: ServiceError, attempt: int, remaining: float) -> float | None:
         """Return the seconds to wait before the next attempt, or None when the call must not be repeated.
 
         `attempt` is the number of the attempt that failed, from 1; `remaining` is the time left before the deadline.
@@ -38,7 +38,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         if not error.is_transient or attempt >= self.max_attempts:
             return None
         delay = max(min_delay, error.retry_after) + self.uniform(0, self.base_delay * 2 ** (attempt - 1))
-        return delay if remaining >= delay + self.min_seconds else None
+        return delay if remaining >= delay + self.min_seconds_left else None
 
 
 def call_with_retries(
@@ -49,11 +49,11 @@ def call_with_retries(
     Raises the last error. If the deadline has cut the last attempt off, raises the error before it, which is the cause.
     """
     attempt = 1
-    previous: RedemptionError | None = None
+    previous: ServiceError | None = None
     while True:
         try:
             return call()
-        except RedemptionError as error:
+        except ServiceError as error:
             delay = policy.delay(error, attempt, deadline.remaining())
             if delay is None:
                 raise ((previous or error) if isinstance(error, DeadlineExceededError) else error) from None

@@ -49,7 +49,7 @@ def authenticate(token: str, credentials_cache: CredentialsCache, now: float, co
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
     context.record.app_id = session.app_id
-    context.record.user = hash_open_id(session.open_id, credentials.session_keys)
+    context.record.user_hash = hash_open_id(session.open_id, credentials.session_keys)
     context.record.is_probe = session.open_id == PROBE_OPEN_ID
     return session
 

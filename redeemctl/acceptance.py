@@ -92,16 +92,16 @@ class Run:
             "list-store": lambda: self._list(store),
             "small-pages": lambda: self._compare_pages(store),
             "invalid-token": lambda: _refused(
-                errors.TokenRefusedError, lambda: self._read_page(everything, 1, token=INVALID_TOKEN)
+                errors.TokenRefusedError, lambda: self._fetch_page(everything, 1, token=INVALID_TOKEN)
             ),
             "unauthorized-merchant": lambda: _refused(
-                errors.MerchantNotAuthorizedError, lambda: self._read_page(ListQuery(UNKNOWN_MERCHANT), 1)
+                errors.MerchantNotAuthorizedError, lambda: self._fetch_page(ListQuery(UNKNOWN_MERCHANT), 1)
             ),
         }
         for name, step in steps.items():
             try:
                 yield name, step(), True
-            except (errors.RedemptionError, CommandError) as error:
+            except (errors.ServiceError, CommandError) as error:
                 yield name, f"{type(error).__name__}: {error}", False
 
     def _token(self) -> str:
@@ -116,7 +116,7 @@ class Run:
         self._open_id = self._exchange(self.code)
         return "the platform returned an open_id"
 
-    def _read_page(self, wanted: ListQuery, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
+    def _fetch_page(self, wanted: ListQuery, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
         root_account_id = self._root_account_id if wanted.account_id == self.account_id else None
         headers = {"access-token": token or self._token()}
         headers |= {} if root_account_id is None else {"Rpc-Transit-Life-Account": root_account_id}
@@ -127,9 +127,9 @@ class Run:
 
     def _read_pages(self, wanted: ListQuery, size: int = PAGE_SIZE) -> list[Page]:
         """Read the pages up to the last one that the total implies, and after each full page another."""
-        pages = [self._read_page(wanted, 1, size)]
+        pages = [self._fetch_page(wanted, 1, size)]
         while len(pages) < MAX_PAGES and (pages[-1].size >= size or len(pages) * size < (pages[0].total or 0)):
-            pages.append(self._read_page(wanted, len(pages) + 1, size))
+            pages.append(self._fetch_page(wanted, len(pages) + 1, size))
         return pages
 
     def _list(self, wanted: ListQuery) -> str:
@@ -158,7 +158,7 @@ class Run:
         return f"the same {len(whole)} certificates"
 
 
-def _refused(expected: type[errors.RedemptionError], call: Callable[[], object]) -> str:
+def _refused(expected: type[errors.ServiceError], call: Callable[[], object]) -> str:
     try:
         call()
     except expected as error:
@@ -209,7 +209,7 @@ def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
         if url.endswith(QUERY_USER_CERTIFICATES.path) and _look_up(reply, "data", "orders"):
             lists.append(reply)
         time_of_call = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-        logid = protocol.read_logid(_look_up(reply, "extra", "logid"), _look_up(reply, "log_id"))
+        logid = protocol.parse_logid(_look_up(reply, "extra", "logid"), _look_up(reply, "log_id"))
         calls.append({"time": time_of_call, "url": url, "HTTP": status, "logid": logid, "reply": find_forms(reply)})
     return {"differences": compare_forms(lists), "calls": calls}
 

@@ -25,7 +25,7 @@ from redeemctl.rows import (
     InvalidEditError,
     MerchantRow,
     Patch,
-    Store,
+    StoreEntry,
     account_id_of,
     edit_item,
     list_changes,
@@ -36,7 +36,7 @@ from redeemctl.secret import read_secret_version
 from redeemctl.table import MerchantTable
 
 MERCHANT_COLUMNS = tuple(name for name in MerchantRow.model_fields if name != "stores")
-STORE_COLUMNS = {"store_name" if name == "name" else name: name for name in Store.model_fields}
+STORE_COLUMNS = {"store_name" if name == "name" else name: name for name in StoreEntry.model_fields}
 """Column to member of a store: a store's name and its merchant's have different columns."""
 COLUMNS = (*MERCHANT_COLUMNS, "poi_id", *STORE_COLUMNS)
 

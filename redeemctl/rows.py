@@ -3,9 +3,9 @@
 The service reads rows leniently (`chalicelib.merchants`); whatever `redeemctl` writes fits `MerchantRow`. A test
 compares the fields of both (`tests/unit/redeemctl/test_rows.py`).
 
-A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `Store`. Both are
-read; a store that has only a name is written in the first form. Attributes and members that are not described here stay
-as they are.
+A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `StoreEntry`. Both
+are read; a store that has only a name is written in the first form. Attributes and members that are not described here
+stay as they are.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ Latitude = Annotated[Decimal, _degrees("latitude"), _AS_NUMBER]
 Longitude = Annotated[Decimal, _degrees("longitude"), _AS_NUMBER]
 
 
-class Store(BaseModel, extra="allow"):
+class StoreEntry(BaseModel, extra="allow"):
     """A store. The position is GCJ-02, in degrees."""
 
     name: Name
@@ -77,7 +77,7 @@ class Store(BaseModel, extra="allow"):
     longitude: Annotated[Longitude | None, _EMPTY_IS_NONE] = None
 
     @model_validator(mode="after")
-    def _has_a_whole_position(self) -> Store:
+    def _has_a_whole_position(self) -> StoreEntry:
         if (self.latitude is None) != (self.longitude is None):
             raise ValueError("needs latitude and longitude, or neither")
         return self
@@ -93,10 +93,10 @@ class MerchantRow(BaseModel):
     active: bool = True
     notice: Annotated[Notice | None, _CLEAN] = None
     redeeming: Annotated[bool | None, _EMPTY_IS_NONE] = None
-    stores: dict[Id, Store] | None = None
+    stores: dict[Id, StoreEntry] | None = None
 
     @field_serializer("stores", when_used="json")
-    def _as_list(self, stores: dict[str, Store] | None) -> list[dict[str, Any]] | None:
+    def _as_list(self, stores: dict[str, StoreEntry] | None) -> list[dict[str, Any]] | None:
         if stores is None:
             return None
         return [{"poi_id": poi_id, **dump(store)} for poi_id, store in sorted(stores.items())]

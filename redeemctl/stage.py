@@ -16,7 +16,7 @@ from chalicelib.aws import Clients
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import ServiceError
 from chalicelib.settings import Settings
 from infra.account import Account, open_account
 from infra.stage_settings import OPTIONAL_VARIABLES, StageError
@@ -90,6 +90,6 @@ def _translate_errors(stage: str) -> Iterator[None]:
         raise InvalidInputError(str(error)) from None
     except AWS_ERRORS as error:
         raise CommandError(": ".join(explain(error, stage))) from None
-    except RedemptionError as error:
+    except ServiceError as error:
         wait = f"; try again in {error.retry_after:.0f} s" if error.retry_after else ""
         raise CommandError(f"{type(error).__name__}: {error}{wait}") from None

@@ -8,7 +8,7 @@ from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchants import change_row, require_merchant, to_patch
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.output import print_line
-from redeemctl.rows import Patch, Store, dump, parse_row, stores_of
+from redeemctl.rows import Patch, StoreEntry, dump, parse_row, stores_of
 
 
 @click.group()
@@ -48,7 +48,7 @@ def list_stores(options: GlobalOptions, account_id: str) -> None:
     if row.stores is None and not options.as_json:
         print_line(f"merchant {account_id} has no store list and is served in all its stores")
     else:
-        options.show(("poi_id", *Store.model_fields), dump(row).get("stores"))
+        options.show(("poi_id", *StoreEntry.model_fields), dump(row).get("stores"))
 
 
 @store.command("remove")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from chalicelib.aws import ConditionFailedError
+from chalicelib.tokens.rows import RowChangedError
 from redeemctl.errors import CommandError, ConflictError
 from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.rows import Change
@@ -47,7 +47,7 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
         def renew() -> None:
             try:
                 tokens.renew(app_id, row, stage.new_context())
-            except ConditionFailedError:
+            except RowChangedError:
                 raise ConflictError(f"another instance renews the token of {app_id}: redeemctl token show") from None
 
         options.change(changes, renew, f"token of {app_id}: renewed", warning=warning)

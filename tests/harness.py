@@ -19,7 +19,7 @@ import pytest
 import app as application
 from chalicelib.components import Components
 from chalicelib.douyin import client
-from chalicelib.tokens.rows import CLAIM_SECONDS
+from chalicelib.tokens.rows import CLAIM_INTERVAL_SECONDS
 from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data, server
 from sandbox.faults import Fault
@@ -222,7 +222,7 @@ def end_claim(dynamodb: DynamoDBClient, table: str, pk: str = TOKEN_ROW) -> None
         Key={"pk": {"S": pk}},
         UpdateExpression="SET claim = :claim",
         ConditionExpression="attribute_exists(claim)",
-        ExpressionAttributeValues={":claim": {"S": f"{int((time.time() - CLAIM_SECONDS) * 1000)}-ended"}},
+        ExpressionAttributeValues={":claim": {"S": f"{int((time.time() - CLAIM_INTERVAL_SECONDS) * 1000)}-ended"}},
     )
 
 

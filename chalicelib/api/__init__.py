@@ -1,1 +1,1 @@
-"""The HTTP layer: Chalice application, input validation, and problem responses."""
+"""The HTTP layer: the Chalice application, input validation, login, problem responses, and telemetry."""

@@ -13,12 +13,12 @@ from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem,
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_path_ids
 from chalicelib.context import RequestContext
-from chalicelib.errors import NotFoundError, RedemptionError, format_error
+from chalicelib.errors import NotFoundError, ServiceError, format_error
 from chalicelib.record import Report, RequestRecord
 
 RouteFunction = Callable[..., msgspec.Struct]
 
-_CONTEXT = "redemption"
+_CONTEXT_KEY = "redemption"
 """Key of the RequestContext in Chalice's `request.context`, the event's `requestContext`."""
 
 _EMPTY_EVENT = dict.fromkeys(["multiValueQueryStringParameters", "headers", "pathParameters", "body", "stageVariables"])
@@ -26,7 +26,12 @@ _EMPTY_EVENT = dict.fromkeys(["multiValueQueryStringParameters", "headers", "pat
 
 
 class Application(Chalice):
-    """A Chalice application with a RequestContext for each request and problem responses for all errors."""
+    """A Chalice application with a RequestContext for each request and problem responses for all errors.
+
+    An event passes `__call__`, Chalice, `_middleware`, Chalice's routing and `handle`, in this order. `handle` makes
+    the response of a route, of an error too. `_middleware` makes that of the framework's own errors. `_finish` is the
+    end of each: it adds the common headers, and writes the telemetry.
+    """
 
     def __init__(self, app_name: str, telemetry: Telemetry) -> None:
         # Chalice's own log lines contain tracebacks, which may quote secrets.
@@ -41,13 +46,13 @@ class Application(Chalice):
         route = {name: str(gateway_context.get(name) or "") for name in ("resourcePath", "httpMethod")}
         context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
         context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
-        request_context = {**gateway_context, **route, _CONTEXT: context}
+        event_context = {**gateway_context, **route, _CONTEXT_KEY: context}
         try:
-            return super().__call__({**_EMPTY_EVENT, **fields, "requestContext": request_context}, lambda_context)
+            return super().__call__({**_EMPTY_EVENT, **fields, "requestContext": event_context}, lambda_context)
         except Exception as error:
             # Chalice failed outside of the middleware.
             record = context.record
-            response = _to_response(problem_for_error(error, record.request_id), record)
+            response = _respond_with(problem_for_error(error, record.request_id), record)
             result: dict[str, Any] = self._finish(response, "unknown", record).to_dict()
             return result
 
@@ -73,14 +78,14 @@ class Application(Chalice):
             @functools.wraps(function)
             def handle(**path_parameters: str) -> Response:
                 request: Any = self.current_request
-                context: RequestContext = request.context[_CONTEXT]
+                context: RequestContext = request.context[_CONTEXT_KEY]
                 try:
                     ids = parse_path_ids(path_parameters)
                     context.record.ids = ids
                     body = msgspec.json.encode(function(request, context, **ids)).decode()
                 except Exception as error:
                     # Otherwise Chalice would turn the exception into its own response.
-                    return _to_response(problem_for_error(error, context.record.request_id), context.record)
+                    return _respond_with(problem_for_error(error, context.record.request_id), context.record)
                 return Response(body, dict(headers))
 
             register(handle)
@@ -94,7 +99,7 @@ class Application(Chalice):
         The job returns what it has done. If a part `failed`, the first error is the outcome, and nothing is repeated.
 
         What the job raises is the outcome, too. Lambda gets it, counts the run as failed, and may repeat it. In the
-        place of an error that is no RedemptionError, Lambda gets a RuntimeError: the runtime logs message and
+        place of an error that is no ServiceError, Lambda gets a RuntimeError: the runtime logs message and
         traceback, which may quote a secret.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
@@ -105,14 +110,14 @@ class Application(Chalice):
                 context.record.outcome = problem_for_error(next(iter(report.failed.values()))).outcome
         except Exception as raised:
             context.record.outcome = problem_for_error(raised).outcome
-            if isinstance(raised, RedemptionError):
+            if isinstance(raised, ServiceError):
                 raise
             raise RuntimeError(f"{name} failed with {type(raised).__name__}; its log line says where") from None
         finally:
             self._write_telemetry(name, context.record)
 
     def _middleware(self, request: Request, get_response: Callable[[Request], Response]) -> Response:
-        record: RequestRecord = request.context[_CONTEXT].record
+        record: RequestRecord = request.context[_CONTEXT_KEY].record
         try:
             # For an unknown path, Chalice would answer 405.
             if request.path not in self.routes:
@@ -120,12 +125,12 @@ class Application(Chalice):
             response = get_response(request)
         except Exception as error:
             # Chalice failed, for example for an event without the path parameters of its route.
-            response = _to_response(problem_for_error(error, record.request_id), record)
+            response = _respond_with(problem_for_error(error, record.request_id), record)
         # Responses of routes have text; a dict is a response of the framework.
         if not isinstance(response.body, str):
             problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
             allow = {name: value for name, value in response.headers.items() if name == "Allow"}
-            response = _to_response(problem_for_type(problem_type, record.request_id), record, allow)
+            response = _respond_with(problem_for_type(problem_type, record.request_id), record, allow)
         return self._finish(response, f"{request.method} {request.path}", record)
 
     def _finish(self, response: Response, operation: str, record: RequestRecord) -> Response:
@@ -144,7 +149,7 @@ class Application(Chalice):
                 self.telemetry.warn(f"the telemetry of {operation} {record.request_id} failed: {format_error(error)}")
 
 
-def _to_response(
+def _respond_with(
     problem: Problem, record: RequestRecord, headers: dict[str, str | list[str]] | None = None
 ) -> Response:
     """Return the response of a problem, and record the outcome."""

@@ -68,12 +68,12 @@ class LoginHandler:
             raise UpstreamMalformedError("malformed")
         session = Session(body.app_id, open_id)
         session_token = encode_session(session, int(self.clock()) + self.ttl, credentials.session_keys)
-        record.user = hash_open_id(open_id, credentials.session_keys)
+        record.user_hash = hash_open_id(open_id, credentials.session_keys)
         if list_query is None:
             return LoginView(session_token, self.ttl)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            view, record.report = self.lister.list_certificates(session, list_query, list_context)
+            view = self.lister.list_certificates(session, list_query, list_context)
         # Every error is caught: whatever fails here, the code is used up and the user is logged in.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)

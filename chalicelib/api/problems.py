@@ -21,6 +21,8 @@ class ProblemType(msgspec.Struct, frozen=True):
     retryable: bool = False
     #: The seconds to wait before a retry; None: a retry needs no wait, or does not help.
     retry_after: int | None = None
+    #: Whether the platform refuses the app or the merchant: a person must act, however few requests fail.
+    needs_operator: bool = False
 
     @property
     def title(self) -> str:
@@ -29,8 +31,11 @@ class ProblemType(msgspec.Struct, frozen=True):
 
     @property
     def is_callers_mistake(self) -> bool:
-        """Whether the caller has caused it: such a problem does not count against the service level objective."""
-        return self.status < 500 and self.code not in ("merchant_not_authorized", "rate_limited")
+        """Whether the caller has caused it: such a problem does not count against the service level objective.
+
+        A rate limit is the platform's decision, and a refused merchant needs an operator.
+        """
+        return self.status < 500 and self.status != 429 and not self.needs_operator
 
 
 class InputErrorView(msgspec.Struct):
@@ -73,12 +78,14 @@ _UNAUTHENTICATED = ProblemType("unauthenticated", 401, "登录已失效，请重
 _NO_TOKEN = ProblemType("token_unavailable", 503, "查券服务暂不可用，请稍后再试", retryable=True, retry_after=2)
 _TIMEOUT = ProblemType("upstream_timeout", 504, _BUSY, retryable=True)
 
-ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
+ERROR_PROBLEMS: dict[type[errors.ServiceError], ProblemType] = {
     errors.InvalidRequestError: ProblemType("invalid_request", 400, "页面信息有误，请重新打开小程序"),
     errors.UnauthenticatedError: _UNAUTHENTICATED,
     errors.LoginRefusedError: _UNAUTHENTICATED,
     errors.WrongAppError: ProblemType("wrong_app", 403, "当前小程序不能查询该商家的券"),
-    errors.MerchantNotAuthorizedError: ProblemType("merchant_not_authorized", 403, "该商家暂未开通小程序查券"),
+    errors.MerchantNotAuthorizedError: ProblemType(
+        "merchant_not_authorized", 403, "该商家暂未开通小程序查券", needs_operator=True
+    ),
     errors.NotFoundError: ProblemType("not_found", 404, "未找到相关内容"),
     errors.MerchantNotFoundError: ProblemType("merchant_not_found", 404, "未找到该商家"),
     errors.StoreNotFoundError: ProblemType("store_not_found", 404, "未找到该门店，请重新选择门店"),
@@ -89,9 +96,9 @@ ERROR_PROBLEMS: dict[type[errors.RedemptionError], ProblemType] = {
     errors.UpstreamUnavailableError: ProblemType("upstream_unavailable", 503, _BUSY, retryable=True, retry_after=2),
     errors.TokenUnavailableError: _NO_TOKEN,
     errors.TokenRefusedError: _NO_TOKEN,
-    errors.AppNotPermittedError: ProblemType("app_not_permitted", 503, _CANNOT_LIST),
-    errors.AppMisconfiguredError: ProblemType("app_misconfigured", 503, "小程序暂时无法登录"),
-    errors.QuotaExhaustedError: ProblemType("quota_exhausted", 503, _CANNOT_LIST),
+    errors.AppNotPermittedError: ProblemType("app_not_permitted", 503, _CANNOT_LIST, needs_operator=True),
+    errors.AppMisconfiguredError: ProblemType("app_misconfigured", 503, "小程序暂时无法登录", needs_operator=True),
+    errors.QuotaExhaustedError: ProblemType("quota_exhausted", 503, _CANNOT_LIST, needs_operator=True),
     errors.StorageUnavailableError: ProblemType("unavailable", 503, _STORAGE_BUSY, retryable=True, retry_after=2),
     errors.UpstreamTimeoutError: _TIMEOUT,
     errors.DeadlineExceededError: _TIMEOUT,
@@ -145,6 +152,15 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
 
 def problem_for_type(problem_type: ProblemType, request_id: str = "", error: BaseException | None = None) -> Problem:
     """Build the problem response of a type."""
-    fields = msgspec.structs.asdict(problem_type)
-    view = ProblemView(type="about:blank", title=problem_type.title, request_id=request_id, **fields)
-    return Problem(view, Outcome(problem_type.code, problem_type.is_callers_mistake, error))
+    view = ProblemView(
+        type="about:blank",
+        title=problem_type.title,
+        status=problem_type.status,
+        code=problem_type.code,
+        detail=problem_type.detail,
+        request_id=request_id,
+        retryable=problem_type.retryable,
+        retry_after=problem_type.retry_after,
+    )
+    outcome = Outcome(problem_type.code, problem_type.is_callers_mistake, error, problem_type.needs_operator)
+    return Problem(view, outcome)

@@ -17,7 +17,7 @@ import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from chalicelib.errors import RedemptionError, format_error
+from chalicelib.errors import ServiceError, format_error
 from chalicelib.record import Call, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings, is_traced
 
@@ -41,10 +41,6 @@ def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     return record
 
 
-NEEDS_OPERATOR = ("app_not_permitted", "app_misconfigured", "quota_exhausted", "merchant_not_authorized")
-"""The problems with which the platform refuses an app or a merchant: a person must act, however few requests fail."""
-
-
 class _Stdout(io.TextIOBase):
     """Writes to the current `sys.stdout`: tests and runtimes replace it after this module is imported."""
 
@@ -58,8 +54,8 @@ class _Stdout(io.TextIOBase):
 class Telemetry:
     """Writes logs, metrics and traces of this instance.
 
-    Messages of all other loggers are withheld, but those of `own_loggers` and of the loggers below them: no message of
-    theirs may have a secret.
+    The messages of all other loggers are withheld, except those of `own_loggers` and of the loggers below them. These
+    must never log a secret.
     """
 
     def __init__(self, settings: TelemetrySettings, own_loggers: Iterable[str] = ()) -> None:
@@ -101,7 +97,7 @@ class Telemetry:
             "request_id": record.request_id,
             "extended_request_id": record.extended_request_id,
             "app_id": record.app_id,
-            "user": record.user,
+            "user": record.user_hash,
             "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
@@ -113,7 +109,7 @@ class Telemetry:
             "error": format_error(record.outcome.error),
         }
         log = self._logger.warning if errors or record.warnings else self._logger.info
-        if not all(isinstance(error, RedemptionError) for error in errors):
+        if not all(isinstance(error, ServiceError) for error in errors):
             log = self._logger.error
         log(operation, extra={name: value for name, value in log_fields.items() if value not in (None, "", [], {})})
 
@@ -127,7 +123,7 @@ class Telemetry:
             failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
             if not any(failure.is_callers_mistake for failure in failures):
                 metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(failures)))
-            if any(failure.code in NEEDS_OPERATOR for failure in failures):
+            if any(failure.needs_operator for failure in failures):
                 metrics.add_metric("Refused", MetricUnit.Count, 1)
         if metrics.metric_set:
             metrics.flush_metrics()

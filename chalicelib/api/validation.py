@@ -53,6 +53,12 @@ def read_body(request: Any) -> bytes:
         raise InvalidRequestError("body", "must be valid UTF-8") from None
 
 
+def read_query(request: Any) -> dict[str, list[str]]:
+    """Return the query parameters of Chalice's request: each name with all its values."""
+    query = request.query_params
+    return {name: query.getlist(name) for name in query} if query else {}
+
+
 def parse_login_body(body: bytes) -> LoginBody:
     """Parse the body of POST /v1/sessions; raises InvalidRequestError. Unknown fields are ignored."""
     if len(body) > MAX_BODY_BYTES:

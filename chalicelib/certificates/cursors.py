@@ -23,7 +23,7 @@ class ListPosition(msgspec.Struct, frozen=True):
 
 def encode_cursor(position: ListPosition, query: ListQuery, open_id: str, keys: list[str]) -> str:
     """Return the cursor with which this user's list continues at `position`."""
-    # The third element has no meaning: version 0.14.0 reads and writes this form, too.
+    # The third element has no meaning: release 0.14.0 reads and writes this form, too.
     content = [position.next_page, position.received, 0, position.total]
     return signing.sign(content, _purpose(query, open_id), keys)
 

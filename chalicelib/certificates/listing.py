@@ -12,10 +12,10 @@ from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_
 from chalicelib.certificates.paging import list_pages
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
-from chalicelib.credentials import CredentialsCache
+from chalicelib.credentials import Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import ListQuery
-from chalicelib.errors import InvalidRequestError, RedemptionError
+from chalicelib.errors import InvalidRequestError, ServiceError
 from chalicelib.merchants import MerchantRepository
 from chalicelib.record import Report
 from chalicelib.sessions import Session
@@ -35,7 +35,7 @@ class ListReport(Report, frozen=True, omit_defaults=True):
     #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = msgspec.field(default_factory=list)
     #: The error of the page that could not be read.
-    lost_page: RedemptionError | None = None
+    lost_page: ServiceError | None = None
     #: The certificates that were received and the platform's total, if the list has ended below that.
     received: int | None = None
     total: int | None = None
@@ -60,22 +60,15 @@ class CertificateLister:
 
     def list_certificates(
         self, session: Session, query: ListQuery, context: RequestContext, cursor: str = ""
-    ) -> tuple[ListView, ListReport]:
-        """Return the usable certificates, beginning at `cursor` or at the start, and the report of the list.
+    ) -> ListView:
+        """Return the usable certificates, beginning at `cursor` or at the start. The record gets the list's report.
 
         The first session key signs the next cursor.
 
-        Raises RedemptionError when the first page cannot be read, the merchant or store is unknown, the session is of
+        Raises ServiceError when the first page cannot be read, the merchant or store is unknown, the session is of
         another app, the cursor is not of this list, or no token is available.
         """
-        start, credentials = ListPosition(), self.credentials_cache.get(context)
-        if cursor:
-            decoded, credentials = self.credentials_cache.find_or_reread(
-                lambda known: decode_cursor(cursor, query, session.open_id, known.session_keys), context
-            )
-            if decoded is None:
-                raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
-            start = decoded
+        start, credentials = self._find_start(session, query, context, cursor)
         merchant = self.merchants.get(query.account_id, context)
         merchant.check_app(session.app_id)
         merchant.check_store(query.poi_id)
@@ -87,16 +80,28 @@ class CertificateLister:
         if result.continues:
             new_cursor = encode_cursor(position, query, session.open_id, credentials.session_keys)
         ended_early = not result.continues and position.total is not None and position.received < position.total
-        view = ListView(
-            query.account_id, query.poi_id, built.views, built.unusable, new_cursor, merchant.notice, merchant.redeeming
-        )
-        report = ListReport(
+        context.record.report = ListReport(
             pages=len(result.pages),
             certificates=len(built.views),
             malformed=built.malformed,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
-            lost_page=result.lost_page_error,
+            lost_page=result.lost_page,
             received=position.received if ended_early else None,
             total=position.total if ended_early else None,
         )
-        return view, report
+        return ListView(
+            query.account_id, query.poi_id, built.views, built.unusable, new_cursor, merchant.notice, merchant.redeeming
+        )
+
+    def _find_start(
+        self, session: Session, query: ListQuery, context: RequestContext, cursor: str
+    ) -> tuple[ListPosition, Credentials]:
+        """Return the position of a cursor, by default the start of the list, and the credentials that sign the next."""
+        if not cursor:
+            return ListPosition(), self.credentials_cache.get(context)
+        position, credentials = self.credentials_cache.find_or_reread(
+            lambda credentials: decode_cursor(cursor, query, session.open_id, credentials.session_keys), context
+        )
+        if position is None:
+            raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
+        return position, credentials

@@ -6,8 +6,9 @@ The platform may cut its pages before it filters them by store. Then a short or 
 The total decides. If it cannot be right, the size of the last page decides.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, wait
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +16,7 @@ from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.certificates.cursors import ListPosition
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Page
-from chalicelib.errors import RedemptionError, UpstreamMalformedError
+from chalicelib.errors import ServiceError, UpstreamMalformedError
 
 PAGES_PER_RESPONSE = 4
 
@@ -26,7 +27,7 @@ MAX_PAGES = 40
 class Plan(NamedTuple):
     """Which pages follow."""
 
-    #: How many of them this response may read.
+    #: How many pages follow as far as is known, or may follow. `list_pages` reads some of them in this response.
     page_count: int
     #: Whether the list continues. If it does, and `page_count` is 0, the next response reads on.
     continues: bool
@@ -40,7 +41,7 @@ class PagedResult(msgspec.Struct, frozen=True):
     #: Whether the list goes on at this position; False at its end.
     continues: bool
     #: The error of the page at this position, if it could not be read: reading on begins with it.
-    lost_page_error: RedemptionError | None = None
+    lost_page: ServiceError | None = None
 
 
 def list_pages(
@@ -51,8 +52,12 @@ def list_pages(
     Raises what `AuthorizedCalls.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and
     2, and `position` is at page 3: the next response reads pages 3 and 4.
     """
-    pages = [_read_page(query, open_id, start.next_page, start, calls)]
-    error: RedemptionError | None = None
+
+    def fetch(number: int, position: ListPosition) -> Page:
+        return _fetch_page(page_body(query, open_id, number), position, calls)
+
+    pages = [fetch(start.next_page, start)]
+    error: ServiceError | None = None
     while True:
         position = advance(start, pages)
         plan = plan_next_pages(position, pages[-1].size)
@@ -61,24 +66,23 @@ def list_pages(
             # The list may have ended before a lost page: some pages are read only to find the end.
             return PagedResult(pages, position, plan.continues, error if plan.continues else None)
         numbers = range(position.next_page, position.next_page + count)
-        futures = [executor.submit(_read_page, query, open_id, n, position, calls) for n in numbers]
+        futures = [executor.submit(fetch, number, position) for number in numbers]
         # Lambda freezes the instance after the response: no call may be left running.
         wait(futures)
         try:
             for future in futures:
                 pages.append(future.result())  # noqa: PERF401 - the pages before a lost one are kept
-        except RedemptionError as lost:
+        except ServiceError as lost:
             error = lost
 
 
-def _read_page(query: ListQuery, open_id: str, number: int, position: ListPosition, calls: AuthorizedCalls) -> Page:
-    """Return page `number`. `position` says what the pages before it held.
+def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: AuthorizedCalls) -> Page:
+    """Request a page. `position` says what the pages before it held.
 
     If certificates were received before, an empty page with a total of 0 contradicts them. It is read once more. If the
     second reply is the same, the page is lost. But if the pages with certificates reported a total of 0 as well, the
     total says nothing: then the list ends here.
     """
-    body = page_body(query, open_id, number)
     page = calls.send(QUERY_USER_CERTIFICATES, body)
     if position.received and page.reports_no_certificates:
         page = calls.send(QUERY_USER_CERTIFICATES, body)

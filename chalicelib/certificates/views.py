@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib.douyin import models
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.lenient import read_id
+from chalicelib.lenient import parse_id
 
 _KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
 _TAIL_LENGTH = 4
@@ -83,7 +83,7 @@ class UnusableView(View):
 
 
 class ListView(View):
-    """The response. `next_cursor` is present if the list continues, also at a page that could not be read.
+    """The response. `next_cursor` says where the list continues: after these pages, or at one that could not be read.
 
     `notice` and `redeeming` are the merchant's.
     """
@@ -147,7 +147,7 @@ def build_view(certificate: Certificate) -> CertificateView:
         certificate_id=certificate.certificate_id,
         order_id=certificate.order_id,
         kind=_KINDS.get(sku.groupon_type or 0, "other"),
-        sku_id=read_id(sku.sku_id),
+        sku_id=parse_id(sku.sku_id),
         title=sku.title or None,
         pay_amount=amount.pay_amount,
         original_amount=amount.original_amount,

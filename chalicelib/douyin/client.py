@@ -18,18 +18,11 @@ T = TypeVar("T")
 RETRY_POLICY = RetryPolicy(
     max_attempts=4,
     base_delay=0.1,
-    min_seconds=0.3,
+    min_seconds_left=0.3,
     # The platform's rate window is one second, and each attempt counts in it.
     rate_limited_delay=1.0,
 )
 """The retries of a call that may be repeated."""
-
-ONCE_MAX_IDLE_SECONDS = 1.2
-"""How long a connection may have been idle before a call that is sent once: it must not depend on a connection that may
-have been dropped.
-
-The time is measured from the start of the connection's last exchange. So it includes that exchange.
-"""
 
 
 @dataclass(eq=False, repr=False)
@@ -48,24 +41,25 @@ class DouyinClient:
         endpoint: Endpoint[T],
         body: Mapping[str, Any],
         context: RequestContext,
-        token_headers: Mapping[str, str] | None = None,
+        app_headers: Mapping[str, str] | None = None,
     ) -> T:
         """Send a call inside the deadline, and return its result; raises UpstreamError.
 
-        `token_headers` are those of an app: `authorized_calls` sends the calls that need them.
+        `app_headers` have the token of an app: `authorized_calls` sends the calls that need one.
         """
-        if endpoint.needs_token != (token_headers is not None):
+        if endpoint.needs_token != (app_headers is not None):
             raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
-        headers = {"content-type": "application/json", **(token_headers or {})}
+        headers = {"content-type": "application/json", **(app_headers or {})}
         request = PlatformRequest(endpoint.path, msgspec.json.encode(body), headers)
         base_url = self.login_api if endpoint.uses_login_api else self.open_api
-        max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
+        # A call that is sent once opens a connection: the other side may have dropped an idle one without notice.
+        max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
 
         def attempt() -> T:
             with context.record_call("douyin", endpoint.name) as call:
                 response = self.transport.send(base_url, request, context.deadline, endpoint.max_bytes, max_idle)
                 envelope, call.upstream = open_envelope(response, endpoint.errors)
-                return endpoint.read(envelope)
+                return endpoint.parse(envelope)
 
         if not endpoint.is_repeatable:
             return attempt()

@@ -12,8 +12,8 @@ import msgspec
 
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
-from chalicelib.douyin.pages import Page, read_page
-from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, read_data
+from chalicelib.douyin.pages import Page, parse_page
+from chalicelib.douyin.protocol import LoginData, MintedToken, ProviderLoginData, parse_data
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     #: The error of each code that the platform documents for this call.
     errors: ErrorTable
     #: Returns the result of a reply without errors, or raises UpstreamMalformedError.
-    read: Callable[[dict[str, Any]], T]
+    parse: Callable[[dict[str, Any]], T]
     #: Whether the call carries an app's access token: then `authorized_calls` sends it.
     needs_token: bool
     #: Whether the call may be sent again after a transient error. Otherwise it is sent once.
@@ -50,25 +50,25 @@ QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     "query_user_certificates",
     "/api/trade/v2/fulfillment/query_user_certificates/",
     codes.QUERY_ERRORS,
-    read_page,
+    parse_page,
     needs_token=True,
     is_repeatable=True,
     max_bytes=320 * 1024,
 )
 # A mint whose response is lost has replaced the app's token all the same.
 CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
-    "client_token", "/oauth/client_token/", codes.MINT_ERRORS, partial(read_data, model=MintedToken),
+    "client_token", "/oauth/client_token/", codes.MINT_ERRORS, partial(parse_data, model=MintedToken),
     needs_token=False, is_repeatable=False,
 )  # fmt: skip
 # A login code is valid once.
 JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
-    "jscode2session", "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, partial(read_data, model=LoginData),
+    "jscode2session", "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, partial(parse_data, model=LoginData),
     needs_token=False, is_repeatable=False, uses_login_api=True,
 )  # fmt: skip
 # DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
 CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(
     "code2session", "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
-    partial(read_data, model=ProviderLoginData), needs_token=True, is_repeatable=False,
+    partial(parse_data, model=ProviderLoginData), needs_token=True, is_repeatable=False,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from chalicelib.lenient import MAX_ID_LENGTH, Int
+from chalicelib.lenient import MAX_ID_LENGTH, Int64
 from chalicelib.redaction import RedactedStruct
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | int
@@ -21,8 +21,8 @@ class CertificatePart(msgspec.Struct, gc=False):
 class Amount(CertificatePart):
     """What was paid, and the price before discounts. In 分."""
 
-    original_amount: Int | None = None
-    pay_amount: Int | None = None
+    original_amount: Int64 | None = None
+    pay_amount: Int64 | None = None
 
 
 class DailyTimeRange(CertificatePart):
@@ -35,9 +35,9 @@ class DailyTimeRange(CertificatePart):
 class OffPeakTime(CertificatePart):
     """When an off-peak (错峰) deal is valid."""
 
-    start_time: Int | None = None
-    end_time: Int | None = None
-    week_day_list: list[Int] | None = None
+    start_time: Int64 | None = None
+    end_time: Int64 | None = None
+    week_day_list: list[Int64] | None = None
     daily_time_range_list: list[DailyTimeRange] | None = None
 
 
@@ -45,7 +45,7 @@ class OffPeakDiscountDetail(CertificatePart):
     """Whether the certificate is an off-peak deal, and its limits. The meaning of the numbers is not published."""
 
     has_off_peak_discount: bool | None = None
-    off_peak_time_limit_type: Int | None = None
+    off_peak_time_limit_type: Int64 | None = None
     off_peak_time: OffPeakTime | None = None
 
 
@@ -53,8 +53,8 @@ class DynamicParRule(CertificatePart):
     """A voucher whose value depends on day and hour: the range of values and the platform's description."""
 
     dynamic_par_rule_desc: str | None = None
-    dynamic_par_min_amount: Int | None = None
-    dynamic_par_max_amount: Int | None = None
+    dynamic_par_min_amount: Int64 | None = None
+    dynamic_par_max_amount: Int64 | None = None
 
 
 class VoucherInfo(CertificatePart):
@@ -68,36 +68,36 @@ class SkuInfo(CertificatePart):
 
     sku_id: Id | None = None
     title: str | None = None
-    groupon_type: Int | None = None
-    market_price: Int | None = None
+    groupon_type: Int64 | None = None
+    market_price: Int64 | None = None
     voucher_info: VoucherInfo | None = None
 
 
 class LockInfoExtra(CertificatePart):
     """Lock state. The meaning of the numbers is not published."""
 
-    lock_status: Int | None = None
-    lock_scene: Int | None = None
+    lock_status: Int64 | None = None
+    lock_scene: Int64 | None = None
 
 
 class TimesCardInfo(CertificatePart):
     """A times card: number of uses, and the serial numbers that exist, are used, or are locked."""
 
-    total_times: Int | None = None
-    usable_times: Int | None = None
-    use_amount: Int | None = None
-    times_card_type: Int | None = None
-    total_times_serial_nums: list[Int] | None = None
-    used_times_serial_nums: list[Int] | None = None
-    locked_times_serial_nums: list[Int] | None = None
+    total_times: Int64 | None = None
+    usable_times: Int64 | None = None
+    use_amount: Int64 | None = None
+    times_card_type: Int64 | None = None
+    total_times_serial_nums: list[Int64] | None = None
+    used_times_serial_nums: list[Int64] | None = None
+    locked_times_serial_nums: list[Int64] | None = None
 
 
 class CertificateFields(RedactedStruct, frozen=True, gc=False):
     """The optional fields of a certificate. `code` is the plain coupon code: a secret."""
 
     code: str | None = None
-    start_time: Int | None = None
-    expire_time: Int | None = None
+    start_time: Int64 | None = None
+    expire_time: Int64 | None = None
     is_transfer_asset: bool | None = None
     amount: Amount | None = None
     sku_info: SkuInfo | None = None

@@ -1,4 +1,4 @@
-"""Reads a page of `query_user_certificates`. No I/O."""
+"""Parses a page of `query_user_certificates`. No I/O."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.douyin.models import CertificateFields
 from chalicelib.douyin.protocol import find_codes
 from chalicelib.errors import UpstreamMalformedError
-from chalicelib.lenient import read_bool, read_id, read_int, read_struct
+from chalicelib.lenient import parse_bool, parse_id, parse_int, parse_struct
 from chalicelib.redaction import RedactedStruct
 
 MAX_PAGE_CERTIFICATES = 300
@@ -44,22 +44,22 @@ class Page(RedactedStruct, frozen=True):
         return self.size == 0 and self.total == 0
 
 
-def read_page(envelope: dict[str, Any]) -> Page:
-    """Read a page; raises UpstreamMalformedError. A malformed field counts as missing; see `Page` for what is reported.
+def parse_page(envelope: dict[str, Any]) -> Page:
+    """Parse a page; raises UpstreamMalformedError. A malformed field counts as missing: see `Page` for the report.
 
     Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.
     """
-    orders = _read_orders(envelope)
-    size = sum(len(_listed(order)) for order in orders)
+    orders = _find_orders(envelope)
+    size = sum(len(_sent_certificates(order)) for order in orders)
     if size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large", is_transient=False)
-    results = [_read_order(order) for order in orders]
+    results = [_parse_order(order) for order in orders]
     certificates = [certificate for readable, _ in results for certificate in readable]
     unreadable = [path for _, paths in results for path in paths]
-    return Page(certificates, size, _read_count(envelope["data"].get("total")), unreadable)
+    return Page(certificates, size, _parse_count(envelope["data"].get("total")), unreadable)
 
 
-def _read_orders(envelope: dict[str, Any]) -> list[Any]:
+def _find_orders(envelope: dict[str, Any]) -> list[Any]:
     """Return the orders of an envelope without errors; raises UpstreamMalformedError when there is no list.
 
     The platform's services may write an empty list as null, or leave it out. It is left out if the total is 0, or if
@@ -72,27 +72,27 @@ def _read_orders(envelope: dict[str, Any]) -> list[Any]:
     if isinstance(orders, list):
         return orders
     says_success = any(code is not None for code in find_codes(envelope))
-    if orders is None and ("orders" in data or _read_count(total) == 0 or (total is None and says_success)):
+    if orders is None and ("orders" in data or _parse_count(total) == 0 or (total is None and says_success)):
         return []
     raise UpstreamMalformedError("malformed")
 
 
-def _listed(order: Any) -> list[Any]:
+def _sent_certificates(order: Any) -> list[Any]:
     """Return the certificates of an order as they were sent; none if there is no list."""
     listed = order.get("certificates") if isinstance(order, dict) else None
     return listed if isinstance(listed, list) else []
 
 
-def _read_order(order: Any) -> tuple[list[Certificate], list[str]]:
+def _parse_order(order: Any) -> tuple[list[Certificate], list[str]]:
     """Return the certificates of an order, and for each that cannot be shown the path of the field that is unreadable.
 
     If `can_use` is unreadable, its certificates are in both: they count as not usable.
     """
     if not isinstance(order, dict):
         return [], ["orders"]
-    order_id, can_use = read_id(order.get("order_id")), order.get("can_use")
-    can_use = False if can_use is None else read_bool(can_use)
-    sent, listed = order.get("certificates"), _listed(order)
+    order_id, can_use = parse_id(order.get("order_id")), order.get("can_use")
+    can_use = False if can_use is None else parse_bool(can_use)
+    sent, listed = order.get("certificates"), _sent_certificates(order)
     if order_id is None:
         return [], ["orders.order_id"] * max(1, len(listed))
     # The list may be null or missing, but not in a usable order: its certificates would be hidden.
@@ -103,10 +103,10 @@ def _read_order(order: Any) -> tuple[list[Certificate], list[str]]:
     for element in listed:
         if not isinstance(element, dict):
             unreadable.append("orders.certificates")
-        elif (certificate_id := read_id(element.get("certificate_id"))) is None:
+        elif (certificate_id := parse_id(element.get("certificate_id"))) is None:
             unreadable.append("orders.certificates.certificate_id")
         else:
-            fields, malformed_paths = read_struct(element, CertificateFields)
+            fields, malformed_paths = parse_struct(element, CertificateFields)
             paths = [f"orders.certificates.{path}" for path in malformed_paths]
             certificates.append(Certificate(certificate_id, order_id, bool(can_use), fields, paths))
     if can_use is None:
@@ -114,7 +114,7 @@ def _read_order(order: Any) -> tuple[list[Certificate], list[str]]:
     return certificates, unreadable
 
 
-def _read_count(value: Any) -> int | None:
+def _parse_count(value: Any) -> int | None:
     """Return a count of 0 or more, or None."""
-    number = read_int(value)
+    number = parse_int(value)
     return number if number is not None and number >= 0 else None

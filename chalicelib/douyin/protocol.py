@@ -13,7 +13,7 @@ import msgspec
 from chalicelib.douyin import codes
 from chalicelib.douyin.codes import ErrorTable
 from chalicelib.errors import RateLimitedError, UpstreamCodes, UpstreamMalformedError, UpstreamUnavailableError
-from chalicelib.lenient import decode_json, read_int
+from chalicelib.lenient import decode_json, parse_int
 from chalicelib.redaction import RedactedStruct
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -64,7 +64,7 @@ class MintedToken(RedactedStruct, frozen=True):
     expires_in: Annotated[int, msgspec.Meta(gt=0)]
 
 
-def read_data(envelope: dict[str, Any], model: type[S]) -> S:
+def parse_data(envelope: dict[str, Any], model: type[S]) -> S:
     """Return the `data` of a short reply; raises UpstreamMalformedError without a required field that is readable."""
     try:
         return msgspec.convert(envelope.get("data"), model, strict=False)
@@ -88,10 +88,10 @@ def open_envelope(response: PlatformResponse, table: ErrorTable) -> tuple[dict[s
         body = None
     envelope: dict[str, Any] = body if isinstance(body, dict) else {}
     # None: a code was sent and cannot be read.
-    read_codes = [0 if code is None else read_int(code) for code in find_codes(envelope)]
+    read_codes = [0 if code is None else parse_int(code) for code in find_codes(envelope)]
     *reported, sub_code = [code or 0 for code in read_codes]
     extra = envelope.get("extra") or {}
-    logid = read_logid(extra.get("logid") if isinstance(extra, dict) else None, envelope.get("log_id"))
+    logid = parse_logid(extra.get("logid") if isinstance(extra, dict) else None, envelope.get("log_id"))
     upstream = UpstreamCodes(next(filter(None, reported), 0), sub_code, logid)
     retry_after = _retry_after(response)
     if decision := codes.decide_error(table, reported, sub_code):
@@ -115,7 +115,7 @@ def find_codes(envelope: dict[str, Any]) -> list[Any]:
     return [data.get("error_code"), extra.get("error_code"), envelope.get("err_no"), extra.get("sub_error_code")]
 
 
-def read_logid(*candidates: Any) -> str:
+def parse_logid(*candidates: Any) -> str:
     """Return the first candidate that can be a log id, or "". It is logged and shown to operators."""
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 

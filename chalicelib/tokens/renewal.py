@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from chalicelib.aws import ConditionFailedError
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
-from chalicelib.errors import RedemptionError, TokenUnavailableError
+from chalicelib.errors import ServiceError, TokenUnavailableError
 from chalicelib.record import Report
-from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.rows import TokenRow
+from chalicelib.tokens.rows import RowChangedError, TokenRow
+from chalicelib.tokens.source import SharedTokenSource
 
 SECONDS_PER_APP = 10.0
 """Limit for the renewal of one app's token."""
@@ -35,7 +34,7 @@ class RenewalReport(Report, frozen=True):
 
 
 def renew_expiring_tokens(
-    tokens: TokenProvider,
+    tokens: SharedTokenSource,
     credentials_cache: CredentialsCache,
     context: RequestContext,
     *,
@@ -52,7 +51,7 @@ def renew_expiring_tokens(
     app_ids = list(credentials.apps)
     shuffle(app_ids)
     renewed: list[str] = []
-    failed: dict[str, RedemptionError] = {}
+    failed: dict[str, ServiceError] = {}
     lifetimes: list[int] = []
     for app_id in app_ids:
         app_context = context.with_timeout(SECONDS_PER_APP)
@@ -65,19 +64,19 @@ def renew_expiring_tokens(
                 if not row.blocks_claims(tokens.clock()):
                     row = tokens.renew(app_id, row, app_context)
                     renewed.append(app_id)
-        except ConditionFailedError as conflict:
+        except RowChangedError as conflict:
             # Another instance renews it.
-            row = TokenRow.from_item(conflict.item)
-        except RedemptionError as error:
+            row = conflict.row
+        except ServiceError as error:
             # The old token works until its expiry.
             failed[app_id] = error
         now = tokens.clock()
         # An app without a row is not used.
-        if row.item:
+        if row.is_in_table:
             lifetimes.append(row.expires_at - int(now) if row.is_valid(now) else 0)
     return RenewalReport(renewed, min(lifetimes, default=None), failed=failed)
 
 
 def is_expiring(row: TokenRow, now: float) -> bool:
     """Return whether the token of a row is to be renewed. An app without a row is not used."""
-    return bool(row.item) and not row.is_valid(now + RENEW_BEFORE_EXPIRY_SECONDS)
+    return row.is_in_table and not row.is_valid(now + RENEW_BEFORE_EXPIRY_SECONDS)

@@ -6,8 +6,8 @@ mint, `ok` or the reason of its failure.
 
 The platform accepts only the two newest tokens of an app, the older one for five minutes after a mint. So a second mint
 is likely to invalidate a token that is in use. An instance that wants to mint writes a claim first. Nobody writes
-another claim for CLAIM_SECONDS, whatever came of the mint. Each write is conditional on the claim and the token that
-the writer has read. So a slow instance never overwrites a newer token.
+another claim for CLAIM_INTERVAL_SECONDS, whatever came of the mint. Each write is conditional on the claim and the
+token that the writer has read. So a slow instance never overwrites a newer token.
 
 Lambda synchronizes the clocks of its instances: they differ by CLOCK_DIFFERENCE_SECONDS at most.
 """
@@ -23,17 +23,17 @@ from chalicelib.aws import Item
 from chalicelib.douyin.protocol import is_access_token
 from chalicelib.redaction import RedactedStruct
 
-CLAIM_SECONDS = 20.0
+CLAIM_INTERVAL_SECONDS = 20.0
 """The time between two claims of a row. It ends loops: a platform that refuses every token gets one mint in this time.
 If an instance dies after its claim, the next mint waits as long."""
 
 WAIT_SECONDS = 8.0
 """How long others wait for the token of a claim: two writes and a mint take less."""
 
-MIN_MINT_SECONDS = 5.0
+SECONDS_LEFT_TO_CLAIM = 5.0
 """The shortest time left in which a claim is made: for two writes and the mint between them."""
 
-MIN_WAIT_SECONDS = 1.0
+SECONDS_LEFT_TO_REREAD = 1.0
 """The shortest time left in which another read of the row is started."""
 
 CLOCK_DIFFERENCE_SECONDS = 2.0
@@ -51,6 +51,14 @@ _CLAIM = re.compile(r"([0-9]{1,15})(-|\Z)")
 Action = Literal["use", "wait", "mint", "fail"]
 
 
+class RowChangedError(Exception):
+    """The row is no longer as the writer has read it. `row` is the present one."""
+
+    def __init__(self, row: "TokenRow") -> None:
+        super().__init__()
+        self.row = row
+
+
 class TokenRow(RedactedStruct, frozen=True):
     """A TOKEN# row. Times are in epoch seconds."""
 
@@ -62,8 +70,13 @@ class TokenRow(RedactedStruct, frozen=True):
     claimed_at: float = -math.inf
     #: What came of the mint of this claim: MINTED, or why it failed; "" while it is not known.
     mint_outcome: str = ""
-    #: The content in DynamoDB's format; empty if there is no row, or if it could not be written.
+    #: The content in DynamoDB's format; empty if the table does not have this row.
     item: Item = msgspec.field(default_factory=dict)
+
+    @property
+    def is_in_table(self) -> bool:
+        """Whether the table has this row: not if there is none, or if a new token could not be stored."""
+        return bool(self.item)
 
     def is_valid(self, now: float) -> bool:
         """Return whether there is a token, and it has not expired."""
@@ -71,7 +84,7 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def blocks_claims(self, now: float) -> bool:
         """Return whether the last claim keeps everybody from making another one, whatever came of it."""
-        return -CLOCK_DIFFERENCE_SECONDS <= now - self.claimed_at < CLAIM_SECONDS
+        return -CLOCK_DIFFERENCE_SECONDS <= now - self.claimed_at < CLAIM_INTERVAL_SECONDS
 
     def is_being_minted(self, now: float) -> bool:
         """Return whether the token of the last claim can be waited for."""
@@ -84,7 +97,7 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def seconds_until_claim(self, now: float) -> float:
         """Return the seconds until the next claim may be made, or 0."""
-        return self.claimed_at + CLAIM_SECONDS - now if self.blocks_claims(now) else 0.0
+        return self.claimed_at + CLAIM_INTERVAL_SECONDS - now if self.blocks_claims(now) else 0.0
 
     @classmethod
     def from_item(cls, item: Item) -> "TokenRow":
@@ -101,8 +114,8 @@ class TokenRow(RedactedStruct, frozen=True):
         )
 
 
-def decide(row: TokenRow, old_token: str, now: float, seconds_left: float) -> Action:
-    """Decide what to do with a row.
+def next_action(row: TokenRow, old_token: str, now: float, seconds_left: float) -> Action:
+    """Return what to do with a row.
 
     `old_token` must not be used: it is refused, or to be renewed; "" for none. `seconds_left` is the caller's time.
 
@@ -118,10 +131,10 @@ def decide(row: TokenRow, old_token: str, now: float, seconds_left: float) -> Ac
     if row.is_valid(now) and row.access_token != old_token:
         return "use"
     if row.is_being_minted(now):
-        return "wait" if seconds_left >= MIN_WAIT_SECONDS else "fail"
+        return "wait" if seconds_left >= SECONDS_LEFT_TO_REREAD else "fail"
     if row.blocks_claims(now):
         return "fail"
-    return "mint" if seconds_left >= MIN_MINT_SECONDS else "fail"
+    return "mint" if seconds_left >= SECONDS_LEFT_TO_CLAIM else "fail"
 
 
 def new_claim(now: float) -> str:

@@ -20,7 +20,7 @@ from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.connections import READ_SECONDS
 from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, ListQuery, login_body, page_body
 from chalicelib.douyin.transport import Transport, create_http_session
-from chalicelib.errors import DeadlineExceededError, RedemptionError, UpstreamError, UpstreamUnavailableError
+from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError
 from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
 from tests.unit.fakes import FixedToken
 
@@ -198,7 +198,7 @@ class TestConnectTime:
         with ScriptedServer(lambda request: iter([own_page(request)])) as server:
             client = create_client(server.url)
             monkeypatch.setattr(socket, "getaddrinfo", slow)
-            with pytest.raises(RedemptionError):
+            with pytest.raises(ServiceError):
                 fetch(client, CUSTOMERS[0], Deadline(0.1))
             assert fetch(client, CUSTOMERS[1]) == [CUSTOMERS[1]]
             released.set()

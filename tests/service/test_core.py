@@ -12,7 +12,7 @@ import pytest
 import app as application
 from chalicelib.api.application import Application
 from chalicelib.douyin.transport import Transport, create_http_session
-from chalicelib.errors import RedemptionError
+from chalicelib.errors import ServiceError
 from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER_WITH_MANY_COUPONS, ORDER_ID, POI_ID
@@ -98,7 +98,7 @@ def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_tak
         function = execute(read_block("function", "CONTRIBUTING.md"), **names)["forward_alarms"]
         function(event, LambdaContext())
         assert webhook.requests[0].body == {"msg_type": "text", "content": {"text": "ALARM tokens\nFirst: …"}}
-        with pytest.raises(RedemptionError, match="has not taken the alarm: HTTP 200"):
+        with pytest.raises(ServiceError, match="has not taken the alarm: HTTP 200"):
             function(event, LambdaContext())
     assert [(name, record.outcome.code) for name, record, _ in telemetry.reports] == [
         ("forward_alarms", "ok"),

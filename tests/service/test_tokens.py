@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from chalicelib.aws import ConditionFailedError, Table, create_clients
+from chalicelib.aws import Table, create_clients
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.tokens.provider import TokenProvider
-from chalicelib.tokens.rows import TokenRow
+from chalicelib.tokens.rows import RowChangedError, TokenRow
+from chalicelib.tokens.source import SharedTokenSource
 from tests.harness import Aws
 from tests.unit.fakes import FakeDouyin, FakeSecret, make_credentials
 
@@ -23,7 +23,7 @@ class Instance:
         self.douyin = FakeDouyin()
         self.douyin.on_mint = on_mint
         credentials = make_credentials(FakeSecret({"tta": "s"}))
-        self.tokens = TokenProvider(Table(create_clients()[0], aws.table), self.douyin, credentials)
+        self.tokens = SharedTokenSource(Table(create_clients()[0], aws.table), self.douyin, credentials)
         self.row = self.tokens.read_row("tta", RequestContext(Deadline(9)))
 
     def renew(self) -> TokenRow:
@@ -37,12 +37,12 @@ def test_of_two_instances_that_have_read_the_same_row_one_mints(aws: Aws, is_new
     second = Instance(aws)
 
     def claim_too() -> None:
-        with pytest.raises(ConditionFailedError) as conflict:
+        with pytest.raises(RowChangedError) as conflict:
             second.renew()
-        assert conflict.value.item == aws.row(ROW)
+        assert conflict.value.row.item == aws.row(ROW)
 
     assert Instance(aws, claim_too).renew().access_token == "clt.1"
     assert second.douyin.mints == []
-    with pytest.raises(ConditionFailedError):
+    with pytest.raises(RowChangedError):
         second.renew()
     assert set(aws.row(ROW)) == {"pk", "access_token", "expires_at", "claim", "outcome"}

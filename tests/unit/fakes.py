@@ -21,7 +21,7 @@ from chalicelib.douyin.pages import Certificate, Page
 from chalicelib.douyin.protocol import LoginData, MintedToken, PlatformRequest, PlatformResponse, ProviderLoginData
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
-    RedemptionError,
+    ServiceError,
     StorageUnavailableError,
     TokenRefusedError,
     TokenUnavailableError,
@@ -92,7 +92,7 @@ class InlineExecutor(Executor):
 
 
 class FakeTable(Table):
-    """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.provider` writes.
+    """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.source` writes.
 
     The functions in `before_read` and `before_write` run one per call: what happens between two calls of ours.
     `fails_reads` and `fails_writes` make the table unavailable.
@@ -184,27 +184,27 @@ class FakeDouyin(DouyinClient):
 
     def __init__(self) -> None:
         self.mints: list[Mint] = []
-        self.mint_results: list[MintedToken | RedemptionError] = []
+        self.mint_results: list[MintedToken | ServiceError] = []
         self.on_mint: Callable[[], object] = lambda: None
         self.logins: list[tuple[str, str, str]] = []
-        self.login_result: str | RedemptionError = OPEN_ID
+        self.login_result: str | ServiceError = OPEN_ID
         self.on_login: Callable[[], object] = lambda: None
         self.refused: set[str] = set()
         self.fetches: list[tuple[int, str]] = []
         self.queries: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.errors: dict[int, RedemptionError] = {}
+        self.errors: dict[int, ServiceError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
         self.connections = 0
-        self.connection_error: RedemptionError | None = None
+        self.connection_error: ServiceError | None = None
 
     def send(
         self,
         endpoint: Endpoint[Any],
         body: Mapping[str, Any],
         context: RequestContext,
-        token_headers: Mapping[str, str] | None = None,
+        app_headers: Mapping[str, str] | None = None,
     ) -> Any:
-        token = (token_headers or {}).get("access-token", "")
+        token = (app_headers or {}).get("access-token", "")
         if endpoint is CLIENT_TOKEN:
             return self._mint(body["client_key"], body["client_secret"], context)
         if endpoint is JSCODE2SESSION:
@@ -212,7 +212,7 @@ class FakeDouyin(DouyinClient):
         if endpoint is CODE2SESSION:
             return ProviderLoginData(self._log_in(body["app_id"], token, body["code"]))
         assert endpoint is QUERY_USER_CERTIFICATES
-        self.queries.append((dict(body), dict(token_headers or {})))
+        self.queries.append((dict(body), dict(app_headers or {})))
         number = body["page"]
         self.fetches.append((number, token))
         if number in self.errors:
@@ -223,7 +223,7 @@ class FakeDouyin(DouyinClient):
         self.mints.append(Mint(app_id, app_secret, context.deadline.remaining()))
         self.on_mint()
         result = self.mint_results.pop(0) if self.mint_results else MintedToken(f"clt.{len(self.mints)}", 7200)
-        if isinstance(result, RedemptionError):
+        if isinstance(result, ServiceError):
             raise result
         return result
 
@@ -233,7 +233,7 @@ class FakeDouyin(DouyinClient):
         if secret_or_token in self.refused:
             raise TokenRefusedError("28001008", upstream=UpstreamCodes(28001008, 0))
         self.on_login()
-        if isinstance(self.login_result, RedemptionError):
+        if isinstance(self.login_result, ServiceError):
             raise self.login_result
         return self.login_result
 
@@ -263,14 +263,14 @@ class Sent(NamedTuple):
 class FakeTransport(Transport):
     """A transport that returns or raises `results` one after the other; the last one again and again."""
 
-    def __init__(self, *results: PlatformResponse | RedemptionError) -> None:
+    def __init__(self, *results: PlatformResponse | ServiceError) -> None:
         self.results = list(results)
         self.sent: list[Sent] = []
 
     def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:
         self.sent.append(Sent(base_url, request, *limits, **options))
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
-        if isinstance(result, RedemptionError):
+        if isinstance(result, ServiceError):
             raise result
         return result
 
@@ -340,7 +340,7 @@ def make_certificate(
 
 def parse(endpoint: Endpoint[T], response: PlatformResponse) -> T:
     """Return what a response to a call means; raises UpstreamError."""
-    return endpoint.read(protocol.open_envelope(response, endpoint.errors)[0])
+    return endpoint.parse(protocol.open_envelope(response, endpoint.errors)[0])
 
 
 def parse_page(response: PlatformResponse) -> Page:

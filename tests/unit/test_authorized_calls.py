@@ -8,7 +8,7 @@ from chalicelib import errors
 from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
 from chalicelib.douyin.pages import Page
-from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.source import SharedTokenSource
 from tests.unit.fakes import (
     Clock,
     FakeDouyin,
@@ -33,7 +33,7 @@ class Request:
         self.douyin = FakeDouyin()
         self.douyin.fetch = self._answer
         self.on_answer: Callable[[], object] = lambda: None
-        tokens = TokenProvider(self.table, self.douyin, make_credentials(FakeSecret({"tta": "s"})), Clock())
+        tokens = SharedTokenSource(self.table, self.douyin, make_credentials(FakeSecret({"tta": "s"})), Clock())
         self.calls = AuthorizedCalls(self.douyin, tokens, "tta", make_context())
 
     def send(self) -> Page:
@@ -78,7 +78,7 @@ def test_a_call_uses_the_token_that_another_call_has_replaced_meanwhile() -> Non
     ids=["of the mint", "of the refusal"],
 )
 def test_a_replacement_that_failed_is_raised_with_the_best_codes_and_not_repeated(
-    error: errors.RedemptionError, upstream: errors.UpstreamCodes
+    error: errors.ServiceError, upstream: errors.UpstreamCodes
 ) -> None:
     request = Request()
     request.douyin.mint_results = [error]

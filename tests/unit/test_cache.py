@@ -2,13 +2,13 @@
 
 import pytest
 
-from chalicelib.cache import OUTAGE_SECONDS, RETRY_SECONDS, Cache
+from chalicelib.cache import OUTAGE_SECONDS, READ_PAUSE_SECONDS, Cache
 from chalicelib.context import RequestContext
 from chalicelib.errors import (
     ConfigurationError,
     DeadlineExceededError,
     MerchantNotFoundError,
-    RedemptionError,
+    ServiceError,
     StorageUnavailableError,
 )
 from tests.unit.fakes import Clock, make_context
@@ -22,7 +22,7 @@ class Cached:
     def __init__(self) -> None:
         self.clock = Clock()
         self.reads = 0
-        self.error: RedemptionError | None = None
+        self.error: ServiceError | None = None
         self.read_seconds = 0.0
         self.cache = Cache("value", self._read, MAX_AGE, self.clock)
         self.context = make_context()
@@ -68,7 +68,7 @@ def test_while_storage_is_unavailable_the_former_value_is_used_and_every_ten_sec
     assert cached.get() == 1
     assert cached.context.record.warnings == ["the cached value is used: timeout"]
     cached.error = None
-    cached.clock.now += RETRY_SECONDS - 0.1
+    cached.clock.now += READ_PAUSE_SECONDS - 0.1
     assert cached.get() == cached.get(0.0) == 1
     assert cached.context.record.warnings == ["the cached value is used"], "each request that uses it says so"
     cached.clock.now += 0.1
@@ -118,9 +118,7 @@ def test_without_a_value_each_failed_read_is_raised() -> None:
     ("error", "is_kept"),
     [(MerchantNotFoundError("7"), False), (ConfigurationError("x"), False), (DeadlineExceededError("budget"), True)],
 )
-def test_what_is_not_there_any_more_does_not_come_back_when_storage_fails(
-    error: RedemptionError, is_kept: bool
-) -> None:
+def test_what_is_not_there_any_more_does_not_come_back_when_storage_fails(error: ServiceError, is_kept: bool) -> None:
     cached = Cached()
     cached.get()
     cached.clock.now += MAX_AGE

@@ -138,7 +138,7 @@ class Invented(msgspec.Struct):
 
 def test_a_value_of_the_right_type_may_be_malformed() -> None:
     fields = {"natural": "-5", "choice": 3, "part": {}}
-    assert lenient.read_struct(fields, Invented) == (Invented(), ["natural", "choice", "part"])
+    assert lenient.parse_struct(fields, Invented) == (Invented(), ["natural", "choice", "part"])
 
 
 BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False).encode()

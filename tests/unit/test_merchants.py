@@ -11,9 +11,9 @@ from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNo
 from chalicelib.merchants import (
     Merchant,
     MerchantRepository,
-    StoresView,
-    StoreView,
-    build_stores_view,
+    MerchantView,
+    Store,
+    build_merchant_view,
     parse_merchant,
 )
 from tests.unit.fakes import Clock, FakeTable, make_context
@@ -36,7 +36,7 @@ DEFAULTS = Merchant("7", "tta", None, None, True)
                 "notice": {"S": "今"},
                 "redeeming": {"BOOL": False},
             },
-            Merchant("7", "tta", "8", {"1": None, "2": StoreView("2", "x")}, False, "店", "今", False),
+            Merchant("7", "tta", "8", {"1": None, "2": Store("2", "x")}, False, "店", "今", False),
         ),
         ({"notice": {"S": "今" * 200}}, Merchant("7", "tta", None, None, True, notice="今" * 200)),
         ({"notice": {"S": "今" * 201}}, DEFAULTS),
@@ -104,7 +104,7 @@ def test_a_malformed_row_names_merchant_and_attribute(item: Item, problem: str) 
 
 def test_a_merchant_is_served_in_its_listed_stores_or_in_all() -> None:
     DEFAULTS.check_store("3")
-    for stores in ({"1": StoreView("1", "x"), "2": None}, {}):
+    for stores in ({"1": Store("1", "x"), "2": None}, {}):
         merchant = Merchant("7", "tta", None, stores, True)
         for poi_id in stores:
             merchant.check_store(poi_id)
@@ -142,7 +142,7 @@ FULL = {
 
 def view_of(stores: dict[str, Any], **attributes: Any) -> str:
     """Return the JSON that customers get of a row with these stores."""
-    view = build_stores_view(parse_merchant("7", ROW | attributes | {"stores": {"M": stores}}))
+    view = build_merchant_view(parse_merchant("7", ROW | attributes | {"stores": {"M": stores}}))
     return msgspec.json.encode(view).decode()
 
 
@@ -153,7 +153,7 @@ def test_the_stores_byte_for_byte() -> None:
     assert view_of(stores) == '{"account_id":"7",' + shown
     assert view_of(stores, name={"S": "四季小馆"}) == '{"account_id":"7","name":"四季小馆",' + shown
     assert view_of({}) == '{"account_id":"7","stores":[]}'
-    assert build_stores_view(parse_merchant("7", ROW)) == StoresView("7")
+    assert build_merchant_view(parse_merchant("7", ROW)) == MerchantView("7")
 
 
 NO_TEXTS: list[Any] = [{"N": "7"}, {"S": ""}]
@@ -178,4 +178,4 @@ def test_a_position_is_a_number_of_degrees(value: str) -> None:
 def test_a_malformed_store_is_served_but_not_shown(entry: Any) -> None:
     merchant = parse_merchant("7", ROW | {"stores": {"M": {"1": entry, "2": {"S": "x"}}}})
     merchant.check_store("1")
-    assert build_stores_view(merchant) == StoresView("7", None, [StoreView("2", "x")])
+    assert build_merchant_view(merchant) == MerchantView("7", None, [Store("2", "x")])

@@ -10,14 +10,14 @@ from chalicelib.context import Deadline
 from chalicelib.errors import (
     DeadlineExceededError,
     RateLimitedError,
-    RedemptionError,
+    ServiceError,
     UpstreamRejectedError,
     UpstreamUnavailableError,
 )
 from chalicelib.retry import RetryPolicy, call_with_retries
 from tests.unit.fakes import Clock
 
-POLICY = RetryPolicy(max_attempts=4, base_delay=0.1, min_seconds=0.3, rate_limited_delay=1.0)
+POLICY = RetryPolicy(max_attempts=4, base_delay=0.1, min_seconds_left=0.3, rate_limited_delay=1.0)
 WITHOUT_JITTER = msgspec.structs.replace(POLICY, base_delay=0.0)
 
 BUSY = UpstreamUnavailableError("2100004")
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     """`shortest` and `longest` are the delay for the least and the greatest random number; None for no retry."""
 
     name: str
-    error: RedemptionError
+    error: ServiceError
     shortest: float | None
     longest: float | None
     attempt: int = 1
@@ -104,7 +104,7 @@ def test_a_call_is_repeated_after_a_delay_and_the_last_error_raised(
     ],
 )
 def test_an_attempt_that_the_deadline_has_cut_off_does_not_hide_the_cause(
-    errors: list[RedemptionError], expected: str
+    errors: list[ServiceError], expected: str
 ) -> None:
-    with pytest.raises(RedemptionError, match=expected):
+    with pytest.raises(ServiceError, match=expected):
         call_with_retries(Mock(side_effect=errors), POLICY, Deadline(5.0, Clock()), sleep=Mock())

@@ -14,7 +14,7 @@ from chalicelib.certificates.views import ListView
 from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.record import Outcome
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
-from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.source import SharedTokenSource
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
@@ -45,13 +45,14 @@ class FakeLister(CertificateLister):
         self.calls: list[tuple[Session, ListQuery, float]] = []
         self.result: ListView | Exception = VIEW
 
-    def list_certificates(self, *arguments: Any) -> tuple[ListView, ListReport]:
+    def list_certificates(self, *arguments: Any) -> ListView:
         session, list_query, context = arguments
         self.events.append("list")
         self.calls.append((session, list_query, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
-        return self.result, REPORT
+        context.record.report = REPORT
+        return self.result
 
 
 class Logins:
@@ -64,7 +65,7 @@ class Logins:
         self.secret = secret or FakeSecret()
         self.credentials = make_credentials(self.secret, self.clock)
         self.table = FakeTable()
-        tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock)
+        tokens = SharedTokenSource(self.table, self.douyin, self.credentials, self.clock)
         self.handler = LoginHandler(self.credentials, self.douyin, tokens, self.lister, 7200, self.clock)
         self.context = make_context(seconds)
         self.context.record.request_id = "request-1"
@@ -80,7 +81,7 @@ def to_json(view: LoginView) -> Any:
 def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
     view, record = logins.log_in(list_query=None), logins.context.record
-    assert (record.app_id, record.user) == (APP_ID, hash_open_id(OPEN_ID, [SESSION_KEY]))
+    assert (record.app_id, record.user_hash) == (APP_ID, hash_open_id(OPEN_ID, [SESSION_KEY]))
     assert (record.ids, record.list_outcome, record.is_probe) == ({}, None, False)
     assert decode_session(view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
     with pytest.raises(errors.UnauthenticatedError, match="expired"):
@@ -140,7 +141,7 @@ def test_what_fails_for_the_list_is_its_problem_and_the_user_is_logged_in(
         (PROBE_OPEN_ID, errors.UpstreamMalformedError),
     ],
 )
-def test_a_failed_login_ends_before_the_list(result: str | errors.RedemptionError, error: type[Exception]) -> None:
+def test_a_failed_login_ends_before_the_list(result: str | errors.ServiceError, error: type[Exception]) -> None:
     logins = Logins()
     logins.douyin.login_result = result
     with pytest.raises(error):

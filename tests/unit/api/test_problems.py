@@ -60,7 +60,8 @@ def test_an_error_has_its_problem(
     assert problem.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
     assert set(problem.headers) <= {"Retry-After", "WWW-Authenticate"}
     is_mistake = status < 500 and code not in ("merchant_not_authorized", "rate_limited")
-    assert problem.outcome == Outcome(code, is_mistake, error)
+    needs_operator = code in ("merchant_not_authorized", "app_not_permitted", "app_misconfigured", "quota_exhausted")
+    assert problem.outcome == Outcome(code, is_mistake, error, needs_operator)
     assert "planted" not in problem.body
 
 
@@ -68,7 +69,7 @@ def test_every_error_of_the_family_is_in_the_table() -> None:
     def family(error: type[Exception]) -> set[type[Exception]]:
         return {error}.union(*map(family, error.__subclasses__()))
 
-    raised = family(errors.RedemptionError) - {errors.RedemptionError, errors.UpstreamError}
+    raised = family(errors.ServiceError) - {errors.ServiceError, errors.UpstreamError}
     assert set(problems.ERROR_PROBLEMS) == raised
 
 

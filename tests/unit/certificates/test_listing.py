@@ -16,7 +16,7 @@ from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
 from chalicelib.douyin.protocol import PlatformResponse
 from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
-from chalicelib.tokens.provider import TokenProvider
+from chalicelib.tokens.source import SharedTokenSource
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import (
     APP_ID,
@@ -55,16 +55,19 @@ class Lists:
         shown = numbers(range(count))
         self.douyin.fetch = lambda page, _: make_page(shown[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], count)
         self.merchants = MerchantRepository(self.table, self.clock)
-        tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock)
+        tokens = SharedTokenSource(self.table, self.douyin, self.credentials, self.clock)
         self.lister = CertificateLister(
             self.merchants, self.credentials, self.douyin, tokens, InlineExecutor(), self.clock
         )
-        self.report = ListReport(0, 0)
 
     def respond(self, cursor: str = "", app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:
         session = Session(app_id, OPEN_ID)
-        view, self.report = self.lister.list_certificates(session, list_query, self.context, cursor)
-        return view
+        return self.lister.list_certificates(session, list_query, self.context, cursor)
+
+    @property
+    def report(self) -> ListReport:
+        assert isinstance(self.context.record.report, ListReport)
+        return self.context.record.report
 
     def fetched(self) -> list[int]:
         return [page for page, _ in self.douyin.fetches]
@@ -118,7 +121,7 @@ def test_the_list_has_each_attribute_of_the_merchant_that_the_view_has() -> None
     ],
 )
 def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
-    merchant: dict[str, Any], app_id: str, error_type: type[errors.RedemptionError]
+    merchant: dict[str, Any], app_id: str, error_type: type[errors.ServiceError]
 ) -> None:
     instance = Lists(**merchant)
     with pytest.raises(error_type):

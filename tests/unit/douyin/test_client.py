@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.douyin.client import ONCE_MAX_IDLE_SECONDS, DouyinClient
+from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import (
-    RedemptionError,
+    ServiceError,
     UpstreamCodes,
     UpstreamMalformedError,
     UpstreamTimeoutError,
@@ -27,7 +27,7 @@ ENDPOINTS = find_endpoints()
 class Platform:
     """A client, its transport, and a clock that delays between attempts move."""
 
-    def __init__(self, *results: PlatformResponse | RedemptionError) -> None:
+    def __init__(self, *results: PlatformResponse | ServiceError) -> None:
         self.clock = Clock()
         self.context = make_context(clock=self.clock)
         self.transport = FakeTransport(*results)
@@ -53,7 +53,7 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     base_url = LOGIN_API if endpoint.uses_login_api else OPEN_API
     assert (sent.base_url, sent.request.path) == (base_url, CALLS[name])
     assert sent.request == PlatformRequest(endpoint.path, SAMPLES[name].sent, headers)
-    idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else ONCE_MAX_IDLE_SECONDS
+    idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]
 

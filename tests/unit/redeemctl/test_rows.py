@@ -10,11 +10,11 @@ import pytest
 from chalicelib import merchants
 from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError
-from chalicelib.merchants import StoreView, parse_merchant
+from chalicelib.merchants import Store, parse_merchant
 from infra.bundle import ROOT
 from redeemctl import rows
 from redeemctl.merchants import add_merchant
-from redeemctl.rows import Change, InvalidEditError, InvalidRowError, MerchantRow, Store
+from redeemctl.rows import Change, InvalidEditError, InvalidRowError, MerchantRow, StoreEntry
 
 STORE = {"name": "徐家汇店", "address": "a", "latitude": Decimal("31.20"), "longitude": Decimal("121.4")}
 
@@ -71,7 +71,10 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
     raw = {"1": {"S": "x"}, "2": {"M": {"name": {"S": "y"}, "latitude": {"N": "1.50"}, "longitude": {"N": "2"}}}}
     item = make_item(stores={"M": raw}, name={"S": ""})
     row = rows.parse_row(item)
-    assert row.stores == {"1": Store(name="x"), "2": Store(name="y", latitude=Decimal("1.5"), longitude=Decimal(2))}
+    assert row.stores == {
+        "1": StoreEntry(name="x"),
+        "2": StoreEntry(name="y", latitude=Decimal("1.5"), longitude=Decimal(2)),
+    }
     assert rows.dump(row) == {
         "account_id": "7",
         "app_id": "tt1",
@@ -193,7 +196,7 @@ def test_the_service_reads_what_redeemctl_writes() -> None:
     values: dict[str, Any] = {"app_id": "tt1", "life_account_id": "8", "name": "四季小馆"}
     values |= {"notice": "今" * 200, "redeeming": False}
     item = rows.edit_item("7", None, {**values, "stores": {"1": {**STORE, "phone": "021"}, "2": {"name": "y"}}})
-    stores: Any = {"1": StoreView("1", "徐家汇店", "a", "021", 31.2, 121.4), "2": StoreView("2", "y")}
+    stores: Any = {"1": Store("1", "徐家汇店", "a", "021", 31.2, 121.4), "2": Store("2", "y")}
     merchant = parse_merchant("7", item)
     assert merchant == merchants.Merchant("7", **values, stores=stores, active=True)
     for field in msgspec.structs.fields(merchants.Merchant):
@@ -202,7 +205,7 @@ def test_the_service_reads_what_redeemctl_writes() -> None:
 
 def test_redeemctl_has_the_attributes_of_the_service() -> None:
     assert MerchantRow.model_fields.keys() == {*merchants.Merchant.__struct_fields__}
-    assert {"poi_id", *Store.model_fields} == {*StoreView.__struct_fields__}
+    assert {"poi_id", *StoreEntry.model_fields} == {*Store.__struct_fields__}
     # `merchant suspend` and `resume` write `active`.
     options = {option.name for option in add_merchant.params}
     assert MerchantRow.model_fields.keys() - options == {"active"}
@@ -210,7 +213,7 @@ def test_redeemctl_has_the_attributes_of_the_service() -> None:
 
 def test_the_documents_have_each_attribute_of_a_row() -> None:
     [row] = re.findall(r"`MERCHANT#<account_id>`.*?`TOKEN#", (ROOT / "docs/engineer.md").read_text("utf-8"), re.DOTALL)
-    names = {*MerchantRow.model_fields, *Store.model_fields} - {"account_id"}
+    names = {*MerchantRow.model_fields, *StoreEntry.model_fields} - {"account_id"}
     assert {name for name in names if f"`{name}`" not in row} == set()
 
 

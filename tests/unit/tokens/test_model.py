@@ -1,6 +1,6 @@
 """The rule of the claim in a simulation: all orders of two or three instances with faults, and random schedules.
 
-The instances run the real AuthorizedCalls and TokenProvider, each in a thread, over one table in memory. Only one
+The instances run the real AuthorizedCalls and SharedTokenSource, each in a thread, over one table in memory. Only one
 thread runs at a time, and time passes only between calls: each example is reproducible.
 """
 
@@ -13,13 +13,13 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.authorized_calls import AuthorizedCalls
-from chalicelib.aws import ConditionFailedError, Item
+from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import renew_expiring_tokens
-from chalicelib.tokens.rows import CLAIM_SECONDS
+from chalicelib.tokens.rows import CLAIM_INTERVAL_SECONDS, RowChangedError
+from chalicelib.tokens.source import SharedTokenSource
 from tests.simulation import IS_NIGHTLY, Died, Simulation, all_orders
 from tests.unit.fakes import NOW, FakeDouyin, FakeSecret, FakeTable, make_credentials, token_row
 
@@ -70,7 +70,7 @@ class World:
     def check(self, faults_end: float) -> None:
         assert self.stored == sorted(self.stored), "an older token was stored over a newer one"
         for earlier, later in itertools.pairwise(self.claims):
-            assert later - earlier >= CLAIM_SECONDS - 2, f"claims at {earlier} and {later}"
+            assert later - earlier >= CLAIM_INTERVAL_SECONDS - 2, f"claims at {earlier} and {later}"
         late = [r for r in self.responses if not r.is_served and r.at > faults_end + RECOVERY_SECONDS]
         assert late == [], "somebody has no token long after the faults"
         assert all(response.seconds <= 10.0 for response in self.responses)
@@ -86,7 +86,7 @@ class Instance:
         self.calls = itertools.count()
         sleep = world.simulation.sleep
         secret = make_credentials(FakeSecret({"model": "secret"}))
-        self.tokens = TokenProvider(
+        self.tokens = SharedTokenSource(
             SimulatedTable(self), SimulatedDouyin(self), secret, self.clock, sleep, lambda low, _: low
         )
         self.credentials_cache = secret
@@ -112,7 +112,7 @@ class Instance:
             try:
                 AuthorizedCalls(self.tokens.douyin, self.tokens, "model", context).send(QUERY_USER_CERTIFICATES, {})
                 is_served = True
-            except errors.RedemptionError:
+            except errors.ServiceError:
                 is_served = False
             now = self.world.simulation.now
             self.world.responses.append(Response(now, self.name, is_served, now - started))
@@ -139,7 +139,7 @@ class OldInstance(Instance):
             token = self.world.mint()
             times: Item = {"minted_at": {"N": "1"}, "expires_at": {"N": str(int(self.clock()) + 7200)}}
             self._write(item, {"access_token": {"S": token}, **times}, "REMOVE lease_owner, lease_until")
-        except (ConditionFailedError, errors.StorageUnavailableError):
+        except (RowChangedError, errors.StorageUnavailableError):
             pass
 
     def _write(self, item: Item, changes: Item, removal: str = "") -> None:
@@ -204,13 +204,13 @@ class SimulatedDouyin(FakeDouyin):
         endpoint: Endpoint[Any],
         body: Mapping[str, Any],
         context: RequestContext,
-        token_headers: Mapping[str, str] | None = None,
+        app_headers: Mapping[str, str] | None = None,
     ) -> Any:
         del body
         world, limit = self._instance.world, context.deadline.check()
         if endpoint is not CLIENT_TOKEN:
             self._instance.step()
-            if not world.accepts((token_headers or {})["access-token"]):
+            if not world.accepts((app_headers or {})["access-token"]):
                 raise errors.TokenRefusedError("2190008")
             return None
         seconds = world.mint_seconds()
@@ -345,4 +345,4 @@ def test_after_random_faults_everybody_is_served(seed: int) -> None:
     world.simulation.run(140.0)
     # A second mint of the other system may follow the last one at once.
     world.check(100.0)
-    assert len(world.claims) <= 140 / (CLAIM_SECONDS - 2)
+    assert len(world.claims) <= 140 / (CLAIM_INTERVAL_SECONDS - 2)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from chalicelib import errors
-from chalicelib.tokens.provider import TokenProvider
 from chalicelib.tokens.renewal import SECONDS_PER_APP, RenewalReport, renew_expiring_tokens
+from chalicelib.tokens.source import SharedTokenSource
 from tests.unit.fakes import Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
 
 SOON, LATE = 1000, 7000
@@ -27,7 +27,7 @@ class Run:
         self.context = make_context(60.0, self.clock)
         self.credentials = make_credentials(self.secret, self.clock)
         self.shuffle: Callable[[list[str]], object] = list.sort
-        self.tokens = TokenProvider(self.table, self.douyin, self.credentials, self.clock, self.clock.sleep)
+        self.tokens = SharedTokenSource(self.table, self.douyin, self.credentials, self.clock, self.clock.sleep)
 
     def start(self) -> RenewalReport:
         return renew_expiring_tokens(self.tokens, self.credentials, self.context, shuffle=self.shuffle)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from chalicelib.aws import Item
-from chalicelib.tokens.rows import TokenRow, decide, new_claim
+from chalicelib.tokens.rows import TokenRow, new_claim, next_action
 from tests.unit.fakes import NOW, token_row
 
 
@@ -89,7 +89,7 @@ def row(value: str = "clt.old", seconds: int = -1, claimed: float | None = None,
 def test_the_row_and_the_time_decide_what_is_done(
     present: TokenRow, unwanted: str, seconds_left: float, action: str
 ) -> None:
-    assert decide(present, unwanted, NOW, seconds_left) == action
+    assert next_action(present, unwanted, NOW, seconds_left) == action
 
 
 @pytest.mark.parametrize(("claimed", "seconds"), [(None, 0.0), (0.0, 20.0), (-19.5, 0.5), (-20.0, 0.0), (2.1, 0.0)])

@@ -1,4 +1,4 @@
-"""The token provider: cached, read, waited for, claimed, minted and stored. `test_rows` has its decisions."""
+"""The token source: cached, read, waited for, claimed, minted and stored. `test_rows` has its decisions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.tokens.provider import MINT_SECONDS, POLL_SECONDS, REREAD_SECONDS, WRITE_SECONDS, TokenProvider
 from chalicelib.tokens.rows import TokenRow
+from chalicelib.tokens.source import INVALID_ROW_MAX_AGE, MINT_SECONDS, POLL_SECONDS, WRITE_SECONDS, SharedTokenSource
 from tests.unit.fakes import (
     NOW,
     Clock,
@@ -32,14 +32,14 @@ MISCONFIGURED = errors.AppMisconfiguredError("10013", upstream=errors.UpstreamCo
 
 
 class Tokens:
-    """A token provider with its table, platform and clock. Each poll of the row takes the least time that it may."""
+    """A token source with its table, platform and clock. Each poll of the row takes the least time that it may."""
 
     def __init__(self, item: Item | None = None, seconds: float = 9.0) -> None:
         self.clock = Clock()
         self.table = FakeTable(**({} if item is None else {KEY: item}))
         self.douyin = FakeDouyin()
         self.secret = FakeSecret({"tta": "s"})
-        self.provider = TokenProvider(
+        self.source = SharedTokenSource(
             self.table,
             self.douyin,
             make_credentials(self.secret, self.clock),
@@ -53,13 +53,13 @@ class Tokens:
         self.context = make_context(seconds, self.clock)
 
     def get(self) -> str:
-        return self.provider.get("tta", self.context)
+        return self.source.get("tta", self.context)
 
     def replace(self, refused_token: str) -> str:
-        return self.provider.get("tta", self.context, refused_token)
+        return self.source.get("tta", self.context, refused_token)
 
     def renew(self) -> TokenRow:
-        return self.provider.renew("tta", self.provider.read_row("tta", self.context), self.context)
+        return self.source.renew("tta", self.source.read_row("tta", self.context), self.context)
 
     def fail(self, call: Callable[[], object]) -> errors.TokenUnavailableError:
         """Return the error of a call that finds no token."""
@@ -126,16 +126,16 @@ class TestPreloadedRow:
     def test_it_is_read_again_before_a_request_fails(self, apps: dict[str, str]) -> None:
         tokens = Tokens(token_row("clt.old", -1, claimed=-10, outcome="10013"))
         tokens.secret.put(apps)
-        tokens.provider.preload("tta", tokens.context)
+        tokens.source.preload("tta", tokens.context)
         store(tokens, value="clt.by-hand")()
-        tokens.clock.sleep(REREAD_SECONDS)
+        tokens.clock.sleep(INVALID_ROW_MAX_AGE)
         assert tokens.get() == "clt.by-hand"
 
     def test_it_is_claimed_as_it_was_read_while_reads_fail(self) -> None:
         tokens = Tokens(token_row("clt.old", -1))
-        tokens.provider.preload("tta", tokens.context)
+        tokens.source.preload("tta", tokens.context)
         tokens.table.fails_reads = True
-        tokens.clock.sleep(REREAD_SECONDS)
+        tokens.clock.sleep(INVALID_ROW_MAX_AGE)
         assert tokens.get() == "clt.1"
 
 
@@ -226,7 +226,7 @@ class TestWait:
 class TestFailure:
     @pytest.mark.parametrize("error", [MISCONFIGURED, BUSY, LOST, CUT_OFF])
     def test_a_failed_mint_is_raised_with_its_evidence_and_nobody_repeats_it_for_twenty_seconds(
-        self, error: errors.RedemptionError
+        self, error: errors.ServiceError
     ) -> None:
         """A mint that seems to have failed may have succeeded."""
         tokens = Tokens(token_row("clt.old", -1))
@@ -280,7 +280,7 @@ class TestOtherSystem:
     def test_before_a_claim_a_secret_that_is_older_than_ten_seconds_is_read_again(self) -> None:
         """The app may have become a service provider's."""
         tokens = Tokens(token_row("clt.old", -1))
-        tokens.provider.credentials_cache.get(tokens.context)
+        tokens.source.credentials_cache.get(tokens.context)
         tokens.secret.put({"tta": ""})
         tokens.clock.now += 10.0
         tokens.start_request()

@@ -16,7 +16,7 @@ from chalicelib.credentials import CREDENTIALS_MAX_AGE, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, mint_body
 from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, TokenUnavailableError, UpstreamError
-from chalicelib.tokens.rows import MINTED, TokenRow, decide, new_claim, token_key
+from chalicelib.tokens.rows import MINTED, RowChangedError, TokenRow, new_claim, next_action, token_key
 
 TOKEN_MAX_AGE = 240.0
 """How long a token is used after its row was read, in seconds. Then the row is read again.
@@ -24,8 +24,8 @@ TOKEN_MAX_AGE = 240.0
 The platform ends a token five minutes after it was replaced; another instance may have replaced it after the read.
 """
 
-REREAD_SECONDS = 3.0
-"""A row without a valid token is read again, unless its read began within this time. A slow read takes two seconds."""
+INVALID_ROW_MAX_AGE = 3.0
+"""How long a row without a valid token is used, in seconds: a slow read takes two, and must not cause another."""
 
 MINT_SECONDS = 3.0
 """Limit for a mint."""
@@ -47,11 +47,11 @@ OTHER_SYSTEM_RETRY_SECONDS = 60.0
 """When to try again if another system has not written a token."""
 
 REMOVE_ATTRIBUTES_OF_0_14 = "REMOVE version, minted_at, lease_owner, lease_until, failed_at, failed_until, failure"
-"""Removes the attributes that only version 0.14.0 reads."""
+"""Removes the attributes that release 0.14.0 has written. Not needed after the next release."""
 
 
 @dataclass(eq=False, repr=False)
-class TokenProvider:
+class SharedTokenSource:
     """Returns access tokens, and renews them. Raises TokenUnavailableError and StorageUnavailableError."""
 
     table: Table
@@ -73,7 +73,7 @@ class TokenProvider:
         try:
             row = self._read_again(app_id, context) if refused_token else self._cache.get(app_id, context)
             if not refused_token and not row.is_valid(self.clock()):
-                row = self._cache.get(app_id, context, REREAD_SECONDS)
+                row = self._cache.get(app_id, context, INVALID_ROW_MAX_AGE)
             return self._find_token(app_id, row, refused_token, context)
         except DeadlineExceededError:
             raise TokenUnavailableError("no new token in time") from None
@@ -89,28 +89,28 @@ class TokenProvider:
     def renew(self, app_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
         """Mint a token in the place of that of `row`, which may still work; return the new row.
 
-        Raises ConditionFailedError if another instance has changed the row; TokenUnavailableError whose `retry_after`
+        Raises RowChangedError if another instance has changed the row; TokenUnavailableError whose `retry_after`
         says how long a claim holds it back; StorageUnavailableError also if the new token could not be stored.
         """
         credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
         mints = credentials.mints(app_id)
-        if not mints or decide(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
-            raise self._unavailable(app_id, row, mints)
+        if not mints or next_action(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
+            raise self._unavailable_error(app_id, row, mints)
         renewed = self._mint(app_id, credentials.apps[app_id], row, context)
-        if not renewed.item:
+        if not renewed.is_in_table:
             raise StorageUnavailableError("the new token could not be stored")
         return renewed
 
     def _find_token(self, app_id: str, row: TokenRow, old_token: str, context: RequestContext) -> str:
         """Return a valid token other than `old_token`: that of the row, if need be after a wait, or a new one."""
         while True:
-            action = decide(row, old_token, self.clock(), context.deadline.remaining())
+            action = next_action(row, old_token, self.clock(), context.deadline.remaining())
             if action == "use":
                 return row.access_token
             max_age = CREDENTIALS_MAX_AGE_FOR_MINT if action == "mint" else CREDENTIALS_MAX_AGE
             credentials = self.credentials_cache.get(context, max_age)
             if action == "fail" or not credentials.mints(app_id):
-                raise self._unavailable(app_id, row, credentials.mints(app_id))
+                raise self._unavailable_error(app_id, row, credentials.mints(app_id))
             if action == "wait":
                 self.sleep(self.uniform(*POLL_SECONDS))
                 # One failed read does not end the wait; the deadline does.
@@ -120,14 +120,14 @@ class TokenProvider:
             # A claim on a row that has changed fails, and returns the present row.
             try:
                 return self._mint(app_id, credentials.apps[app_id], row, context).access_token
-            except ConditionFailedError as conflict:
-                row = TokenRow.from_item(conflict.item)
+            except RowChangedError as conflict:
+                row = conflict.row
 
     def _mint(self, app_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> TokenRow:
-        """Claim the row as it was read, mint, and store the token; return its row, without `item` if it is not stored.
+        """Claim the row as it was read, mint, and store the token. Return its row, also if it could not be stored.
 
         The mint is not repeated: if only its response was lost, a second one would invalidate a token that works.
-        Raises ConditionFailedError if the row has changed before the claim.
+        Raises RowChangedError if the row has changed before the claim.
         """
         claim: Item = {"claim": {"S": new_claim(self.clock())}}
         claimed = self._write(app_id, row, claim, "REMOVE outcome", context)
@@ -137,7 +137,7 @@ class TokenProvider:
             minted = self.douyin.send(CLIENT_TOKEN, mint_body(app_id, app_secret), context.with_timeout(limit))
         except (UpstreamError, DeadlineExceededError) as error:
             # If the reason cannot be written, the claim ends by itself.
-            with suppress(StorageUnavailableError, DeadlineExceededError, ConditionFailedError):
+            with suppress(StorageUnavailableError, DeadlineExceededError, RowChangedError):
                 self._write(app_id, claimed, {"outcome": {"S": error.reason}}, "", context)
             retry_after = claimed.seconds_until_claim(self.clock())
             raise TokenUnavailableError(f"minting failed: {error}", error.upstream, retry_after=retry_after) from None
@@ -146,8 +146,8 @@ class TokenProvider:
         changes["outcome"] = {"S": MINTED}
         try:
             return self._write(app_id, claimed, changes, REMOVE_ATTRIBUTES_OF_0_14, context)
-        except ConditionFailedError as conflict:
-            present = TokenRow.from_item(conflict.item)
+        except RowChangedError as conflict:
+            present = conflict.row
             # Another token: one that was written by hand, or by an instance that has taken this one for dead.
             if present.is_valid(self.clock()) and present.access_token != row.access_token:
                 return present
@@ -162,7 +162,7 @@ class TokenProvider:
         """Change the row if its claim and token are still those of `row`; return the changed row, and cache it.
 
         `removal` is a REMOVE clause of DynamoDB, or "".
-        Raises ConditionFailedError with the present row, which is cached then, and StorageUnavailableError.
+        Raises RowChangedError with the present row, which is cached then, and StorageUnavailableError.
         """
         started = self.clock()
         known = {name: row.item.get(name) for name in ("claim", "access_token")}
@@ -170,16 +170,15 @@ class TokenProvider:
         values: Item = {f":{name}": value for name, value in changes.items()}
         values |= {f":known_{name}": value for name, value in known.items() if value}
         update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
-        conflict: ConditionFailedError | None = None
         try:
             item = self.table.update_item(token_key(app_id), update, " AND ".join(conditions), values, context)
-        except ConditionFailedError as error:
-            conflict, item = error, error.item
+        except ConditionFailedError as conflict:
+            item = conflict.item
         present = TokenRow.from_item(item)
         self._cache.put(app_id, present, started)
-        # If the row has our values, our write succeeded but its response was lost: the retry found our own change.
-        if conflict is not None and any(item.get(name) != value for name, value in changes.items()):
-            raise conflict
+        # If our write succeeded but its response was lost, the retry found our own change: that is a success, too.
+        if any(item.get(name) != value for name, value in changes.items()):
+            raise RowChangedError(present)
         return present
 
     def _read_again(self, app_id: str, context: RequestContext) -> TokenRow:
@@ -189,7 +188,7 @@ class TokenProvider:
         self._cache.put(app_id, row, started)
         return row
 
-    def _unavailable(self, app_id: str, row: TokenRow, mints: bool) -> TokenUnavailableError:
+    def _unavailable_error(self, app_id: str, row: TokenRow, mints: bool) -> TokenUnavailableError:
         """Return the error of a row that has no token to be used, and that cannot be renewed now."""
         now = self.clock()
         if not mints:
