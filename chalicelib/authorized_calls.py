@@ -35,7 +35,7 @@ class AuthorizedCalls:
         self._tokens = tokens
         self._app_id = app_id
         self._context = context
-        self._headers = {} if life_account_id is None else {"Rpc-Transit-Life-Account": life_account_id}
+        self._life_account_id = life_account_id
         self._lock = threading.Lock()
         self._token: str | None = None
         self._is_replaced = False
@@ -49,7 +49,7 @@ class AuthorizedCalls:
         while True:
             token = self._get_token()
             try:
-                return self._douyin.send(endpoint, body, self._context, {"access-token": token, **self._headers})
+                return self._douyin.send(endpoint, body, self._context, app_headers(token, self._life_account_id))
             except TokenRefusedError as refusal:
                 self._replace_once(token, refusal)
 
@@ -73,3 +73,9 @@ class AuthorizedCalls:
                 if not error.upstream.has_code:
                     error.upstream = refusal.upstream
                 raise
+
+
+def app_headers(access_token: str, life_account_id: str | None = None) -> dict[str, str]:
+    """Return the headers of a call with an app's token; `life_account_id` is the merchant's root account, if known."""
+    root_account = {} if life_account_id is None else {"Rpc-Transit-Life-Account": life_account_id}
+    return {"access-token": access_token, **root_account}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, WaiterError
 
+from infra.account import Account
 from infra.stage_settings import APP_NAME, StageError
 
 if TYPE_CHECKING:
@@ -73,17 +74,17 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
     return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
 
-def check_vital(client: Callable[[str], Any], stage: str) -> None:
+def check_vital(account: Account, stage: str) -> None:
     """Raise StageError if the stack cannot be changed now, or exists without its table, secret or a role."""
-    stack = read_stack(client("cloudformation"), stage)
+    stack = read_stack(account.client("cloudformation"), stage)
     if stack is None:
         return
     if stack["StackStatus"] not in _CHANGEABLE:
         raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
-    table, secret = _find_data(client, stage)
+    table, secret = _find_data(account, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
     for role in role_names(stage):
-        found[f"role {role}"] = none_if_not_found(client("iam").get_role, RoleName=role)
+        found[f"role {role}"] = none_if_not_found(account.client("iam").get_role, RoleName=role)
     lost = [f"{resource} does not exist" for resource, description in found.items() if description is None]
     if lost:
         raise StageError(
@@ -92,18 +93,18 @@ def check_vital(client: Callable[[str], Any], stage: str) -> None:
         )
 
 
-def update_stack(client: Callable[[str], Any], stage: str, values: Mapping[str, str | None]) -> dict[str, str]:
+def update_stack(account: Account, stage: str, values: Mapping[str, str | None]) -> dict[str, str]:
     """Create or update the stack from the current template, and wait until this is complete; return its outputs.
 
-    `client` creates the client of a service. `values` are the template's parameters; None keeps the current value. A
-    new stack uses the table and the secret of an earlier stack if they exist; it is decided when the stack is created.
+    `values` are the template's parameters; None keeps the current value. A new stack uses the table and the secret of
+    an earlier stack if they exist; it is decided when the stack is created.
     Raises StageError that names the resources that failed.
     """
-    cloudformation: CloudFormationClient = client("cloudformation")
+    cloudformation: CloudFormationClient = account.client("cloudformation")
     stack, name, options = read_stack(cloudformation, stage), stack_name(stage), dict[str, Any]()
     values = {"Stage": stage, "TableIs": None, "SecretIs": None, **values}
     if stack is None:
-        table, secret = _find_data(client, stage)
+        table, secret = _find_data(account, stage)
         retained = {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
         values = {**{key: value or "" for key, value in values.items()}, **retained}
         options["OnFailure"] = "DELETE"
@@ -171,14 +172,14 @@ def _describe_status(name: str, status: str) -> str:
     return f"stack {name} is in {status}: {advice}"
 
 
-def _find_data(client: Callable[[str], Any], stage: str) -> tuple[Any, Any]:
+def _find_data(account: Account, stage: str) -> tuple[Any, Any]:
     """Return the descriptions of table and secret, each None if it does not exist.
 
     Raises StageError if the secret is scheduled for deletion: its name cannot be reused yet, and it can be restored.
     """
     name = secret_name(stage)
-    table = none_if_not_found(client("dynamodb").describe_table, TableName=stack_name(stage))
-    secret = none_if_not_found(client("secretsmanager").describe_secret, SecretId=name)
+    table = none_if_not_found(account.client("dynamodb").describe_table, TableName=stack_name(stage))
+    secret = none_if_not_found(account.client("secretsmanager").describe_secret, SecretId=name)
     if secret is not None and "DeletedDate" in secret:
         raise StageError(
             f"secret {name} is scheduled for deletion; "

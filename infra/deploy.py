@@ -45,7 +45,7 @@ def deploy(
     """
     settings, archive = prepare(account, project, stage, print_line, build_bundle)
     _unmap_former_domain(account, stage, settings)
-    outputs = cloudformation.update_stack(account.client, stage, _parameters(settings))
+    outputs = cloudformation.update_stack(account, stage, _parameters(settings))
     is_first = not find_functions(account, stage)
     write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
     # Chalice would build an archive of its own.
@@ -68,8 +68,9 @@ def deploy(
     if settings.domain is not None:
         print_line(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
     way_back = "" if is_first else f"to bring back what ran before: make rollback STAGE={stage}"
-    options: Any = {"domain": settings.domain, "way_back": way_back, "no_platform": no_platform}
-    print_line(smoke.check(account, stage, build, url, **options))
+    print_line(
+        smoke.check(account, stage, build, url, domain=settings.domain, way_back=way_back, no_platform=no_platform)
+    )
     return url
 
 
@@ -109,7 +110,7 @@ def prepare(
     The files in `.chalice/` are written if the settings have changed.
     """
     settings = check_target(account, project, stage, print_line)
-    cloudformation.check_vital(account.client, stage)
+    cloudformation.check_vital(account, stage)
     _check_runtime(account, stage, settings, print_line)
     for name in chalice_config.write(project):
         print_line(f".chalice/{name} updated from the stage's settings: commit it")

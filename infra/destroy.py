@@ -31,7 +31,7 @@ def destroy(account: Account, project: Path, stage: str, print_line: Callable[[s
     if cloudformation.read_stack(stacks, stage) is not None:
         cloudformation.delete_stack(stacks, stage)
     print_line("stack: deleted")
-    # A late invocation may have created that of the stack again.
+    # A late invocation may have created the log group again that the stack has deleted.
     for name in log_groups:
         cloudformation.none_if_not_found(account.client("logs").delete_log_group, logGroupName=name)
     print_line("logs: deleted")

@@ -46,12 +46,12 @@ def rollback(
         raise StageError(f"stage {stage} has no function or no API; make deploy STAGE={stage} creates them")
     running, published = versions.read_versions(client, functions[API_HANDLER])
     # Each build once, with the time when it was first deployed; first the one that ran last.
-    for version in [*{version.code: version for version in published}.values()][:MAX_LISTED]:
-        mark = " (runs now)" if version.code == running.code else ""
-        print_line(f"build {version.build}, {version.modified}{mark}")
+    for version in [*{version.sha256: version for version in published}.values()][:MAX_LISTED]:
+        mark = " (runs now)" if version.sha256 == running.sha256 else ""
+        print_line(f"build {version.build_text}, {version.modified}{mark}")
     codes = {client.get_function_configuration(FunctionName=arn)["CodeSha256"] for arn in functions.values()}
     target = choose_build(codes, running, published, commit)
-    print_line(f"rollback to {target.build}")
+    print_line(f"rollback to {target.build_text}")
     if target.runtime != running.runtime:
         raise StageError(
             f"that build has {target.runtime}, not {running.runtime}: git checkout {target.commit}, then make deploy "
@@ -63,17 +63,18 @@ def rollback(
     for name in functions:
         client.update_function_code(FunctionName=functions[name], ZipFile=archive)
         versions.wait_until_updated(client, functions[name])
-        print_line(f"function {name}: {target.build}")
+        print_line(f"function {name}: {target.build_text}")
     build = read_build(io.BytesIO(archive))
-    # It is what ran before the next deployment.
-    versions.publish(client, functions[API_HANDLER], build, target.code, versions.ROLLBACK)
+    # Published again as the newest version: a rollback after the next deployment looks for it there.
+    versions.publish(client, functions[API_HANDLER], build, target.sha256, versions.ROLLBACK)
     url = account.api_url(api_id, API_STAGE)
     advice = (
-        f"the former code runs, {target.build}. If the platform does not answer, no further rollback helps. If "
+        f"the former code runs, {target.build_text}. If the platform does not answer, no further rollback helps. If "
         f"the code does not fit routes or settings: git checkout {target.commit}, then make deploy STAGE={stage}"
     )
-    options: Any = {"domain": settings.domain, "way_back": advice, "no_platform": no_platform}
-    print_line(smoke.check(account, stage, build, url, **options))
+    print_line(
+        smoke.check(account, stage, build, url, domain=settings.domain, way_back=advice, no_platform=no_platform)
+    )
 
 
 def choose_build(codes: Set[str], running: Version, published: list[Version], commit: str | None) -> Version:
@@ -89,14 +90,16 @@ def choose_build(codes: Set[str], running: Version, published: list[Version], co
         ]
         if not found:
             raise StageError(f"no build of commit {commit}")
-        return next((version for version in found if version.build.endswith("+") == commit.endswith("+")), found[0])
-    is_known = running.code not in {version.code for version in published} or running.code == published[0].code
+        return next(
+            (version for version in found if version.build_text.endswith("+") == commit.endswith("+")), found[0]
+        )
+    is_known = running.sha256 not in {version.sha256 for version in published} or running.sha256 == published[0].sha256
     if len(codes) > 1 or not is_known:
         raise StageError(
             "a deployment or rollback has ended half-way, so it is not known what ran before. Nothing was changed. "
             "TO=<commit> names a build"
         )
-    former = [version for version in versions.list_history(published) if version.code != running.code]
+    former = [version for version in versions.list_history(published) if version.sha256 != running.sha256]
     if not former:
         raise StageError("no older build; TO=<commit> names another one")
     return former[-1]
@@ -110,7 +113,7 @@ def download(client: Any, function: str, version: Version) -> bytes:
     except requests.RequestException as error:
         # The message of the error would contain the URL, which gives access to the code.
         raise StageError(f"the code cannot be downloaded ({type(error).__name__})") from None
-    if response.status_code != 200 or versions.code_hash(response.content) != version.code:
+    if response.status_code != 200 or versions.code_hash(response.content) != version.sha256:
         raise StageError(f"the downloaded code is not the deployed one (HTTP {response.status_code})")
     return response.content
 

@@ -28,7 +28,8 @@ from infra.table import scan_rows
 T = TypeVar("T")
 
 HTTP_SECONDS = 30.0
-"""How long the endpoint may answer with the previous version: API Gateway and Lambda switch with a delay."""
+"""How long a check is repeated: API Gateway and Lambda switch to a new version with a delay, and one call of the
+platform may fail."""
 
 _POLL_SECONDS = 1.0
 
@@ -138,10 +139,10 @@ def check(
     if has_app := bool(secret.get("VersionIdsToStages")):
         probes.append(FORGED_SESSION)
     failures += repeat(functools.partial(_check_http, url, probes), lambda found: not found)
-    list_probes, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
+    platform_probes, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
     notes += [f"no list was tried: {reason}"] if reason else []
     accepted = UNREACHED if no_platform else ()
-    for probe in [] if failures else list_probes:
+    for probe in [] if failures else platform_probes:
         verdict = repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
         if verdict in accepted:
             notes.append(f"{verdict} (NO_PLATFORM=1)")
@@ -173,10 +174,12 @@ def compare_response(response: requests.Response, probe: Probe) -> str:
     return f"HTTP {response.status_code} {content_type} {response.text[:200]}, expected {probe.response}"
 
 
-def judge(response: requests.Response, expected_code: str | None = None) -> str:
-    """Return "" if the response to a login or list proves the service, one of UNREACHED, or what is wrong.
+def find_fault(response: requests.Response, expected_code: str | None = None) -> str:
+    """Return what is wrong with the response to a login or list, or "".
 
-    It does if the response is a list or the expected problem, or says that the platform has answered or limits calls.
+    One of UNREACHED says that the platform has not answered.
+    Nothing is wrong with a list, the expected problem, a rate limit, a quota that is used up, and any other problem
+    that has `upstream`: the platform has answered.
     """
     body = read_object(response)
     code = str(body.get("code"))
@@ -220,7 +223,7 @@ def _check_http(url: str, probes: Iterable[Probe]) -> list[str]:
 
 def _ask(url: str, probe: Probe) -> str:
     try:
-        return judge(send(url, probe), probe.expected.get("code"))
+        return find_fault(send(url, probe), probe.expected.get("code"))
     except requests.RequestException as error:
         return type(error).__name__
 

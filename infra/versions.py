@@ -16,16 +16,16 @@ ROLLBACK = " (rollback)"
 
 
 class Version(NamedTuple):
-    """A published version, or with `number` 0 what the function serves now. `code` is Lambda's hash of the code."""
+    """A published version, or with `number` 0 what the function serves now. `sha256` is the hash of its code."""
 
     number: int
-    code: str
+    sha256: str
     description: str
     runtime: str
     modified: str
 
     @property
-    def build(self) -> str:
+    def build_text(self) -> str:
         """The build, such as "version 0.14.0, commit 0123456789ab"."""
         return self.description.removesuffix(ROLLBACK)
 
@@ -57,14 +57,14 @@ def read_versions(client: Any, function_name: str) -> tuple[Version, list[Versio
 def list_history(published: list[Version]) -> list[Version]:
     """Return the builds that ran one after the other, the newest last; `published` has the newest first.
 
-    What a rollback has gone back from does not count any more: the next one goes another build back.
+    A rollback removes the builds after its target from the history. So a second rollback goes one build further back.
     """
     history: list[Version] = []
     for version in reversed(published):
-        if version.description.endswith(ROLLBACK) and version.code in {former.code for former in history}:
-            while history[-1].code != version.code:
+        if version.description.endswith(ROLLBACK) and version.sha256 in {former.sha256 for former in history}:
+            while history[-1].sha256 != version.sha256:
                 history.pop()
-        elif not history or history[-1].code != version.code:
+        elif not history or history[-1].sha256 != version.sha256:
             history.append(version)
     return history
 

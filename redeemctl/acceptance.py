@@ -20,6 +20,7 @@ import click
 import msgspec
 
 from chalicelib import errors, lenient
+from chalicelib.authorized_calls import app_headers
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
@@ -29,8 +30,8 @@ from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
+from redeemctl.command_line import ID, CommandLine, pass_command_line, read_hidden
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
 from redeemctl.output import print_json, print_line, print_note
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage
@@ -78,7 +79,7 @@ class Run:
         merchant = None if item is None else parse_merchant(self.account_id, item)
         if merchant is not None and merchant.app_id != self.app_id:
             raise CommandError(f"merchant {self.account_id} belongs to app {merchant.app_id}")
-        self._root_account_id = None if merchant is None else merchant.life_account_id
+        self._life_account_id = None if merchant is None else merchant.life_account_id
         self._open_id = PROBE_OPEN_ID
 
     def take_steps(self) -> Iterator[tuple[str, str, bool]]:
@@ -117,9 +118,8 @@ class Run:
         return "the platform returned an open_id"
 
     def _fetch_page(self, wanted: ListQuery, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
-        root_account_id = self._root_account_id if wanted.account_id == self.account_id else None
-        headers = {"access-token": token or self._token()}
-        headers |= {} if root_account_id is None else {"Rpc-Transit-Life-Account": root_account_id}
+        life_account_id = self._life_account_id if wanted.account_id == self.account_id else None
+        headers = app_headers(token or self._token(), life_account_id)
         # No token is replaced: each step shows what the platform answers.
         return self.stage.components.douyin.send(
             QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size), self.stage.new_context(), headers
@@ -175,17 +175,17 @@ def _certificates(pages: list[Page]) -> list[Certificate]:
 @click.option("--merchant", "account_id", type=ID, required=True, help="A merchant that has authorized it.")
 @click.option("--store", "poi_id", type=ID, metavar="POI_ID", required=True, help="A store of the merchant.")
 @click.option("--login", "has_code", is_flag=True, help="Log in with a code of tt.login. It is used up.")
-@pass_options
-def acceptance(options: GlobalOptions, /, *, has_code: bool, **ids: str) -> None:
+@pass_command_line
+def acceptance(cli: CommandLine, /, *, has_code: bool, **ids: str) -> None:
     """Find out what the platform really answers, and print a report without personal data.
 
     It redeems nothing. It mints an access token if the table has no valid one. Exits with code 0 only if every step is
     as the service needs it. The code of --login is read from the variable REDEEMCTL_LOGIN_CODE, or from stdin, or from
     a prompt. It must not be older than 5 minutes.
     """
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         app_secret = read_secret_version(stage).get_app_secret(ids["app_id"])
-        if options.dry_run:
+        if cli.dry_run:
             print_line("dry run: no calls were made")
             return
         # Never an argument: other users of the machine can read those.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from redeemctl.command_line import ID, CommandLine, pass_command_line, read_hidden
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, GlobalOptions, pass_options, read_hidden
-from redeemctl.rows import Change, account_id_of
+from redeemctl.merchant_rows import Change, account_id_of
 from redeemctl.secret import fingerprint, new_key, read_secret_version, replace_secret
 
 OWN, EXTERNAL = "this-service", "another-system"
@@ -25,8 +25,8 @@ def app() -> None:
 @click.argument("app_ids", type=ID, nargs=-1, required=True, metavar="APP_ID...")
 @click.option("--provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret.")
 @click.option("--tokens", "maker", type=click.Choice([OWN, EXTERNAL]), help="Who makes the access tokens.")
-@pass_options
-def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool, maker: str | None) -> None:
+@pass_command_line
+def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, provider: bool, maker: str | None) -> None:
     """Add an app, or replace its secret. With --provider, add one or more apps.
 
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
@@ -38,7 +38,7 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool,
     if provider and maker:
         raise InvalidInputError("--tokens: not with --provider, whose system makes the tokens")
     names = " ".join(dict.fromkeys(app_ids))
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         added = dict.fromkeys(app_ids, "" if provider else read_app_secret(names))
         seen = read_secret_version(stage)
         keys = seen.session_keys or [new_key()]
@@ -52,7 +52,7 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool,
         replaced = " ".join(a for a in added if seen.apps.get(a) is not None and seen.apps[a] != added[a])
         if not seen.session_keys:
             changes.append(Change("session key", "", fingerprint(keys[0])))
-        options.change(
+        cli.change(
             changes,
             lambda: replace_secret(stage, seen, {"apps": apps, "session_keys": keys, "external_tokens": external}),
             f"app {names}: saved; instances use it within five minutes",
@@ -61,10 +61,10 @@ def add_app(options: GlobalOptions, app_ids: tuple[str, ...], *, provider: bool,
 
 
 @app.command("list")
-@pass_options
-def list_apps(options: GlobalOptions) -> None:
+@pass_command_line
+def list_apps(cli: CommandLine) -> None:
     """List the apps: whose they are, the fingerprints of their secrets, and how many merchants each has."""
-    with options.open_stage(reads=True) as stage:
+    with cli.open_stage(reads=True) as stage:
         secret = read_secret_version(stage)
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
     rows = [
@@ -77,15 +77,15 @@ def list_apps(options: GlobalOptions) -> None:
         }
         for app_id, app_secret in secret.apps.items()
     ]
-    options.show(("app_id", "kind", "tokens", "secret_fingerprint", "merchants"), rows)
+    cli.show(("app_id", "kind", "tokens", "secret_fingerprint", "merchants"), rows)
 
 
 @app.command("remove")
 @click.argument("app_id", type=ID)
-@pass_options
-def remove_app(options: GlobalOptions, app_id: str) -> None:
+@pass_command_line
+def remove_app(cli: CommandLine, app_id: str) -> None:
     """Remove an app that has no merchants. The row with its access token stays in the table."""
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         users = [
             account_id_of(item) for item in stage.merchants.list_all() if item.get("app_id", {}).get("S") == app_id
         ]
@@ -95,7 +95,7 @@ def remove_app(options: GlobalOptions, app_id: str) -> None:
         seen = read_secret_version(stage)
         apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
         external = [name for name in seen.external_tokens if name != app_id]
-        options.change(
+        cli.change(
             [Change(f"app {app_id}", _describe(app_id, seen.apps, ()), "")] if app_id in seen.apps else [],
             lambda: replace_secret(stage, seen, {"apps": apps, "external_tokens": external}),
             f"app {app_id}: removed",

@@ -10,10 +10,10 @@ import click
 from chalicelib import __version__
 from redeemctl.acceptance import acceptance
 from redeemctl.apps import app
+from redeemctl.command_line import add_global_options
 from redeemctl.doctor import doctor
-from redeemctl.imports import export_merchants, import_merchants
+from redeemctl.merchant_csv import export_merchants, import_merchants
 from redeemctl.merchants import merchant
-from redeemctl.options import add_global_options
 from redeemctl.secret import session_key
 from redeemctl.stores import store
 from redeemctl.tokens import token

@@ -29,9 +29,9 @@ from infra.cloudformation import stack_name
 from infra.stage_settings import StageError, StageSettings, read_stage_settings
 from redeemctl import aws_errors
 from redeemctl.aws_errors import AWS_ERRORS
-from redeemctl.options import ID, GlobalOptions, pass_options
+from redeemctl.command_line import ID, CommandLine, pass_command_line
+from redeemctl.merchant_rows import account_id_of
 from redeemctl.output import print_json, print_line, print_note
-from redeemctl.rows import account_id_of
 from redeemctl.secret import SecretVersion, read_secret_version
 from redeemctl.stage import Stage
 
@@ -92,15 +92,15 @@ class Finding(NamedTuple):
 
 
 class Doctor:
-    """The checks of one run. They only read; a list may renew a token. With `merchant`, only its list is requested."""
+    """The checks of one run. They only read; a list may renew a token. `account_id`: request this list only."""
 
-    def __init__(self, stage: Stage, project: Path, merchant: str | None = None) -> None:
+    def __init__(self, stage: Stage, project: Path, account_id: str | None = None) -> None:
         self._stage = stage
         self._project = project
-        self._merchant = merchant
+        self._only = account_id
         self._secret = SecretVersion()
         self._urls: list[str] = []
-        self._rows: list[Merchant] | None = None
+        self._merchants: list[Merchant] | None = None
 
     def run(self) -> Iterator[Finding]:
         """Run all checks. Without valid settings, or the credentials that they require, no other check is made."""
@@ -191,13 +191,13 @@ class Doctor:
         unprobed = [app_id for app_id in apps if not apps[app_id]][MAX_PROBES:]
         for app_id in [app_id for app_id in apps if app_id not in unprobed]:
             yield from self._attempt("login", app_id, functools.partial(self._check_login, app_id))
-        yield from self._attempt("merchant", self._stage.settings.table_name, self._check_rows)
-        if self._rows is None:
+        yield from self._attempt("merchant", self._stage.settings.table_name, self._check_merchants)
+        if self._merchants is None:
             return
         if self._urls:
-            yield from self._check_lists(self._rows)
-        without_merchants = apps.keys() - {merchant.app_id for merchant in self._rows}
-        for app_id in sorted({merchant.app_id for merchant in self._rows} | without_merchants):
+            yield from self._check_lists(self._merchants)
+        without_merchants = apps.keys() - {merchant.app_id for merchant in self._merchants}
+        for app_id in sorted({merchant.app_id for merchant in self._merchants} | without_merchants):
             yield from self._attempt("token", app_id, functools.partial(self._check_token, app_id))
 
     def _check_login(self, app_id: str) -> Iterator[Finding]:
@@ -223,8 +223,8 @@ class Doctor:
                 "login", app_id, FAILED, "an invalid code was accepted", "check [environment] in the settings"
             )
 
-    def _check_rows(self) -> Iterator[Finding]:
-        apps, rows = self._secret.apps, list[Merchant]()
+    def _check_merchants(self) -> Iterator[Finding]:
+        apps, merchants = self._secret.apps, list[Merchant]()
         items = self._stage.merchants.list_all()
         if not items:
             yield Finding("merchant", "", FAILED, "there are no merchants", "run redeemctl merchant add")
@@ -244,15 +244,15 @@ class Doctor:
                 advice = f"redeemctl app add {merchant.app_id}, or redeemctl merchant add ACCOUNT_ID --app APP_ID"
                 yield Finding("merchant", account_id, FAILED, text, advice)
             else:
-                rows.append(merchant)
-        if self._merchant not in {None, *map(account_id_of, items)}:
-            yield Finding("merchant", self._merchant or "", FAILED, "not in the table", "see redeemctl merchant list")
-        self._rows = rows
+                merchants.append(merchant)
+        if self._only not in {None, *map(account_id_of, items)}:
+            yield Finding("merchant", self._only or "", FAILED, "not in the table", "see redeemctl merchant list")
+        self._merchants = merchants
 
     def _check_lists(self, merchants: list[Merchant]) -> Iterator[Finding]:
         """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""
-        chosen = choose_merchants(merchants, self._merchant)
-        is_all = self._merchant is not None or len(chosen) == len(merchants)
+        chosen = choose_merchants(merchants, self._only)
+        is_all = self._only is not None or len(chosen) == len(merchants)
         scope = "" if is_all else f"; tried {len(chosen)} of {len(merchants)}: --merchant ACCOUNT_ID tries one"
         for merchant in chosen:
             try:
@@ -263,7 +263,7 @@ class Doctor:
                 return
             found = judge_list(merchant.account_id, response, self._stage.name)
             yield found._replace(text=found.text + scope) if found.outcome == OK else found
-            if found.outcome == UNKNOWN or smoke.judge(response) in smoke.UNREACHED:
+            if found.outcome == UNKNOWN or smoke.find_fault(response) in smoke.UNREACHED:
                 if merchant is not chosen[-1]:
                     text, advice = "not tried after this answer", "run doctor again later"
                     yield Finding("merchant", "the others", UNKNOWN, text, advice)
@@ -381,8 +381,8 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, mints: bool) -> Findi
 
 @click.command()
 @click.option("--merchant", metavar="ACCOUNT_ID", type=ID, help="Ask for the list of this merchant, and of no other.")
-@pass_options
-def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
+@pass_command_line
+def doctor(cli: CommandLine, *, merchant: str | None) -> None:
     """Check a stage end to end.
 
     Changes nothing. Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for
@@ -390,14 +390,14 @@ def doctor(options: GlobalOptions, *, merchant: str | None) -> None:
     `redeemctl --help` lists the exit codes.
     """
     findings: list[Finding] = []
-    with options.open_stage(describe=False, reads=True) as stage:
+    with cli.open_stage(describe=False, reads=True) as stage:
         print_note(f"stage {stage.name}, region {stage.account.region}")
-        for _, found in groupby(Doctor(stage, options.project, merchant).run(), key=lambda finding: finding.id):
+        for _, found in groupby(Doctor(stage, cli.project, merchant).run(), key=lambda finding: finding.id):
             same_check = list(found)
             findings += same_check
-            if not options.as_json:
+            if not cli.as_json:
                 _print(same_check)
-    if options.as_json:
+    if cli.as_json:
         print_json([finding._asdict() for finding in findings])
     else:
         print_line(summarize(findings))

@@ -1,14 +1,13 @@
-"""`redeemctl merchant`: the rows of merchants, one at a time. `imports` handles many at once."""
+"""`redeemctl merchant`: the rows of merchants, one at a time. `merchant_csv` handles many at once."""
 
 from typing import Any
 
 import click
 
 from chalicelib.aws import Item
+from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.options import ID, GlobalOptions, pass_options
-from redeemctl.output import print_json, print_note, print_rows
-from redeemctl.rows import (
+from redeemctl.merchant_rows import (
     InvalidRowError,
     Patch,
     dump,
@@ -16,6 +15,7 @@ from redeemctl.rows import (
     list_changes,
     parse_row,
 )
+from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage
 
@@ -33,8 +33,8 @@ def merchant() -> None:
 @click.option("--notice", help="A sentence that the pages show above list and coupon.")
 @click.option("--redeeming", type=click.Choice(["on", "off", ""]), help="Whether the pages offer to redeem.")
 @click.option("--store", "stores", multiple=True, metavar="POI_ID=NAME", help="A store; repeatable.")
-@pass_options
-def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[str, ...], **values: Any) -> None:
+@pass_command_line
+def add_merchant(cli: CommandLine, /, *, account_id: str, stores: tuple[str, ...], **values: Any) -> None:
     """Add a merchant, or update the given attributes of its row.
 
     Stores that are not given stay. An empty value removes an optional attribute. Without any store, the merchant is
@@ -44,7 +44,7 @@ def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[st
     if not all(separator for _, separator, _ in pairs):
         raise InvalidInputError("--store: write POI_ID=NAME, for example 6601=人民广场店")
     patch |= {"stores": {poi_id: {"name": name} for poi_id, _, name in pairs}} if pairs else {}
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         item = stage.merchants.get(account_id)
         app_id = values["app_id"]
         if item is None and app_id is None:
@@ -52,18 +52,18 @@ def add_merchant(options: GlobalOptions, /, *, account_id: str, stores: tuple[st
         if app_id is not None:
             read_secret_version(stage).get_app_secret(app_id)
         warning = "The pages then offer no redemption." if values["redeeming"] == "off" else ""
-        change_row(options, stage, account_id, item, patch, warning=warning)
+        change_row(cli, stage, account_id, item, patch, warning=warning)
 
 
 @merchant.command("show")
 @click.argument("account_id", type=ID)
-@pass_options
-def show_merchant(options: GlobalOptions, account_id: str) -> None:
+@pass_command_line
+def show_merchant(cli: CommandLine, account_id: str) -> None:
     """Show a merchant's row."""
-    with options.open_stage(reads=True) as stage:
+    with cli.open_stage(reads=True) as stage:
         item = require_merchant(stage, account_id)
         row = parse_row(item)
-    if options.as_json:
+    if cli.as_json:
         print_json(dump(row))
         return
     rows = [("account_id", account_id), *((change.field, change.new) for change in list_changes(None, item))]
@@ -71,48 +71,48 @@ def show_merchant(options: GlobalOptions, account_id: str) -> None:
 
 
 @merchant.command("list")
-@pass_options
-def list_merchants(options: GlobalOptions) -> None:
+@pass_command_line
+def list_merchants(cli: CommandLine) -> None:
     """List all merchants."""
-    with options.open_stage(reads=True) as stage:
+    with cli.open_stage(reads=True) as stage:
         rows = []
-        all_stores = {} if options.as_json else {"stores": "all"}
+        all_stores = {} if cli.as_json else {"stores": "all"}
         for item in stage.merchants.list_all():
             try:
                 rows.append(all_stores | dump(parse_row(item)))
             except InvalidRowError as error:
                 print_note(f"malformed row: {error}")
-    options.show(("account_id", "name", "app_id", "stores", "active", "redeeming"), rows)
+    cli.show(("account_id", "name", "app_id", "stores", "active", "redeeming"), rows)
 
 
 @merchant.command("suspend")
 @click.argument("account_id", type=ID)
-@pass_options
-def suspend_merchant(options: GlobalOptions, account_id: str) -> None:
+@pass_command_line
+def suspend_merchant(cli: CommandLine, account_id: str) -> None:
     """Stop serving a merchant."""
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         warning = f"Merchant {account_id} is no longer served."
         item = require_merchant(stage, account_id)
-        change_row(options, stage, account_id, item, {"active": False}, warning=warning)
+        change_row(cli, stage, account_id, item, {"active": False}, warning=warning)
 
 
 @merchant.command("resume")
 @click.argument("account_id", type=ID)
-@pass_options
-def resume_merchant(options: GlobalOptions, account_id: str) -> None:
+@pass_command_line
+def resume_merchant(cli: CommandLine, account_id: str) -> None:
     """Serve a suspended merchant again."""
-    with options.open_stage() as stage:
-        change_row(options, stage, account_id, require_merchant(stage, account_id), {"active": True})
+    with cli.open_stage() as stage:
+        change_row(cli, stage, account_id, require_merchant(stage, account_id), {"active": True})
 
 
 @merchant.command("remove")
 @click.argument("account_id", type=ID)
-@pass_options
-def remove_merchant(options: GlobalOptions, account_id: str) -> None:
+@pass_command_line
+def remove_merchant(cli: CommandLine, account_id: str) -> None:
     """Remove a merchant's row."""
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         warning = f"Merchant {account_id} is no longer served and its row is lost."
-        change_row(options, stage, account_id, stage.merchants.get(account_id), None, warning=warning)
+        change_row(cli, stage, account_id, stage.merchants.get(account_id), None, warning=warning)
 
 
 def to_patch(values: dict[str, Any]) -> Patch:
@@ -129,14 +129,14 @@ def require_merchant(stage: Stage, account_id: str) -> Item:
 
 
 def change_row(
-    options: GlobalOptions, stage: Stage, account_id: str, item: Item | None, patch: Patch | None, *, warning: str = ""
+    cli: CommandLine, stage: Stage, account_id: str, item: Item | None, patch: Patch | None, *, warning: str = ""
 ) -> None:
     """Edit a merchant's row. `item` is the present one, None for a new merchant. The patch None removes the row."""
     edited = None if patch is None else edit_item(account_id, item, patch)
     if item and edited and "stores" in edited.keys() - item.keys():
         first = "The merchant has no store list and is served in all its stores; then only in the given ones."
         warning = f"{first} {warning}".rstrip()
-    options.change(
+    cli.change(
         list_changes(item, edited),
         lambda: stage.merchants.write(item, edited),
         f"merchant {account_id}: {'removed' if edited is None else 'saved'}; effective within five minutes",

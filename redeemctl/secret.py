@@ -17,9 +17,9 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from chalicelib.credentials import Credentials, parse_credentials
+from redeemctl.command_line import CommandLine, pass_command_line
 from redeemctl.errors import CHANGED_MEANWHILE, CommandError, ConflictError
-from redeemctl.options import GlobalOptions, pass_options
-from redeemctl.rows import Change
+from redeemctl.merchant_rows import Change
 from redeemctl.stage import Stage
 
 CURRENT = "AWSCURRENT"
@@ -115,13 +115,13 @@ def session_key() -> None:
 
 @session_key.command("rotate")
 @click.option("--revoke", is_flag=True, help="Keep no former key. For a key that has leaked: all sessions end.")
-@pass_options
-def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
+@pass_command_line
+def rotate_key(cli: CommandLine, *, revoke: bool) -> None:
     """Sign sessions with a new key from now on.
 
     The two former keys still verify. So no session ends, unless this is the third rotation within its lifetime.
     """
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         version = read_secret_version(stage)
         before = version.session_keys
         if not before:
@@ -129,7 +129,7 @@ def rotate_key(options: GlobalOptions, *, revoke: bool) -> None:
         after = [new_key(), *([] if revoke else before[:KEPT_KEYS])]
         keys = dict.fromkeys([*before, *after])
         changes = [Change(f"session key {fingerprint(key)}", _role(key, before), _role(key, after)) for key in keys]
-        options.change(
+        cli.change(
             changes,
             lambda: replace_secret(stage, version, {"session_keys": after}),
             "session-key rotate: done; instances use the new key within five minutes",

@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
+from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
+from redeemctl.merchant_rows import Patch, StoreEntry, dump, parse_row, stores_of
 from redeemctl.merchants import change_row, require_merchant, to_patch
-from redeemctl.options import ID, GlobalOptions, pass_options
 from redeemctl.output import print_line
-from redeemctl.rows import Patch, StoreEntry, dump, parse_row, stores_of
 
 
 @click.group()
@@ -24,43 +24,43 @@ def store() -> None:
 @click.option("--phone", help="The phone number.")
 @click.option("--latitude", help="Degrees, GCJ-02; only together with --longitude.")
 @click.option("--longitude", help="Degrees, GCJ-02; only together with --latitude.")
-@pass_options
-def add_store(options: GlobalOptions, /, *, account_id: str, poi_id: str, **values: Any) -> None:
+@pass_command_line
+def add_store(cli: CommandLine, /, *, account_id: str, poi_id: str, **values: Any) -> None:
     """Add a store, or update the given values of it.
 
     NAME is required for a new store. An empty value of an option removes it.
     """
     patch = {"stores": {poi_id: to_patch(values)}}
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         item = require_merchant(stage, account_id)
         if values["name"] is None and poi_id not in (stores_of(item) or {}):
             raise InvalidInputError(f"NAME: store {poi_id} is new and needs a name")
-        change_row(options, stage, account_id, item, patch)
+        change_row(cli, stage, account_id, item, patch)
 
 
 @store.command("list")
 @click.argument("account_id", type=ID)
-@pass_options
-def list_stores(options: GlobalOptions, account_id: str) -> None:
+@pass_command_line
+def list_stores(cli: CommandLine, account_id: str) -> None:
     """List a merchant's stores."""
-    with options.open_stage(reads=True) as stage:
+    with cli.open_stage(reads=True) as stage:
         row = parse_row(require_merchant(stage, account_id))
-    if row.stores is None and not options.as_json:
+    if row.stores is None and not cli.as_json:
         print_line(f"merchant {account_id} has no store list and is served in all its stores")
     else:
-        options.show(("poi_id", *StoreEntry.model_fields), dump(row).get("stores"))
+        cli.show(("poi_id", *StoreEntry.model_fields), dump(row).get("stores"))
 
 
 @store.command("remove")
 @click.argument("account_id", type=ID)
 @click.argument("poi_id", type=ID)
-@pass_options
-def remove_store(options: GlobalOptions, account_id: str, poi_id: str) -> None:
+@pass_command_line
+def remove_store(cli: CommandLine, account_id: str, poi_id: str) -> None:
     """Remove a store. The last one cannot be removed, because the merchant would then be served in all its stores."""
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         item = require_merchant(stage, account_id)
         stores = stores_of(item) or {}
         if list(stores) == [poi_id]:
             raise CommandError(f"{poi_id} is the last store: redeemctl merchant suspend {account_id}")
         patch: Patch = {"stores": {poi_id: None}} if poi_id in stores else {}
-        change_row(options, stage, account_id, item, patch, warning=f"Store {poi_id} is not served.")
+        change_row(cli, stage, account_id, item, patch, warning=f"Store {poi_id} is not served.")

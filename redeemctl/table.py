@@ -10,7 +10,7 @@ from chalicelib.aws import Item
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
 from infra.table import scan_rows
 from redeemctl.errors import CHANGED_MEANWHILE, ConflictError
-from redeemctl.rows import changed_attributes
+from redeemctl.merchant_rows import changed_attributes
 
 
 class MerchantTable:

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from chalicelib.tokens.rows import RowChangedError
+from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, ConflictError
-from redeemctl.options import ID, GlobalOptions, pass_options
-from redeemctl.rows import Change
+from redeemctl.merchant_rows import Change
 from redeemctl.secret import fingerprint, read_secret_version
 from redeemctl.stage import Stage
 
@@ -19,21 +19,21 @@ def token() -> None:
 
 
 @token.command("show")
-@pass_options
-def show_tokens(options: GlobalOptions) -> None:
+@pass_command_line
+def show_tokens(cli: CommandLine) -> None:
     """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
-    with options.open_stage(reads=True) as stage:
+    with cli.open_stage(reads=True) as stage:
         secret = read_secret_version(stage)
         tokens = [_describe(stage, app_id, secret.mints(app_id)) for app_id in secret.apps]
-    options.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
+    cli.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
 @token.command("renew")
 @click.argument("app_id", type=ID)
-@pass_options
-def renew_token(options: GlobalOptions, app_id: str) -> None:
+@pass_command_line
+def renew_token(cli: CommandLine, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         secret = read_secret_version(stage)
         # Fails for an unknown app, before anything is shown.
         secret.get_app_secret(app_id)
@@ -50,7 +50,7 @@ def renew_token(options: GlobalOptions, app_id: str) -> None:
             except RowChangedError:
                 raise ConflictError(f"another instance renews the token of {app_id}: redeemctl token show") from None
 
-        options.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
+        cli.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 
 
 def _describe(stage: Stage, app_id: str, mints: bool) -> dict[str, Any]:

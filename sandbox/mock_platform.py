@@ -88,7 +88,7 @@ class MockPlatform:
 
         The previous token stays valid for five minutes; all older tokens become invalid.
         """
-        app = self._authenticate_app(body)
+        app = self._check_secret(body)
         if not _count_call(self._mints.setdefault(app.app_id, deque()), self.now(), MINT_WINDOW_SECONDS, MINT_LIMIT):
             raise PlatformError(10020, "5分钟内获取次数超过限制")
         token = self._new_token(app)
@@ -142,7 +142,7 @@ class MockPlatform:
 
     def login_with_token(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `code2session` of a service provider. A refused token does not use the code up."""
-        app = self._authenticate(headers.get("access-token", ""))
+        app = self._check_token(headers.get("access-token", ""))
         if not isinstance(body, dict) or body.get("app_id") != app.app_id or not body.get("code"):
             raise PlatformError(28001007, "参数不合法")
         # Which code says that the login code is wrong is not documented.
@@ -163,9 +163,9 @@ class MockPlatform:
 
     def query_user_certificates(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `query_user_certificates` with `orders` and `total`; header names are in lower case."""
-        app = self._admit(headers)
+        app = self._check_query(headers)
         query = _validate_query(body)
-        merchant = self._authorize(app, query["account_id"], headers)
+        merchant = self._check_merchant(app, query["account_id"], headers)
         customer = self.data.find_customer(app.app_id, query["open_id"])
         purchases = [] if customer is None else self.data.purchases[customer.key]
         orders = [
@@ -181,7 +181,7 @@ class MockPlatform:
 
     def order_can_use(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `order_can_use` with `order_id`, `can_use`, and the `certificates` of an order that is usable."""
-        app = self._admit(headers)
+        app = self._check_query(headers)
         if not isinstance(body, dict):
             raise PlatformError(10000, "参数错误: body")
         order_id, poi_id = body.get("order_id"), body.get("poi_id")
@@ -193,7 +193,7 @@ class MockPlatform:
         if owner is None:
             # The document has no error table for this. The trade system's error table: 20000 is "no such order".
             raise PlatformError(2191004, "订单不存在", 20000)
-        self._authorize(app, owner[1].account_id, headers)
+        self._check_merchant(app, owner[1].account_id, headers)
         order = _build_order(owner[1], poi_id or None)
         names = ("order_id", "can_use", "certificates") if order["can_use"] is True else ("order_id", "can_use")
         return {name: order[name] for name in names if name in order}
@@ -214,7 +214,7 @@ class MockPlatform:
         groups = (*self._tokens.values(), *self._provider_tokens.values())
         return next((t for tokens in groups for t in tokens if t.value == access_token), None)
 
-    def _authenticate_app(self, body: Any) -> App:
+    def _check_secret(self, body: Any) -> App:
         """Check app id and secret in the request of a token."""
         if not isinstance(body, dict) or body.get("grant_type") != "client_credential":
             raise PlatformError(10002, "参数错误")
@@ -225,9 +225,9 @@ class MockPlatform:
             raise PlatformError(10013, "client_key或者client_secret报错")
         return app
 
-    def _admit(self, headers: dict[str, str]) -> App:
+    def _check_query(self, headers: dict[str, str]) -> App:
         """Check token, content type and rate of a query; return the app."""
-        app = self._authenticate(headers.get("access-token", ""))
+        app = self._check_token(headers.get("access-token", ""))
         if headers.get("content-type", "").split(";")[0].strip() != "application/json":
             raise PlatformError(10000, "参数错误: content-type")
         if self.qps is not None and not _count_call(
@@ -236,7 +236,7 @@ class MockPlatform:
             raise PlatformError(2119003, "请求太过频繁,请稍后再试")
         return app
 
-    def _authorize(self, app: App, account_id: str, headers: dict[str, str]) -> SampleMerchant:
+    def _check_merchant(self, app: App, account_id: str, headers: dict[str, str]) -> SampleMerchant:
         """Return the merchant if it has authorized the app."""
         merchant = self.data.merchants.get(account_id)
         if merchant is None or app.app_id not in merchant.authorized:
@@ -246,7 +246,7 @@ class MockPlatform:
             raise PlatformError(2119001, "参数不合法: Rpc-Transit-Life-Account")
         return merchant
 
-    def _authenticate(self, access_token: str) -> App:
+    def _check_token(self, access_token: str) -> App:
         token = self._find_token(access_token)
         if token is None:
             raise PlatformError(2190002, "access_token无效")

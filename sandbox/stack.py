@@ -189,7 +189,7 @@ def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
 
 def create_infrastructure(account: Account, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
-    cloudformation.update_stack(account.client, stage, {})
+    cloudformation.update_stack(account, stage, {})
 
 
 def copy_project(to: Path, root: Path = ROOT) -> None:

@@ -41,16 +41,16 @@ class DouyinClient:
         endpoint: Endpoint[T],
         body: Mapping[str, Any],
         context: RequestContext,
-        app_headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> T:
         """Send a call inside the deadline, and return its result; raises UpstreamError.
 
-        `app_headers` have the token of an app: `authorized_calls` sends the calls that need one.
+        `headers` have the token of an app: `authorized_calls` sends the calls that need one.
         """
-        if endpoint.needs_token != (app_headers is not None):
+        if endpoint.needs_token != (headers is not None):
             raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
-        headers = {"content-type": "application/json", **(app_headers or {})}
-        request = PlatformRequest(endpoint.path, msgspec.json.encode(body), headers)
+        all_headers = {"content-type": "application/json", **(headers or {})}
+        request = PlatformRequest(endpoint.path, msgspec.json.encode(body), all_headers)
         base_url = self.login_api if endpoint.uses_login_api else self.open_api
         # A call that is sent once opens a connection: the other side may have dropped an idle one without notice.
         max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from infra.bundle import ROOT
 from infra.stage_settings import settings_path
 from redeemctl.errors import ConflictError
-from redeemctl.rows import edit_item
+from redeemctl.merchant_rows import edit_item
 from redeemctl.secret import fingerprint
 from redeemctl.table import MerchantTable
 from sandbox import stack

@@ -202,9 +202,9 @@ class FakeDouyin(DouyinClient):
         endpoint: Endpoint[Any],
         body: Mapping[str, Any],
         context: RequestContext,
-        app_headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
-        token = (app_headers or {}).get("access-token", "")
+        token = (headers or {}).get("access-token", "")
         if endpoint is CLIENT_TOKEN:
             return self._mint(body["client_key"], body["client_secret"], context)
         if endpoint is JSCODE2SESSION:
@@ -212,7 +212,7 @@ class FakeDouyin(DouyinClient):
         if endpoint is CODE2SESSION:
             return ProviderLoginData(self._log_in(body["app_id"], token, body["code"]))
         assert endpoint is QUERY_USER_CERTIFICATES
-        self.queries.append((dict(body), dict(app_headers or {})))
+        self.queries.append((dict(body), dict(headers or {})))
         number = body["page"]
         self.fetches.append((number, token))
         if number in self.errors:

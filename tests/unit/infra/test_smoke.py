@@ -124,7 +124,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     ],
 )
 def test_what_a_login_or_list_proves(answer: Any, verdict: str) -> None:
-    assert smoke.judge(answer, "unauthenticated") == verdict
+    assert smoke.find_fault(answer, "unauthenticated") == verdict
 
 
 @pytest.mark.parametrize(

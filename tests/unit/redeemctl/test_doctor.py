@@ -156,8 +156,8 @@ def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: s
     stage: Any = SimpleNamespace(merchants=SimpleNamespace(list_all=lambda: items))
     tested = Doctor(stage, ROOT)
     tested._secret = SecretVersion(apps={"tt1": "s"})
-    [finding] = tested._check_rows()
-    assert [merchant.account_id for merchant in tested._rows or ()] == ["1"]
+    [finding] = tested._check_merchants()
+    assert [merchant.account_id for merchant in tested._merchants or ()] == ["1"]
     assert finding.what == "2"
     judged(finding, status, text, advice)
 

@@ -204,13 +204,13 @@ class SimulatedDouyin(FakeDouyin):
         endpoint: Endpoint[Any],
         body: Mapping[str, Any],
         context: RequestContext,
-        app_headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         del body
         world, limit = self._instance.world, context.deadline.check()
         if endpoint is not CLIENT_TOKEN:
             self._instance.step()
-            if not world.accepts((app_headers or {})["access-token"]):
+            if not world.accepts((headers or {})["access-token"]):
                 raise errors.TokenRefusedError("2190008")
             return None
         seconds = world.mint_seconds()

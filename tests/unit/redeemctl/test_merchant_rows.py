@@ -12,9 +12,9 @@ from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import Store, parse_merchant
 from infra.bundle import ROOT
-from redeemctl import rows
+from redeemctl import merchant_rows
+from redeemctl.merchant_rows import Change, InvalidEditError, InvalidRowError, MerchantRow, StoreEntry
 from redeemctl.merchants import add_merchant
-from redeemctl.rows import Change, InvalidEditError, InvalidRowError, MerchantRow, StoreEntry
 
 STORE = {"name": "徐家汇店", "address": "a", "latitude": Decimal("31.20"), "longitude": Decimal("121.4")}
 
@@ -40,7 +40,7 @@ def make_item(**attributes: Any) -> Item:
 )  # fmt: skip
 def test_what_an_operator_writes_becomes_a_value(name: str, written: Any, value: Any) -> None:
     for item in (None, make_item(later={"S": "z"})):
-        edited = rows.edit_item("7", item, {"app_id": "tt1", name: written})
+        edited = merchant_rows.edit_item("7", item, {"app_id": "tt1", name: written})
         assert edited.get(name) == value
         assert ("later" in edited) == (item is not None)
 
@@ -64,24 +64,24 @@ def test_what_an_operator_writes_becomes_a_value(name: str, written: Any, value:
 )  # fmt: skip
 def test_an_invalid_value_is_refused_with_the_rule(patch: Any, rule: str) -> None:
     with pytest.raises(InvalidEditError, match=f"merchant 7: .*{rule}"):
-        rows.edit_item("7", make_item(), patch)
+        merchant_rows.edit_item("7", make_item(), patch)
 
 
 def test_both_forms_of_a_store_are_read_and_shown() -> None:
     raw = {"1": {"S": "x"}, "2": {"M": {"name": {"S": "y"}, "latitude": {"N": "1.50"}, "longitude": {"N": "2"}}}}
     item = make_item(stores={"M": raw}, name={"S": ""})
-    row = rows.parse_row(item)
+    row = merchant_rows.parse_row(item)
     assert row.stores == {
         "1": StoreEntry(name="x"),
         "2": StoreEntry(name="y", latitude=Decimal("1.5"), longitude=Decimal(2)),
     }
-    assert rows.dump(row) == {
+    assert merchant_rows.dump(row) == {
         "account_id": "7",
         "app_id": "tt1",
         "active": True,
         "stores": [{"poi_id": "1", "name": "x"}, {"poi_id": "2", "name": "y", "latitude": 1.5, "longitude": 2.0}],
     }
-    assert rows.list_changes(None, item) == [
+    assert merchant_rows.list_changes(None, item) == [
         Change("app_id", "", "tt1"),
         Change("active", "", "yes"),
         Change("stores.1.name", "", "x"),
@@ -104,8 +104,8 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
 def test_a_malformed_row_is_named_and_its_removal_can_be_shown(path: str, attributes: Any) -> None:
     item = make_item(**attributes)
     with pytest.raises(InvalidRowError, match=f"merchant 7: {path}: "):
-        rows.parse_row(item)
-    assert rows.list_changes(item, None)
+        merchant_rows.parse_row(item)
+    assert merchant_rows.list_changes(item, None)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,17 @@ def test_notice_and_switch_are_read_as_the_service_reads_them_and_stay_in_the_ro
     attributes: Any, read: Any, shown: Any
 ) -> None:
     item = make_item(**attributes)
-    assert rows.dump(rows.parse_row(item)) == {"account_id": "7", "app_id": "tt1", "active": True, **read}
+    assert merchant_rows.dump(merchant_rows.parse_row(item)) == {
+        "account_id": "7",
+        "app_id": "tt1",
+        "active": True,
+        **read,
+    }
     merchant = parse_merchant("7", item)
     assert (merchant.notice, merchant.redeeming) == (read.get("notice"), read.get("redeeming", True))
-    assert {change.field: change.new for change in rows.list_changes(None, item)} == {
+    assert {change.field: change.new for change in merchant_rows.list_changes(None, item)} == {
         "app_id": "tt1", "active": "yes", **shown}  # fmt: skip
-    assert rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
+    assert merchant_rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
 
 
 @pytest.mark.parametrize(
@@ -147,14 +152,14 @@ def test_notice_and_switch_are_read_as_the_service_reads_them_and_stay_in_the_ro
 )
 def test_an_edit_changes_only_what_it_gives(stores: Any, patch: Any, expected: Any) -> None:
     item = make_item(later={"NS": ["1"]}) if stores is None else make_item(later={"NS": ["1"]}, stores={"M": stores})
-    assert rows.edit_item("7", item, {"stores": patch}) == {**item, "stores": {"M": expected}}
+    assert merchant_rows.edit_item("7", item, {"stores": patch}) == {**item, "stores": {"M": expected}}
 
 
 def test_only_attributes_that_differ_are_changed() -> None:
     before = make_item(name={"S": "old"}, active={"BOOL": True})
-    after = rows.edit_item("7", before, {"name": None, "life_account_id": "8", "active": True})
-    assert rows.changed_attributes(before, after) == {"name": None, "life_account_id": {"S": "8"}}
-    assert rows.list_changes(before, after) == [Change("name", "old", ""), Change("life_account_id", "", "8")]
+    after = merchant_rows.edit_item("7", before, {"name": None, "life_account_id": "8", "active": True})
+    assert merchant_rows.changed_attributes(before, after) == {"name": None, "life_account_id": {"S": "8"}}
+    assert merchant_rows.list_changes(before, after) == [Change("name", "old", ""), Change("life_account_id", "", "8")]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_only_attributes_that_differ_are_changed() -> None:
 )  # fmt: skip
 def test_an_incomplete_row_is_refused_with_every_error(patch: Any, errors: set[str]) -> None:
     with pytest.raises(InvalidEditError) as refused:
-        rows.edit_item("7", None, patch)
+        merchant_rows.edit_item("7", None, patch)
     assert refused.value.errors.keys() == errors
 
 
@@ -184,18 +189,20 @@ def test_an_incomplete_row_is_refused_with_every_error(patch: Any, errors: set[s
 def test_what_was_malformed_before_does_not_stop_other_edits(patch: Any, expected: Any) -> None:
     stores = {"1": {"S": ""}, "2": {"N": "1"}, "3": {"S": "z"}}
     item = make_item(stores={"M": stores}, active={"S": "yes"}, notice={"N": "7"})
-    assert rows.edit_item("7", item, patch) == {**item, **expected}
+    assert merchant_rows.edit_item("7", item, patch) == {**item, **expected}
 
 
 def test_a_store_list_that_is_malformed_is_replaced_by_an_edit_of_a_store() -> None:
-    edited = rows.edit_item("7", make_item(stores={"S": "x"}), {"stores": {"1": {"name": "x"}}})
+    edited = merchant_rows.edit_item("7", make_item(stores={"S": "x"}), {"stores": {"1": {"name": "x"}}})
     assert edited["stores"] == {"M": {"1": {"S": "x"}}}
 
 
 def test_the_service_reads_what_redeemctl_writes() -> None:
     values: dict[str, Any] = {"app_id": "tt1", "life_account_id": "8", "name": "四季小馆"}
     values |= {"notice": "今" * 200, "redeeming": False}
-    item = rows.edit_item("7", None, {**values, "stores": {"1": {**STORE, "phone": "021"}, "2": {"name": "y"}}})
+    item = merchant_rows.edit_item(
+        "7", None, {**values, "stores": {"1": {**STORE, "phone": "021"}, "2": {"name": "y"}}}
+    )
     stores: Any = {"1": Store("1", "徐家汇店", "a", "021", 31.2, 121.4), "2": Store("2", "y")}
     merchant = parse_merchant("7", item)
     assert merchant == merchants.Merchant("7", **values, stores=stores, active=True)
@@ -225,4 +232,4 @@ def test_the_service_reads_the_attributes_of_lenient_leniently() -> None:
         except ConfigurationError:
             strict.add(name)
     # A malformed name is hidden from customers, but an operator is to correct it.
-    assert MerchantRow.model_fields.keys() - {"account_id", "name"} - strict == rows.LENIENT.keys()
+    assert MerchantRow.model_fields.keys() - {"account_id", "name"} - strict == merchant_rows.LENIENT.keys()

@@ -17,10 +17,9 @@ from typing import Any
 import click
 
 from chalicelib.aws import Item
+from redeemctl.command_line import CommandLine, pass_command_line
 from redeemctl.errors import ConflictError, InvalidInputError
-from redeemctl.options import GlobalOptions, pass_options
-from redeemctl.output import print_note
-from redeemctl.rows import (
+from redeemctl.merchant_rows import (
     Change,
     InvalidEditError,
     MerchantRow,
@@ -32,6 +31,7 @@ from redeemctl.rows import (
     parse_row,
     stores_of,
 )
+from redeemctl.output import print_note
 from redeemctl.secret import read_secret_version
 from redeemctl.table import MerchantTable
 
@@ -65,14 +65,14 @@ class Entry:
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@pass_options
-def import_merchants(options: GlobalOptions, file: Path) -> None:
+@pass_command_line
+def import_merchants(cli: CommandLine, file: Path) -> None:
     """Add and update the merchants and stores in the CSV file FILE.
 
     With any error in the file, nothing is written. Otherwise the changes are shown and confirmed. Nothing is removed:
     for what only the table has, the command is shown that removes it. A second run continues an interrupted one.
     """
-    with options.open_stage() as stage:
+    with cli.open_stage() as stage:
         columns, entries, errors = read_file(file)
         items = {account_id_of(item): item for item in stage.merchants.list_all()}
         apps, edits = read_secret_version(stage).apps, dict[str, Item]()
@@ -96,23 +96,23 @@ def import_merchants(options: GlobalOptions, file: Path) -> None:
         ]
         done = f"changes: {len(changes)}, saved; effective within five minutes"
         write = functools.partial(write_rows, stage.merchants, rows)
-        options.change(changes, write, done, warning=f"Changes: {len(changes)}.")
+        cli.change(changes, write, done, warning=f"Changes: {len(changes)}.")
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
-@pass_options
-def export_merchants(options: GlobalOptions, file: Path, table: str | None) -> None:
+@pass_command_line
+def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
     """Write all merchants to the CSV file FILE, in the form that import reads."""
-    with options.open_stage(reads=True) as stage:
+    with cli.open_stage(reads=True) as stage:
         rows = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
         text = write_csv(map(parse_row, rows.list_all()))
-    if options.dry_run:
+    if cli.dry_run:
         print_note(f"dry run: {file} was not written")
         return
     if file.exists():
-        options.confirm(f"{file} is replaced.")
+        cli.confirm(f"{file} is replaced.")
     try:
         # With a byte order mark, Excel reads Chinese text correctly.
         file.write_text(text, encoding="utf-8-sig", newline="")

@@ -9,8 +9,8 @@ import pytest
 from chalicelib.aws import Item
 from infra.bundle import ROOT
 from redeemctl.errors import InvalidInputError
-from redeemctl.imports import COLUMNS, find_missing, read_file, write_csv
-from redeemctl.rows import InvalidEditError, edit_item, list_changes, parse_row
+from redeemctl.merchant_csv import COLUMNS, find_missing, read_file, write_csv
+from redeemctl.merchant_rows import InvalidEditError, edit_item, list_changes, parse_row
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
 ITEM: Item = {

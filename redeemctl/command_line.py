@@ -1,4 +1,4 @@
-"""The options of all commands, accepted before and after the subcommand; confirmation and report of changes."""
+"""What all commands share: their options, the stage, the confirmation of a change, and the output."""
 
 import os
 import sys
@@ -14,16 +14,16 @@ from chalicelib.api import validation
 from infra.account import check_target
 from infra.stage_settings import list_stages
 from redeemctl.errors import InvalidInputError, NotConfirmedError
+from redeemctl.merchant_rows import Change
 from redeemctl.output import escape, print_json, print_line, print_note, print_rows
-from redeemctl.rows import Change
 from redeemctl.stage import Stage, open_stage
 
 PROJECT = Path(__file__).parent.parent
 
 
 @dataclass
-class GlobalOptions:
-    """The options of all commands."""
+class CommandLine:
+    """The command line of one call: the options, which are accepted before and after the subcommand, and the dialog."""
 
     stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
     project: Path = PROJECT
@@ -35,8 +35,10 @@ class GlobalOptions:
     def open_stage(self, *, describe: bool = True, reads: bool = False) -> Iterator[Stage]:
         """Open the stage, and show on stderr which stage, account and region this is, and what the environment changes.
 
-        With `describe=False` AWS is not called: only the environment's changes are shown. Only a command that `reads`
-        has a default: an app that is added to a second stage ends the tokens of the first.
+        With `describe=False` AWS is not called: only the environment's changes are shown.
+
+        A command that only `reads` uses `dev` if no stage is named. Any other must name one: an app that is added to a
+        second stage by mistake gets two minters, which end each other's tokens.
         """
         if not self.stage and not reads:
             stages = ", ".join(list_stages(self.project))
@@ -114,9 +116,9 @@ ID = IdType()
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     """Store a global option where it was given; a level without it keeps what an earlier level has."""
-    options = context.find_root().ensure_object(GlobalOptions)
+    cli = context.find_root().ensure_object(CommandLine)
     if value not in (None, False):
-        setattr(options, parameter.name or "", value)
+        setattr(cli, parameter.name or "", value)
 
 
 def add_global_options(command: click.Command) -> None:
@@ -135,4 +137,4 @@ def add_global_options(command: click.Command) -> None:
         add_global_options(part)
 
 
-pass_options = click.make_pass_decorator(GlobalOptions, ensure=True)
+pass_command_line = click.make_pass_decorator(CommandLine, ensure=True)

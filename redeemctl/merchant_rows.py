@@ -1,7 +1,7 @@
 """A merchant's row: the strict description of a merchant and its stores, edits, and the list of changes. No I/O.
 
 The service reads rows leniently (`chalicelib.merchants`); whatever `redeemctl` writes fits `MerchantRow`. A test
-compares the fields of both (`tests/unit/redeemctl/test_rows.py`).
+compares the fields of both (`tests/unit/redeemctl/test_merchant_rows.py`).
 
 A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `StoreEntry`. Both
 are read; a store that has only a name is written in the first form. Attributes and members that are not described here
