@@ -14,7 +14,7 @@ import { loadBuilt } from "./built";
 import { PROBLEM } from "./fake-tt";
 
 const { groupsOf } = loadBuilt<typeof Groups>("coupons/visit/groups");
-const { doubtOf } = loadBuilt<typeof Doubts>("coupons/visit/doubt");
+const { adviceOf, doubtOf } = loadBuilt<typeof Doubts>("coupons/visit/doubt");
 const { cardsOf, yuan } = loadBuilt<typeof Cards>("coupons/visit/cards");
 const { detailOf } = loadBuilt<typeof Details>("coupons/visit/detail");
 const { countTexts, problemViewOf, unusableText, waitLeft } = loadBuilt<typeof Messages>("coupons/visit/messages");
@@ -64,7 +64,7 @@ describe("a card", () => {
     const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other", "subscription"];
     assert.equal(kinds.map((kind) => worth({ kind })).join(), "团购券,代金券,次卡,优惠券,优惠券");
     const vouchers: [Certificate["voucher"], string][] = [
-      [{ min_amount: 8000, max_amount: 10000 }, "最高 ¥100 / 代金券"],
+      [{ min_amount: 8000, max_amount: 10000 }, "¥80\u00a0至 ¥100 / 代金券"],
       [{ min_amount: 8000, max_amount: 8000 }, "¥80 / 代金券"],
       [{ max_amount: 5050 }, "最高 ¥50.50 / 代金券"],
       [{ min_amount: 5000 }, "至少 ¥50 / 代金券"],
@@ -139,6 +139,14 @@ describe("a doubt", () => {
     assert.deepEqual(
       rows.map(([fields]) => doubt(fields)),
       rows.map(([, text]) => text),
+    );
+  });
+
+  test("leaves the decision to the scan, and offers none to a certificate that starts on another day", () => {
+    const rows: Partial<Certificate>[] = [{ expire_time: AT }, { start_time: AT + 58 * 60 }, { start_time: AT + DAY }];
+    assert.deepEqual(
+      rows.map((fields) => adviceOf(certificate(fields), AT)),
+      ["仍可请店员扫", "仍可请店员扫", ""],
     );
   });
 
@@ -362,20 +370,24 @@ describe("messages", () => {
     }
   });
 
-  test("count the certificates, and say whether there are more", () => {
+  test("count the certificates and their cards, and say whether there are more", () => {
+    const many = (certificates: number, cards = certificates) => ({ certificates, cards });
     assert.deepEqual(
-      [countTexts(8, 3, false), countTexts(8, 3, true)],
+      [countTexts(many(8), many(3), false), countTexts(many(8), many(3), true)],
       [
         ["8 张显示可用，以扫码结果为准", "另 3 张有疑问，以扫码结果为准"],
         ["已找到 8 张显示可用，以扫码结果为准", "另 3 张有疑问，以扫码结果为准"],
       ],
     );
     assert.deepEqual(
-      [countTexts(8, 0, false)[0], countTexts(8, 0, true)[0], countTexts(0, 3, false)[1], countTexts(0, 3, true)[1]],
+      [false, true].flatMap((more) => [
+        countTexts(many(8, 6), many(0), more)[0],
+        countTexts(many(0), many(3), more)[1],
+      ]),
       [
-        "共 8 张显示可用，以扫码结果为准",
-        "已找到 8 张显示可用，以扫码结果为准",
+        "共 6 种 8 张显示可用，以扫码结果为准",
         "共 3 张有疑问，以扫码结果为准",
+        "已找到 6 种 8 张显示可用，以扫码结果为准",
         "已找到 3 张有疑问，以扫码结果为准",
       ],
     );
@@ -383,8 +395,11 @@ describe("messages", () => {
 
   test("explain the certificates that are not listed", () => {
     assert.equal(unusableText({}), "");
-    assert.equal(unusableText({ not_started: 1, expired: 2 }), "另有 1\u00a0张显示未到时间，2\u00a0张显示已过期");
-    assert.equal(unusableText({ other: 3 }), "另有 3\u00a0张显示不适用本店");
+    assert.equal(
+      unusableText({ not_started: 1, expired: 2 }),
+      "另有 1\u00a0张显示未到时间，2\u00a0张显示已过期，以扫码结果为准",
+    );
+    assert.equal(unusableText({ other: 3 }), "另有 3\u00a0张显示不适用本店，以扫码结果为准");
   });
 });
 

@@ -41,7 +41,7 @@ describe("the list", () => {
   });
 
   test("that is old has its time, and offers no more of it after a problem", () => {
-    const text = "本页为\u00a023:30\u00a0的数据";
+    const text = "本页为今天\u00a023:30\u00a0的数据";
     const { age, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
     assert.deepEqual([age, more, empty], [text, false, false]);
     assert.deepEqual(
@@ -52,11 +52,11 @@ describe("the list", () => {
 
   test("explains coupons that cannot be used, also below an old list, but not below a problem alone", () => {
     const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, unusable: { expired: 1 } };
-    assert.equal(view(list).unusable, "另有 1\u00a0张显示已过期");
+    assert.equal(view(list).unusable, "另有 1\u00a0张显示已过期，以扫码结果为准");
     const old = { ...list, certificates: [COUPON], problem: PROBLEM };
     assert.deepEqual(
       [view({ ...list, problem: PROBLEM }).unusable, view(old).unusable],
-      ["", "另有 1\u00a0张显示已过期"],
+      ["", "另有 1\u00a0张显示已过期，以扫码结果为准"],
     );
   });
 
@@ -86,12 +86,12 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", "", "暂时查不到状态，想现在用请店员扫"],
-      ["4", "", "今天 23:31 起可用，想现在用请店员扫"],
-      ["5", "", "今天 23:30 已到期，想现在用请店员扫"],
+      ["3", "", "暂时查不到状态，仍可请店员扫"],
+      ["4", "", "今天 23:31 起可用，仍可请店员扫"],
+      ["5", "", "今天 23:30 已到期，仍可请店员扫"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
-      ["2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
+      ["1 种 2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
       ["另 3 张有疑问，以扫码结果为准", ...doubted],
     ]);
     assert.deepEqual(cards(others), [["共 3 张有疑问，以扫码结果为准", ...doubted]]);
@@ -101,7 +101,7 @@ describe("the list", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张有疑问，以扫码结果为准", ["3", "", "暂时查不到状态，想现在用请店员扫"]],
+      ["另 1 张有疑问，以扫码结果为准", ["3", "", "暂时查不到状态，仍可请店员扫"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -144,7 +144,7 @@ describe("券详情", () => {
   test("shows its coupon, also of an old list, and the orders if the program can open them", () => {
     const { detail, doubt, age, button, hasOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
     assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
-    assert.equal(age, "本页为\u00a023:30\u00a0的数据，以扫码结果为准");
+    assert.equal(age, "本页为今天\u00a023:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
     assert.deepEqual([locked.doubt, locked.age], ["暂时查不到状态", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
@@ -238,7 +238,10 @@ describe("券详情", () => {
       ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
       [true, true, false, false],
     );
-    assert.match(await html({ ...LISTED, certificates: [] }), /不等于用掉了.*待使用的，请店员扫码.*验券成功才出餐/s);
+    assert.match(
+      await html({ ...LISTED, certificates: [] }),
+      /不等于用掉了.*显示“待使用”，就请店员扫.*验券成功才出餐/s,
+    );
     assert.match(
       await html({ ...INITIAL_LIST_STATE, problem: PROBLEM }),
       /网络不给力.*重试.*请打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,

@@ -20,6 +20,14 @@ AXE = preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 GUARD_MS = 850
 """After the button of 券详情 was shown, taps count; a little later than the pages' own time."""
 
+CHAIN = {
+    "人民广场": "黄浦区西藏中路180", "徐家汇": "徐汇区肇嘉浜路1000", "五角场": "杨浦区淞沪路8",
+    "静安寺": "静安区南京西路1700", "梅龙镇": "静安区南京西路1038", "陆家嘴": "浦东新区陆家嘴环路1000",
+    "中山公园": "长宁区长宁路1018", "大宁": "静安区共和新路1898", "恒隆": "静安区南京西路1266",
+    "虹桥天地": "闵行区申长路688", "莘庄": "闵行区莘庄镇都市路5001", "七宝": "闵行区漕宝路3366",
+}  # fmt: skip
+"""The stores of a chain, so many that they can be searched: name and address."""
+
 
 @dataclass
 class Phone:
@@ -39,13 +47,13 @@ class Phone:
         query = {"customer": customer, **{name: value for name, value in ids.items() if value}, **query}
         self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in query.items()))
 
-    def list_stores(self, count: int) -> None:
-        """Let the merchant list this number of stores; with 0, it does not list its stores."""
+    def list_chain(self) -> None:
+        """Let the merchant list the stores of CHAIN."""
         listed = [
-            {"poi_id": f"{number}", "name": f"四季小馆·{number} 号店", "address": f"上海市静安区南京西路{number}号"}
-            for number in range(1, count + 1)
+            {"poi_id": f"{number}", "name": f"四季小馆·{name}店", "address": f"上海市{address}号"}
+            for number, (name, address) in enumerate(CHAIN.items(), 1)
         ]
-        merchant = {"account_id": ACCOUNT_ID, **({"stores": listed} if listed else {})}
+        merchant = {"account_id": ACCOUNT_ID, "stores": listed}
         self.page.route("**/stores", lambda route: route.fulfill(json=merchant))
 
     @contextlib.contextmanager

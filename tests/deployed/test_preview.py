@@ -43,7 +43,7 @@ def test_a_customers_journey(phone: Phone) -> None:
         phone.page.evaluate("addEventListener('phone-select', (event) => { window.selected = event.detail })")
         expect(phone.page.locator("#title")).to_have_text("选择门店")
         phone.button("按距离排序").click()
-        expect(phone.page.locator(".coupons-choice-distance")).to_have_text(["460 米", "5.6 公里"])
+        expect(phone.page.locator(".coupons-choice-distance")).to_have_text(["460 米", "5.6 公里", "13.8 公里"])
         phone.choices.first.click()
         expect(phone.store).to_have_text("四季小馆·徐家汇店")
         expect(phone.cards).to_have_count(9)
@@ -56,7 +56,7 @@ def test_a_customers_journey(phone: Phone) -> None:
         phone.button("切换门店").click()
         phone.button("四季小馆·人民广场店").click()
         expect(phone.cards).to_have_count(8)
-        expect(phone.page.get_by_text(re.compile("^[67] 张显示可用，以扫码结果为准$"))).to_be_visible()
+        expect(phone.page.get_by_text(re.compile("^[567] 种 [67] 张显示可用，以扫码结果为准$"))).to_be_visible()
         assert phone.requests[2:] == [LIST]
 
         phone.show_certificate("招牌拿铁")
@@ -239,7 +239,7 @@ def test_the_next_page_is_loaded_with_a_button_and_each_certificate_shown_once(p
     expect(phone.cards).to_have_count(200)
     phone.button("加载更多").dispatch_event("click")
     expect(phone.cards).to_have_count(320)
-    expect(phone.page.get_by_text("共 340 张显示可用，以扫码结果为准")).to_be_attached()
+    expect(phone.page.get_by_text("共 320 种 340 张显示可用，以扫码结果为准")).to_be_attached()
     ids = phone.cards.evaluate_all("(cards) => cards.map((card) => card.dataset.id)")
     assert len(set(ids)) == 320
     expect(phone.page.get_by_text("2 张", exact=True)).to_have_count(20)
@@ -251,7 +251,8 @@ def test_a_card_shows_every_text(phone: Phone) -> None:
     expect(phone.cards).to_have_count(7)
     expected = {
         "双人套餐": "团购券 实付 ¥44.99 双人套餐 有效期至 2028.06.11 订单尾号 0001 查看用法",
-        "100元代金券": "最高 ¥100 代金券 100元代金券 有效期至 2028.07.24 平日可抵100元 实付 ¥79 订单尾号 0003 查看用法",
+        "100元代金券": "¥80 至 ¥100 代金券 100元代金券 有效期至 2028.07.24 平日可抵100元 "
+        "实付 ¥79 订单尾号 0003 查看用法",
         "拿铁十次卡": "剩 7 次 共 10 次 拿铁十次卡 有效期至 2028.08.27 实付 ¥198 订单尾号 0002 查看用法",
     }
     for title, text in expected.items():

@@ -91,6 +91,7 @@ export function worthOf({ kind, times, voucher }: Certificate): [figure: string,
   }
   // No voucher deducts nothing: 0 is an unknown amount.
   const { min_amount: min = 0, max_amount: max = 0 } = voucher || {};
-  const bound = min === max ? "" : max ? "最高 " : "至少 ";
+  const range = min === max || !min || !max ? "" : `${yuan(min)}\u00a0至 `;
+  const bound = min && max ? range : max ? "最高 " : "至少 ";
   return min || max ? [`${bound}${yuan(max || min)}`, "代金券"] : [kindTextOf(kind) || UNKNOWN_TITLE, ""];
 }

@@ -15,9 +15,9 @@ export function timeText(seconds: number): string {
   return `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
 }
 
-/** Format the time of day as 14:32; on another day than `now`, with the month and day before it. */
+/** Format a moment as 今天 14:32, or with its month and day. */
 export function clockText(seconds: number, now: number): string {
-  return `${daysBetween(seconds, now) === 0 ? "" : `${dateText(seconds).slice(5)} `}${timeText(seconds)}`;
+  return `${daysBetween(seconds, now) === 0 ? "今天" : dateText(seconds).slice(5)}\u00a0${timeText(seconds)}`;
 }
 
 /** Return the number of calendar days from one moment to another. */

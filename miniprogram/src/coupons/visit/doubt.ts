@@ -9,6 +9,7 @@ import type { Certificate } from "../client/client";
 import { clockText, dateText, daysBetween, timeText } from "./dates";
 import { hasEnded } from "./expiry";
 import type { ListState } from "./listState";
+import { ASK_STAFF } from "./messages";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 
 const MAX_AGE_SECONDS = 300;
@@ -26,11 +27,16 @@ export function doubtOf(certificate: Certificate, now: number): string {
   return lock ? "暂时查不到状态" : times?.usable === 0 ? "剩余 0 次" : offPeak;
 }
 
+/** Return what the customer can do in spite of a doubt; empty if the certificate starts on another day. */
+export function adviceOf({ start_time = 0 }: Certificate, now: number): string {
+  return start_time > now && daysBetween(now, start_time) > 0 ? "" : ASK_STAFF;
+}
+
 /** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */
 export function ageText({ updatedAt, isStale }: ListState, now: number): string {
   // One from the future is old, too: the phone's clock was changed.
   const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
-  return isFresh || !updatedAt ? "" : `本页为\u00a0${clockText(updatedAt, now)}\u00a0的数据`;
+  return isFresh || !updatedAt ? "" : `本页为${clockText(updatedAt, now)}\u00a0的数据`;
 }
 
 /** Douyin documents neither the numbers of weekdays nor the unit of dates. */

@@ -38,8 +38,8 @@ const BUTTONS: { [action in ProblemAction]: string } = {
   staff: "",
 };
 
-/** What the customer does whatever is doubtful, and what decides. */
-export const ASK_STAFF = "想现在用请店员扫";
+/** What the customer can do if something is doubtful, and what decides. */
+export const ASK_STAFF = "仍可请店员扫";
 export const SCAN_DECIDES = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
 export const DEFAULT_HELP = "请打开抖音「我的订单」给店员扫码";
@@ -109,13 +109,23 @@ export function isRefusal({ code }: Problem): boolean {
   return REFUSALS.indexOf(code) >= 0;
 }
 
-/** Return the headings of these numbers of certificates: those without a doubt, and the others. */
-export function countTexts(plain: number, doubted: number, more: boolean): [plain: string, doubted: string] {
-  const start = more ? "已找到 " : plain && doubted ? "" : "共 ";
+/** Certificates, and the cards that show them: identical ones share a card. */
+export interface Count {
+  certificates: number;
+  cards: number;
+}
+
+/** Return the headings of the certificates without a doubt, and of the others. */
+export function countTexts(plain: Count, doubted: Count, more: boolean): [plain: string, doubted: string] {
+  const start = more ? "已找到 " : plain.cards && doubted.cards ? "" : "共 ";
   return [
-    `${start}${plain} 张显示可用，${SCAN_DECIDES}`,
-    `${plain ? "另 " : start}${doubted} 张有疑问，${SCAN_DECIDES}`,
+    `${start}${countText(plain)}显示可用，${SCAN_DECIDES}`,
+    `${plain.cards ? "另 " : start}${countText(doubted)}有疑问，${SCAN_DECIDES}`,
   ];
+}
+
+function countText({ certificates, cards }: Count): string {
+  return `${cards === certificates ? "" : `${cards} 种 `}${certificates} 张`;
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */
@@ -126,7 +136,7 @@ export function unusableText(unusable: Unusable): string {
     [unusable.other, "显示不适用本店"],
   ];
   const texts = reasons.filter(([count]) => count).map(([count, reason]) => `${count}\u00a0张${reason}`);
-  return texts.length ? `另有 ${texts.join("，")}` : "";
+  return texts.length ? `另有 ${texts.join("，")}，${SCAN_DECIDES}` : "";
 }
 
 /** `searching`: the client goes on after a part of the list without certificates. */

@@ -5,11 +5,10 @@ import type { Config } from "../settings";
 import { cardsOf } from "./cards";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
-import { ageText, doubtOf } from "./doubt";
+import { adviceOf, ageText, doubtOf } from "./doubt";
 import { hasEnded } from "./expiry";
 import { canLoadMore, certificateOf, isEmpty, type ListState } from "./listState";
 import {
-  ASK_STAFF,
   countTexts,
   DEFAULT_HELP,
   ORDERS_PATH,
@@ -79,26 +78,25 @@ export function cardsView(visit: Visited, config: Config, now: number) {
   const { list } = visit;
   const judge = (certificate: Certificate) => {
     const fact = doubtOf(certificate, now);
-    return isTapped(visit, certificate.certificate_id) ? TAPPED : fact && `${fact}，${ASK_STAFF}`;
+    return isTapped(visit, certificate.certificate_id)
+      ? TAPPED
+      : fact && `${fact}，${adviceOf(certificate, now) || SCAN_DECIDES}`;
   };
-  const select = (fits: (doubt: string) => boolean) => list.certificates.filter((one) => fits(judge(one)));
+  const select = (fits: (doubt: string) => boolean) => {
+    const certificates = list.certificates.filter((one) => fits(judge(one)));
+    const cards = cardsOf(certificates.map(shownOf(config)), judge, now);
+    return { cards, count: { certificates: certificates.length, cards: cards.length } };
+  };
   const plain = select((doubt) => !doubt);
   const doubted = select((doubt) => !!doubt && doubt !== TAPPED);
   const tapped = select((doubt) => doubt === TAPPED);
-  const [plainText, doubtedText] = countTexts(plain.length, doubted.length, list.more);
-  const sections: [heading: string, certificates: Certificate[]][] = [
-    [plainText, plain],
-    [doubtedText, doubted],
-    [`${tapped.length} 张已点过`, tapped],
+  const [plainText, doubtedText] = countTexts(plain.count, doubted.count, list.more);
+  const sections = [
+    { heading: plainText, cards: plain.cards },
+    { heading: doubtedText, cards: doubted.cards },
+    { heading: `${tapped.count.certificates} 张已点过`, cards: tapped.cards },
   ];
-  return {
-    sections: sections
-      .filter(([, certificates]) => certificates.length)
-      .map(([heading, certificates]) => ({
-        heading,
-        cards: cardsOf(certificates.map(shownOf(config)), judge, now),
-      })),
-  };
+  return { sections: sections.filter(({ cards }) => cards.length) };
 }
 
 /** Return the data of 券详情. Without a certificate, the list is loading, has a problem, or no longer has it. */
@@ -116,8 +114,8 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     ...header,
     detail: shown ? detailOf(shown, header.store, alike.map(shownOf(config)), now) : null,
     doubt,
-    decision: `${ASK_STAFF}，${SCAN_DECIDES}`,
-    refund: certificate && hasEnded(certificate, now) ? "退款看抖音订单" : "",
+    advice: certificate ? adviceOf(certificate, now) : "",
+    hasEnded: !!certificate && hasEnded(certificate, now),
     age: doubt || !age ? "" : `${age}，${SCAN_DECIDES}`,
     path: ORDERS_PATH,
     hasOrders: !!config.openOrders,
