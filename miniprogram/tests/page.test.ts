@@ -84,11 +84,9 @@ describe("a card", () => {
     }
   });
 
-  test("marks the price as paid, below the kind if that is all that is known", () => {
-    const prices = [4499, 4500, 0].map((pay_amount) => card({ pay_amount }).unit);
+  test("marks the price as paid", () => {
+    const prices = [4499, 4500, 0].map((pay_amount) => card({ pay_amount }).paid);
     assert.deepEqual(prices, ["实付 ¥44.99", "实付 ¥45", "实付 ¥0"]);
-    const { unit, paid } = card({ pay_amount: 2700, kind: "times_card", times: { usable: 7, total: 10 } });
-    assert.deepEqual([unit, paid], ["共 10 次", "实付 ¥27"]);
     assert.deepEqual([yuan(5), yuan(100), yuan(123456)], ["¥0.05", "¥1", "¥1234.56"]);
   });
 
@@ -238,8 +236,8 @@ describe("groups", () => {
 
   test("show their number and the price of each, in 券详情, too", () => {
     const group = [twin("0001", { pay_amount: 4499 }), twin("0002", { pay_amount: 4499 })];
-    const { copies, tail, unit } = cardOf(group);
-    assert.deepEqual([copies, tail, unit], ["2 张", "", "每张实付 ¥44.99"]);
+    const { copies, tail, paid } = cardOf(group);
+    assert.deepEqual([copies, tail, paid], ["2 张", "", "每张实付 ¥44.99"]);
     const shown = (listed: Certificate[]) => {
       const { uses, orderText } = detailOf(group[1] as Certificate, "", listed, NOW);
       return [uses, orderText];
@@ -375,8 +373,8 @@ describe("messages", () => {
     assert.deepEqual(
       [countTexts(many(8), many(3), false), countTexts(many(8), many(3), true)],
       [
-        ["8 张显示可用，以扫码结果为准", "另 3 张有疑问，以扫码结果为准"],
-        ["已找到 8 张显示可用，以扫码结果为准", "另 3 张有疑问，以扫码结果为准"],
+        ["8 张显示可用，以扫码结果为准", "另 3 张，扫码才知道能不能用"],
+        ["已找到 8 张显示可用，以扫码结果为准", "另 3 张，扫码才知道能不能用"],
       ],
     );
     assert.deepEqual(
@@ -386,9 +384,9 @@ describe("messages", () => {
       ]),
       [
         "共 6 种 8 张显示可用，以扫码结果为准",
-        "共 3 张有疑问，以扫码结果为准",
+        "共 3 张，扫码才知道能不能用",
         "已找到 6 种 8 张显示可用，以扫码结果为准",
-        "已找到 3 张有疑问，以扫码结果为准",
+        "已找到 3 张，扫码才知道能不能用",
       ],
     );
   });

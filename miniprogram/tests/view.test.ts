@@ -92,16 +92,16 @@ describe("the list", () => {
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["1 种 2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
-      ["另 3 张有疑问，以扫码结果为准", ...doubted],
+      ["另 3 张，扫码才知道能不能用", ...doubted],
     ]);
-    assert.deepEqual(cards(others), [["共 3 张有疑问，以扫码结果为准", ...doubted]]);
+    assert.deepEqual(cards(others), [["共 3 张，扫码才知道能不能用", ...doubted]]);
   });
 
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张有疑问，以扫码结果为准", ["3", "", "暂时查不到状态，仍可请店员扫"]],
+      ["另 1 张，扫码才知道能不能用", ["3", "", "暂时查不到状态，仍可请店员扫"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -240,7 +240,7 @@ describe("券详情", () => {
     );
     assert.match(
       await html({ ...LISTED, certificates: [] }),
-      /不等于用掉了.*显示“待使用”，就请店员扫.*验券成功才出餐/s,
+      /不等于用掉了.*显示「待使用」：请店员扫码.*验券成功才出餐/s,
     );
     assert.match(
       await html({ ...INITIAL_LIST_STATE, problem: PROBLEM }),

@@ -56,7 +56,7 @@ def long_list(phone: Phone) -> None:
     coupons[-1]["sku_info"]["title"] = "新春团圆套餐"
     with phone.purchases(CUSTOMER, [*entries, *read_purchases(CUSTOMER_WITH_UNUSUAL_DATES)[:1]]):
         phone.open()
-        expect(phone.page.get_by_text("另 3 张有疑问，以扫码结果为准")).to_be_visible()
+        expect(phone.page.get_by_text("另 3 张，扫码才知道能不能用")).to_be_visible()
 
 
 def remembered(phone: Phone) -> None:

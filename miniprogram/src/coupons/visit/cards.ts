@@ -11,7 +11,7 @@ export interface Card {
   id: string;
   /** What the certificate is worth: an amount, or the uses that are left; otherwise its kind. */
   figure: string;
-  /** Below it: the kind, or the uses in all; the price below the kind alone. */
+  /** Below it: the kind, or the uses in all; empty below the kind. */
   unit: string;
   title: string;
   /** Number of identical certificates; empty for one. */
@@ -23,7 +23,7 @@ export interface Card {
   /** The rule of a voucher, the hours, and what to say about identical certificates. */
   note: string;
   doubt: string;
-  /** The price, unless it is below the kind. */
+  /** The price. */
   paid: string;
   /** The end of their order's number; empty if they are of several orders. */
   tail: string;
@@ -61,8 +61,7 @@ function cardOf(group: Certificate[], judge: Judge, now: number): Card {
   const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
   const tail = orderTailOf(group);
   const doubt = judge(certificate);
-  const shared = { id: certificate_id, figure, title, copies, until, isLastDay, note, doubt, tail };
-  return unit ? { ...shared, unit, paid } : { ...shared, unit: paid, paid: "" };
+  return { id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail };
 }
 
 /** Return the end of the order's number, by which a customer finds it in Douyin; empty for several orders. */

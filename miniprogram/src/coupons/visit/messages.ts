@@ -120,7 +120,7 @@ export function countTexts(plain: Count, doubted: Count, more: boolean): [plain:
   const start = more ? "已找到 " : plain.cards && doubted.cards ? "" : "共 ";
   return [
     `${start}${countText(plain)}显示可用，${SCAN_DECIDES}`,
-    `${plain.cards ? "另 " : start}${countText(doubted)}有疑问，${SCAN_DECIDES}`,
+    `${plain.cards ? "另 " : start}${countText(doubted)}，扫码才知道能不能用`,
   ];
 }
 
