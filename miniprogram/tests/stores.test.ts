@@ -184,7 +184,7 @@ describe("the stores", () => {
     assert.deepEqual([view.locating, view.located], ["", true]);
     assert.deepEqual(
       view.stores.map(({ label }) => label),
-      ["徐家汇店，最近，460 米", "人民广场店，已选，5.6 公里，西藏中路180号"],
+      ["徐家汇店，离您最近，460 米", "人民广场店，已选，5.6 公里，西藏中路180号"],
     );
     const refused = nextStoreState(nextStoreState(located, locating), { kind: "located", position: undefined });
     assert.deepEqual([refused.position, storesView(refused).locating], [HERE, "未获取到位置，您可以直接选择门店"]);

@@ -219,8 +219,8 @@ describe("券详情", () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
       rendered("certificate", { textSize: 16, former: "", ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打开抖音「我的订单」"].concat(
-      ["打不开：一般在「我」→ 右上角 ☰ 里", "找到它，请店员扫二维码", "没有二维码：请店员输完整券码"],
+    const order = ["请出示抖音订单", "记住这张券", "打开抖音「我的订单」", "打不开：一般在「我」→ 右上角 ☰ 里"].concat(
+      ["打开我的订单", "找到它，请店员扫二维码", "没有二维码：请店员输完整券码，不是尾号"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
       ["扫不了码，店长才点。顾客请勿点", "店长点此验券"],
     );

@@ -64,7 +64,7 @@ export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "
     .sort((a, b) => rank(a.store) - rank(b.store) || (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
     .map(({ store: { poi_id, name, address = "" }, metres }, index) => {
       const distance = distanceText(metres);
-      const tag = tags[poi_id] || (index === 0 && distance && !search ? "最近" : "");
+      const tag = tags[poi_id] || (index === 0 && distance && !search ? "离您最近" : "");
       const label = [name, tag, distance, address].filter((text) => text).join("，");
       return { poi_id, name, address, distance, tag, label };
     });
