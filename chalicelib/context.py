@@ -32,7 +32,7 @@ class Deadline:
         """Return a deadline `seconds` from now, but not after this one."""
         return Deadline(min(seconds, self.remaining()), self._clock)
 
-    def check(self) -> float:
+    def require_remaining(self) -> float:
         """Return the seconds left, more than 0; raises DeadlineExceededError when the time is over."""
         remaining = self.remaining()
         if remaining <= 0:
@@ -76,7 +76,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
         Without time left, nothing is sent or added.
         """
-        self.deadline.check()
+        self.deadline.require_remaining()
         call = Call(service, name, time.time())
         self.record.calls.append(call)
         started = time.perf_counter()

@@ -39,7 +39,7 @@ class Credentials(RedactedStruct, frozen=True):
     #: The apps with an app secret whose tokens another system of the company makes. Their app secrets are for logins.
     external_tokens: list[str] = msgspec.field(default_factory=list)
 
-    def mints(self, app_id: str) -> bool:
+    def is_minted_here(self, app_id: str) -> bool:
         """Return whether this service mints the app's tokens. Otherwise another system does, or the app is unknown."""
         return bool(self.apps.get(app_id)) and app_id not in self.external_tokens
 

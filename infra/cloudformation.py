@@ -74,6 +74,12 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
     return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
 
+def read_domain(account: Account, stage: str) -> str:
+    """Return the custom domain that the stack has now, or ""."""
+    stack = read_stack(account.client("cloudformation"), stage) or {}
+    return next((p["ParameterValue"] for p in stack.get("Parameters", []) if p["ParameterKey"] == "DomainName"), "")
+
+
 def check_vital(account: Account, stage: str) -> None:
     """Raise StageError if the stack cannot be changed now, or exists without its table, secret or a role."""
     stack = read_stack(account.client("cloudformation"), stage)

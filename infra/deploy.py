@@ -10,13 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, check_target, open_account
-from infra.api_gateway import configure_api, unmap_domain
+from infra.api_gateway import configure_api, map_domain, unmap_domain
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
@@ -44,8 +43,7 @@ def deploy(
     `no_platform`: see `smoke.check`.
     """
     settings, archive = prepare(account, project, stage, print_line, build_bundle)
-    _unmap_former_domain(account, stage, settings)
-    outputs = cloudformation.update_stack(account, stage, _parameters(settings))
+    outputs = _update_stack(account, stage, settings)
     is_first = not find_functions(account, stage)
     write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
     # Chalice would build an archive of its own.
@@ -112,6 +110,8 @@ def prepare(
     settings = check_target(account, project, stage, print_line)
     cloudformation.check_vital(account, stage)
     _check_runtime(account, stage, settings, print_line)
+    if settings.opening_hours_utc is None:
+        print_line("note: without [opening_hours_utc], no alarm says that nobody can list coupons any more")
     for name in chalice_config.write(project):
         print_line(f".chalice/{name} updated from the stage's settings: commit it")
     print_line("building the bundle")
@@ -138,16 +138,22 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, print_
         print_line(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
-def _unmap_former_domain(account: Account, stage: str, settings: StageSettings) -> None:
-    """Remove the mapping of a domain that the stack will delete, because it is not in the settings any more."""
-    former = _read_parameters(cloudformation.read_stack(account.client("cloudformation"), stage)).get("DomainName", "")
-    if former and former != _parameters(settings)["DomainName"]:
-        unmap_domain(account.client("apigateway"), former)
+def _update_stack(account: Account, stage: str, settings: StageSettings) -> dict[str, str]:
+    """Create or update the stack; return its outputs.
 
-
-def _read_parameters(stack: Any) -> dict[str, str]:
-    """Return the parameters of a stack's description, which is None for a new stack."""
-    return {p["ParameterKey"]: p["ParameterValue"] for p in (stack or {}).get("Parameters", [])}
+    CloudFormation cannot delete a domain that is mapped. So one that the settings replace is unmapped before. It is
+    mapped again if the update fails: customers use it.
+    """
+    client, former = account.client("apigateway"), cloudformation.read_domain(account, stage)
+    api_id = find_rest_api(client, stage)
+    if settings.domain is None or former in ("", settings.domain.name) or api_id is None:
+        return cloudformation.update_stack(account, stage, _parameters(settings))
+    unmap_domain(client, former)
+    try:
+        return cloudformation.update_stack(account, stage, _parameters(settings))
+    except Exception:
+        map_domain(client, former, api_id)
+        raise
 
 
 def _parameters(settings: StageSettings) -> dict[str, str | None]:
@@ -156,8 +162,8 @@ def _parameters(settings: StageSettings) -> dict[str, str | None]:
         "AlarmEmail": settings.alarm_email,
         "OpensAtUtc": str(hours.opens) if hours else "",
         "ClosesAtUtc": str(hours.closes) if hours else "",
-        "DomainName": domain.name if domain else "",
-        "CertificateArn": domain.certificate_arn if domain else "",
+        "DomainName": domain.name if domain else None,
+        "CertificateArn": domain.certificate_arn if domain else None,
     }
 
 

@@ -14,14 +14,14 @@ from infra.deploy import exit_on_error, run_chalice
 
 def destroy(account: Account, project: Path, stage: str, print_line: Callable[[str], None]) -> None:
     """Delete a stage of `project`, without its table and secret."""
-    settings = check_target(account, project, stage, print_line)
+    check_target(account, project, stage, print_line)
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
     api_id = find_rest_api(apigateway, stage)
     if api_id is None and cloudformation.read_stack(stacks, stage) is None:
         print_line("warning: there is no API and no stack of this stage: check account and region")
-    if settings.domain is not None:
-        unmap_domain(apigateway, settings.domain.name)
+    if domain := cloudformation.read_domain(account, stage):
+        unmap_domain(apigateway, domain)
     write_state(account, project, stage, api_id)
     log_groups = _find_log_groups(account, stage)
     run_chalice(account, project, "delete", "--stage", stage)

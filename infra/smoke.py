@@ -143,13 +143,17 @@ def check(
     notes += [f"no list was tried: {reason}"] if reason else []
     accepted = UNREACHED if no_platform else ()
     for probe in [] if failures else platform_probes:
-        verdict = repeat(functools.partial(_ask, url, probe), ("", *accepted).__contains__, _ASK_SECONDS)
-        if verdict in accepted:
-            notes.append(f"{verdict} (NO_PLATFORM=1)")
-        elif verdict:
-            known = " (NO_PLATFORM=1 says that this is known)" if verdict in UNREACHED else ""
-            failures.append(f"{probe.method} {probe.path}: {verdict}{known}")
+        fault, code = repeat(
+            functools.partial(_ask, url, probe), lambda answer: answer[0] in ("", *accepted), _ASK_SECONDS
+        )
+        if fault in accepted:
+            notes.append(f"{fault} (NO_PLATFORM=1)")
+        elif fault:
+            known = " (NO_PLATFORM=1 says that this is known)" if fault in UNREACHED else ""
+            failures.append(f"{probe.method} {probe.path}: {fault}{known}")
             break
+        elif code:
+            notes.append(f"{probe.method} {probe.path} was answered with {code}")
     if failures:
         lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures), way_back]
         raise StageError("\n".join(filter(None, lines)))
@@ -221,11 +225,14 @@ def _check_http(url: str, probes: Iterable[Probe]) -> list[str]:
     return failures
 
 
-def _ask(url: str, probe: Probe) -> str:
+def _ask(url: str, probe: Probe) -> tuple[str, str]:
+    """Return what is wrong, or "", and the code of a problem that was not expected, or ""."""
     try:
-        return find_fault(send(url, probe), probe.expected.get("code"))
+        response = send(url, probe)
     except requests.RequestException as error:
-        return type(error).__name__
+        return type(error).__name__, ""
+    code, expected = str(read_object(response).get("code", "")), probe.expected.get("code")
+    return find_fault(response, expected), "" if code == expected else code
 
 
 def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str]:
@@ -249,7 +256,7 @@ def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str
 
     def rank(app_id: str) -> int:
         row = tokens.get(token_key(app_id), TokenRow())
-        return 0 if credentials.mints(app_id) else 1 if row.is_valid(time.time()) else 2
+        return 0 if credentials.is_minted_here(app_id) else 1 if row.is_valid(time.time()) else 2
 
     app_id = min(credentials.apps, key=rank, default="")
     known = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]

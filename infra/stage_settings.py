@@ -26,11 +26,11 @@ class StageError(Exception):
     """A command on a stage is refused or has failed. The message says why, and what to do."""
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class Limits(_Table, frozen=True):
+class Limits(_Section, frozen=True):
     """The throttling limit of each route, of all callers together: requests per second, and size of the token bucket.
 
     Twelve shops make about 60,000 lists a month. Somebody who repeats lists all day causes the cost of `rate` a second.
@@ -40,14 +40,14 @@ class Limits(_Table, frozen=True):
     burst: Annotated[int, msgspec.Meta(ge=1)] = 40
 
 
-class Domain(_Table, frozen=True):
+class Domain(_Section, frozen=True):
     """The custom domain and its ACM certificate in the same region."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$")]
     certificate_arn: Annotated[str, msgspec.Meta(pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/.+$")]
 
 
-class Network(_Table, frozen=True):
+class Network(_Section, frozen=True):
     """The subnets of a VPC in which the functions run."""
 
     subnet_ids: Annotated[tuple[Annotated[str, msgspec.Meta(pattern=r"^subnet-\w+$")], ...], msgspec.Meta(min_length=1)]
@@ -56,7 +56,7 @@ class Network(_Table, frozen=True):
     ]
 
 
-class OpeningHours(_Table, frozen=True):
+class OpeningHours(_Section, frozen=True):
     """Hours in UTC, from `opens` to before `closes`, in which an hour without a list is an alarm."""
 
     opens: Annotated[int, msgspec.Meta(ge=0, le=23)]
@@ -67,8 +67,8 @@ class OpeningHours(_Table, frozen=True):
             raise ValueError("opens must be before closes, in UTC")
 
 
-class StageSettings(_Table, frozen=True):
-    """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`)."""
+class StageSettings(_Section, frozen=True):
+    """Settings of one stage. A missing one has its default, or keeps what is deployed: python, alarm_email, domain."""
 
     account: Annotated[str, msgspec.Meta(pattern=r"^\d{12}$")] | None = None
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None

@@ -272,7 +272,7 @@ class Doctor:
 
     def _check_token(self, app_id: str) -> Iterator[Finding]:
         row = self._stage.components.tokens.read_row(app_id, self._stage.new_context())
-        yield judge_token(app_id, row, time.time(), mints=self._secret.mints(app_id))
+        yield judge_token(app_id, row, time.time(), mints=self._secret.is_minted_here(app_id))
 
 
 def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
@@ -364,7 +364,9 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, mints: bool) -> Findi
     has_failed = bool(row.mint_failure) and mints and (is_expiring(row, now) or row.blocks_claims(now))
     if has_failed and row.mint_failure.isdigit():
         found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.mint_failure), 0))
-        return found._replace(text=f"the last renewal has failed: {found.text}")
+        error_type = codes.MINT_ERRORS.get(int(row.mint_failure), errors.UpstreamError)
+        outcome = WARNING if error_type.is_transient and row.is_valid(now) else FAILED
+        return found._replace(outcome=outcome, text=f"the last renewal has failed: {found.text}")
     if has_failed:
         outcome = WARNING if row.is_valid(now) else FAILED
         return finding(outcome, f"the last renewal has failed ({row.mint_failure})", "run doctor in ten minutes")
@@ -385,8 +387,9 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, mints: bool) -> Findi
 def doctor(cli: CommandLine, *, merchant: str | None) -> None:
     """Check a stage end to end.
 
-    Changes nothing. Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for
-    lists of at most 20 merchants as a user that does not exist. Logs in to the platform with an invalid code.
+    Reads AWS, the table and the secret, and sends requests to the public endpoint, among them for lists of at most 20
+    merchants as a user that does not exist. Logs in to the platform with an invalid code. Changes nothing itself; a
+    list lets the service renew a token that has expired.
     `redeemctl --help` lists the exit codes.
     """
     findings: list[Finding] = []

@@ -18,10 +18,11 @@ import click
 
 from chalicelib.aws import Item
 from redeemctl.command_line import CommandLine, pass_command_line
-from redeemctl.errors import ConflictError, InvalidInputError
+from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.merchant_rows import (
     Change,
     InvalidEditError,
+    InvalidRowError,
     MerchantRow,
     Patch,
     StoreEntry,
@@ -104,10 +105,16 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
 @click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
 @pass_command_line
 def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
-    """Write all merchants to the CSV file FILE, in the form that import reads."""
+    """Write all merchants to the CSV file FILE, in the form that import reads, but malformed rows: it names them."""
+    rows, malformed = list[MerchantRow](), list[str]()
     with cli.open_stage(reads=True) as stage:
-        rows = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
-        text = write_csv(map(parse_row, rows.list_all()))
+        source = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
+        for item in source.list_all():
+            try:
+                rows.append(parse_row(item))
+            except InvalidRowError as error:
+                malformed.append(str(error))
+    text = write_csv(rows)
     if cli.dry_run:
         print_note(f"dry run: {file} was not written")
         return
@@ -118,6 +125,8 @@ def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
         file.write_text(text, encoding="utf-8-sig", newline="")
     except OSError as error:
         raise InvalidInputError(f"{file}: {error.strerror}") from None
+    if malformed:
+        raise CommandError("\n  ".join([f"{file} lacks the malformed rows:", *malformed]))
 
 
 def read_file(path: Path) -> tuple[set[str], dict[str, Entry], list[str]]:

@@ -24,7 +24,7 @@ def show_tokens(cli: CommandLine) -> None:
     """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
     with cli.open_stage(reads=True) as stage:
         secret = read_secret_version(stage)
-        tokens = [_describe(stage, app_id, secret.mints(app_id)) for app_id in secret.apps]
+        tokens = [_describe(stage, app_id, secret.is_minted_here(app_id)) for app_id in secret.apps]
     cli.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
@@ -37,7 +37,7 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
         secret = read_secret_version(stage)
         # Fails for an unknown app, before anything is shown.
         secret.get_app_secret(app_id)
-        if not secret.mints(app_id):
+        if not secret.is_minted_here(app_id):
             raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())

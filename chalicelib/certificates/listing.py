@@ -85,7 +85,7 @@ class CertificateLister:
             certificates=len(built.views),
             malformed=built.malformed,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
-            lost_page=result.lost_page,
+            lost_page=result.lost_page_error,
             received=position.received if ended_early else None,
             total=position.total if ended_early else None,
         )

@@ -27,9 +27,9 @@ MAX_PAGES = 40
 class Plan(NamedTuple):
     """Which pages follow."""
 
-    #: How many pages follow as far as is known, or may follow. `list_pages` reads some of them in this response.
-    page_count: int
-    #: Whether the list continues. If it does, and `page_count` is 0, the next response reads on.
+    #: At most this number of pages follow. `list_pages` reads some of them in this response.
+    max_pages: int
+    #: Whether the list continues. If it does, and `max_pages` is 0, the next response reads on.
     continues: bool
 
 
@@ -41,7 +41,7 @@ class PagedResult(msgspec.Struct, frozen=True):
     #: Whether the list goes on at this position; False at its end.
     continues: bool
     #: The error of the page at this position, if it could not be read: reading on begins with it.
-    lost_page: ServiceError | None = None
+    lost_page_error: ServiceError | None = None
 
 
 def list_pages(
@@ -61,7 +61,7 @@ def list_pages(
     while True:
         position = advance(start, pages)
         plan = plan_next_pages(position, pages[-1].size)
-        count = min(plan.page_count, PAGES_PER_RESPONSE - len(pages))
+        count = min(plan.max_pages, PAGES_PER_RESPONSE - len(pages))
         if count <= 0 or error is not None:
             # The list may have ended before a lost page: some pages are read only to find the end.
             return PagedResult(pages, position, plan.continues, error if plan.continues else None)

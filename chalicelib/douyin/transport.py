@@ -42,7 +42,7 @@ class Transport:
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
         prepared, adapter = self._prepare(base_url, request, max_idle)
-        timeouts = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.check())
+        timeouts = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.require_remaining())
         try:
             with adapter.send(prepared, timeout=timeouts, stream=True) as response:
                 body = _read(response, max_bytes)
@@ -60,6 +60,7 @@ class Transport:
     def _prepare(self, base_url: str, request: PlatformRequest, max_idle: float) -> tuple[Any, Any]:
         """Return a request as the adapter needs it, and the adapter."""
         prepared: Any = requests.PreparedRequest()
+        # For PoolAdapter: it gets nothing of `send` but the request.
         prepared.max_idle = max_idle
         prepared.method, prepared.url, prepared.body = "POST", base_url + request.path, request.body
         prepared.headers = {**self.http.headers, **request.headers, "Content-Length": str(len(request.body))}

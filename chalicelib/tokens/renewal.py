@@ -58,7 +58,7 @@ def renew_expiring_tokens(
         row = TokenRow()
         try:
             row = tokens.read_row(app_id, app_context)
-            if credentials.mints(app_id) and is_expiring(row, tokens.clock()):
+            if credentials.is_minted_here(app_id) and is_expiring(row, tokens.clock()):
                 if row.mint_failure and row.blocks_claims(tokens.clock()):
                     raise TokenUnavailableError(f"minting failed: {row.mint_failure}")
                 if not row.blocks_claims(tokens.clock()):

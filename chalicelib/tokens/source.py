@@ -25,7 +25,8 @@ The platform ends a token five minutes after it was replaced; another instance m
 """
 
 INVALID_ROW_MAX_AGE = 3.0
-"""How long a row without a valid token is used, in seconds: a slow read takes two, and must not cause another."""
+"""A row without a valid token is read again when it is older. A shorter time would repeat a slow read, which takes two
+seconds, at once."""
 
 MINT_SECONDS = 3.0
 """Limit for a mint."""
@@ -93,7 +94,7 @@ class SharedTokenSource:
         says how long a claim holds it back; StorageUnavailableError also if the new token could not be stored.
         """
         credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
-        mints = credentials.mints(app_id)
+        mints = credentials.is_minted_here(app_id)
         if not mints or next_action(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
             raise self._unavailable_error(app_id, row, mints)
         renewed = self._mint(app_id, credentials.apps[app_id], row, context)
@@ -109,8 +110,8 @@ class SharedTokenSource:
                 return row.access_token
             max_age = CREDENTIALS_MAX_AGE_FOR_MINT if action == "mint" else CREDENTIALS_MAX_AGE
             credentials = self.credentials_cache.get(context, max_age)
-            if action == "fail" or not credentials.mints(app_id):
-                raise self._unavailable_error(app_id, row, credentials.mints(app_id))
+            if action == "fail" or not credentials.is_minted_here(app_id):
+                raise self._unavailable_error(app_id, row, credentials.is_minted_here(app_id))
             if action == "wait":
                 self.sleep(self.uniform(*POLL_SECONDS))
                 # One failed read does not end the wait; the deadline does.

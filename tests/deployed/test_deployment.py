@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
 from infra import bundle, deploy, smoke
 from infra.stage_settings import StageError
@@ -96,8 +97,15 @@ burst = 9
     function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
     assert function["Configuration"]["MemorySize"] == 512
     cloud.deploy(cloud.clone())
-    assert "domains" not in cloud.remaining()
-    assert "DeleteBasePathMapping" in {call.operation for call in cloud.proxy.calls}
+    assert client.get_base_path_mappings(domainName=DOMAIN)["items"], "a commit without the setting keeps the domain"
+    other = cloud.clone(DOMAIN_SETTINGS.replace(DOMAIN, f"new.{DOMAIN}"))
+    cloud.proxy.refuse = lambda call: Refusal(400, "LimitExceeded", "no") if call.operation == "UpdateStack" else None
+    with pytest.raises(ClientError):
+        cloud.deploy(other)
+    assert client.get_base_path_mappings(domainName=DOMAIN)["items"], "a failed update keeps the domain"
+    cloud.proxy.refuse = lambda _: None
+    cloud.deploy(other)
+    assert cloud.remaining()["domains"] == [f"new.{DOMAIN}"]
     assert client.get_stage(restApiId=api_id, stageName="api")["methodSettings"]["*/*"]["throttlingRateLimit"] == 20
 
 

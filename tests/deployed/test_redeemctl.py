@@ -342,14 +342,17 @@ def test_a_command_that_removes_something_asks_and_a_dry_run_changes_nothing(ope
     assert operator.read_json("merchant", "show", ACCOUNT_ID)["active"] is True
 
 
-def test_a_malformed_row_is_reported_and_can_be_removed(operator: Operator) -> None:
+def test_a_malformed_row_is_reported_and_can_be_removed(operator: Operator, tmp_path: Path) -> None:
     item = {"pk": {"S": "MERCHANT#odd"}, "app_id": {"N": "1"}}
     operator.account.client("dynamodb").put_item(TableName=TABLE, Item=item)
     listed = operator.run("merchant", "list")
     assert "malformed row: merchant odd: app_id: " in listed.stderr
     assert ACCOUNT_ID in listed.stdout
     assert "odd: app_id" in operator.fail(1, "merchant", "show", "odd")
-    assert "odd: app_id" in operator.fail(1, "merchant", "export", os.devnull), "no backup without a merchant"
+    file = tmp_path / "merchants.csv"
+    assert "lacks the malformed rows" in (said := operator.fail(1, "merchant", "export", str(file)))
+    assert "odd: app_id" in said
+    assert ACCOUNT_ID in file.read_text("utf-8-sig"), "the other merchants are there"
     assert "1" in operator.succeed("app", "list").splitlines()[1]
     operator.succeed("--yes", "merchant", "remove", "odd")
     assert "malformed" not in operator.run("merchant", "list").stderr

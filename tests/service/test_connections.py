@@ -204,7 +204,7 @@ class TestConnectTime:
             released.set()
             deadline = Deadline(30)
             while server.connections < 2:
-                deadline.check()
+                deadline.require_remaining()
                 time.sleep(0.01)
             assert fetch(client, CUSTOMERS[2]) == [CUSTOMERS[2]]
             assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]

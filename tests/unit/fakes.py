@@ -108,7 +108,7 @@ class FakeTable(Table):
         self.fails_writes = False
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
-        context.deadline.check()
+        context.deadline.require_remaining()
         self.reads.append(pk)
         self._check_calls()
         if self.before_read:
@@ -118,7 +118,7 @@ class FakeTable(Table):
         return dict(self.items.get(pk, {}))
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
-        context.deadline.check()
+        context.deadline.require_remaining()
         self.writes.append(update)
         self._check_calls()
         if self.before_write:
@@ -305,7 +305,7 @@ class FakeSecret:
 
     def fetch(self, context: RequestContext) -> str:
         """Return the secret, as `aws.read_secret` does."""
-        context.deadline.check()
+        context.deadline.require_remaining()
         self.reads += 1
         if self.is_unavailable:
             raise StorageUnavailableError("secret unavailable")

@@ -130,7 +130,7 @@ def test_what_a_list_reads(start: ListPosition, pages: PageMap, fetched: list[in
     fetch = Pages(pages)
     result = read(fetch, start)
     assert fetch.fetched == fetched
-    assert (len(result.pages), place(result), result.lost_page) == (len(fetched), after, None)
+    assert (len(result.pages), place(result), result.lost_page_error) == (len(fetched), after, None)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_what_a_list_reads(start: ListPosition, pages: PageMap, fetched: list[in
 def test_a_lost_page_ends_the_response_before_it(pages: PageMap, read_pages: int, after: ListPosition | None) -> None:
     result = read(Pages(pages))
     assert (len(result.pages), place(result)) == (read_pages, after)
-    assert result.lost_page is (None if after is None else LOST)
+    assert result.lost_page_error is (None if after is None else LOST)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ class TestVoidPage:
             return make_page([], 0) if number == page and voids and voids.pop() else found
 
         result = read(fetch, start)
-        assert (result.position.received, result.continues, result.lost_page) == (120, False, None)
+        assert (result.position.received, result.continues, result.lost_page_error) == (120, False, None)
         assert pages.fetched.count(page) == 2
 
     def test_it_is_the_end_of_a_list_of_full_pages_whose_total_is_always_zero(self) -> None:
@@ -189,7 +189,7 @@ class TestVoidPage:
         pages = Pages(alike(range(1, 4), FULL, 120) | {2: (0, 0)})
         result = read(pages)
         assert (len(result.pages), place(result)) == (1, ListPosition(2, 50))
-        assert isinstance(result.lost_page, UpstreamMalformedError)
+        assert isinstance(result.lost_page_error, UpstreamMalformedError)
         with pytest.raises(UpstreamMalformedError, match="empty"):
             read(pages, ListPosition(2, 50, 120))
 
@@ -243,4 +243,4 @@ def test_the_response_waits_for_the_pages_after_a_lost_one(error: Exception) -> 
             result = read(fetch, executor=executor)
         finally:
             assert sorted(ended) == [1, 3, 4]
-        assert (place(result), result.lost_page) == (ListPosition(2, 50), LOST)
+        assert (place(result), result.lost_page_error) == (ListPosition(2, 50), LOST)

@@ -172,7 +172,7 @@ def test_following_the_cursors_shows_every_certificate_once(
                 # The first page is lost: the customer repeats the request.
                 repeats += 1
                 continue
-            repeats += result.lost_page is not None
+            repeats += result.lost_page_error is not None
             found += [view.certificate_id for view in build_views(result.pages, 0.0).views]
             position = result.position if result.continues else None
     assert sorted(found) == sorted(ours)

@@ -144,6 +144,12 @@ def test_a_login_or_list_that_fails_ends_the_test_and_the_way_back_is_named(
     assert [probe.method for probe in tested.sent] == sent
 
 
+def test_an_answer_of_the_platform_that_is_no_list_passes_and_is_named(run: Callable[..., Run]) -> None:
+    tested = run()
+    tested.answers["GET"] = response(502, {"code": "upstream_rejected", "upstream": UPSTREAM})
+    assert tested.check() == f"{PASSED}; GET {tested.paths[-1]} was answered with upstream_rejected"
+
+
 @pytest.mark.parametrize(
     ("secret", "rows", "reason", "sent"),
     [

@@ -221,6 +221,12 @@ ITEM: Item = {"access_token": {"S": "t"}}
             "has failed: app_misconfigured (platform error 10013",
         ),
         (
+            TokenRow("t", int(NOW) + 1201, mint_outcome="2100004", item=ITEM),
+            False,
+            WARNING,
+            "has failed: upstream_unavailable (platform error 2100004",
+        ),
+        (
             TokenRow("t", int(NOW) + 1201, mint_outcome="timeout", item=ITEM),
             False,
             WARNING,

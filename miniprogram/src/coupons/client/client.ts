@@ -302,7 +302,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let pending: Promise<Outcome> | undefined;
     let settlePending: (outcome: Outcome) => void = () => {};
 
-    function list(): Outcome {
+    function listOutcome(): Outcome {
       const certificates = Array.from(found.values()).sort(soonestFirst);
       return Object.assign({ kind: "list" as const, certificates, unusable, more: !complete }, settings);
     }
@@ -425,14 +425,14 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       }
       cursor = part.next_cursor;
       complete = !cursor;
-      return list();
+      return listOutcome();
     }
 
     const pager: Pager = {
       next() {
         checkUser();
         if (cancelled || complete) {
-          return Promise.resolve(cancelled ? CANCELLED : list());
+          return Promise.resolve(cancelled ? CANCELLED : listOutcome());
         }
         if (!pending) {
           const outcome = new Promise<Outcome>((resolve) => {

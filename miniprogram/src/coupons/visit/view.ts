@@ -84,7 +84,7 @@ export function cardsView(visit: Visited, config: Config, now: number) {
   };
   const select = (fits: (doubt: string) => boolean) => {
     const certificates = list.certificates.filter((one) => fits(judge(one)));
-    const cards = cardsOf(certificates.map(shownOf(config)), judge, now);
+    const cards = cardsOf(certificates.map(priceFilter(config)), judge, now);
     return { cards, count: { certificates: certificates.length, cards: cards.length } };
   };
   const plain = select((doubt) => !doubt);
@@ -107,12 +107,12 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
   const doubt = certificate ? doubtOf(certificate, now) : "";
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
-  const shown = certificate && shownOf(config)(certificate);
+  const shown = certificate && priceFilter(config)(certificate);
   // As in the list, identical certificates are counted without the tapped ones, or these alone.
   const alike = list.certificates.filter((one) => isTapped(visit, one.certificate_id) === isTapped(visit, id));
   return {
     ...header,
-    detail: shown ? detailOf(shown, header.store, alike.map(shownOf(config)), now) : null,
+    detail: shown ? detailOf(shown, header.store, alike.map(priceFilter(config)), now) : null,
     doubt,
     advice: certificate ? adviceOf(certificate, now) : "",
     hasEnded: !!certificate && hasEnded(certificate, now),
@@ -196,8 +196,8 @@ function headerOf({ poiId, stores, chosenAt }: StoreState, now: number) {
   return { ...storeHeader(poiId, stores), remembered: !!poiId && daysBetween(chosenAt, now) !== 0 };
 }
 
-/** Return how certificates are shown: with or without prices. */
-function shownOf({ showPrices = true }: Config): (certificate: Certificate) => Certificate {
+/** Return the function that removes the prices of a certificate if the program does not show them. */
+function priceFilter({ showPrices = true }: Config): (certificate: Certificate) => Certificate {
   return (certificate) => {
     const { pay_amount: _, market_price: __, ...shown } = certificate;
     return showPrices ? certificate : shown;

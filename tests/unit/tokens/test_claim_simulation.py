@@ -168,7 +168,7 @@ class SimulatedTable(FakeTable):
         """Time passes in every call: no loop is endless."""
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
-        context.deadline.check()
+        context.deadline.require_remaining()
         if self._instance.step() == "refuse":
             raise errors.StorageUnavailableError("timeout")
         item = super().get_item(pk, context)
@@ -176,7 +176,7 @@ class SimulatedTable(FakeTable):
         return item
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
-        context.deadline.check()
+        context.deadline.require_remaining()
         world, fault = self._instance.world, self._instance.step()
         if fault == "refuse":
             raise errors.StorageUnavailableError("timeout")
@@ -207,7 +207,7 @@ class SimulatedDouyin(FakeDouyin):
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         del body
-        world, limit = self._instance.world, context.deadline.check()
+        world, limit = self._instance.world, context.deadline.require_remaining()
         if endpoint is not CLIENT_TOKEN:
             self._instance.step()
             if not world.accepts((headers or {})["access-token"]):
