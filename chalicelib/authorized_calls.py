@@ -70,9 +70,8 @@ class AuthorizedCalls:
             try:
                 self._token = self._tokens.get(self._app_id, self._context, refused_token)
             except TokenUnavailableError as error:
-                if not error.upstream.has_code:
-                    error.upstream = refusal.upstream
-                raise
+                codes = error.upstream if error.upstream.has_code else refusal.upstream
+                raise TokenUnavailableError(error.reason, codes, retry_after=error.retry_after) from None
 
 
 def app_headers(access_token: str, life_account_id: str | None = None) -> dict[str, str]:

@@ -158,7 +158,7 @@ def compile_project(project: Path, **options: object) -> None:
 def test_the_package_has_one_module_its_types_and_no_dependencies(project: Path) -> None:
     package = project / "node_modules" / "douyin-redemption-client"
     files = {path.name for path in package.iterdir()}
-    types = {"api.d.ts", "body.d.ts", "client.d.ts", "problem.d.ts", "tt.d.ts"}
+    types = {"api.d.ts", "body.d.ts", "client.d.ts", "problem.d.ts", "tt.d.ts", "user.d.ts"}
     assert files == {"client.js", *types, "package.json", "README.md", "README.zh-CN.md", "LICENSE"}
     manifest = json.loads((package / "package.json").read_text("utf-8"))
     assert manifest["version"] == __version__

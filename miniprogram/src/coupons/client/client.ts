@@ -15,11 +15,10 @@ import {
   readMerchant,
   readSessionResponse,
   readStoredMerchant,
-  readStoredSession,
-  type Session,
 } from "./body";
 import { newProblem, type Problem, type Reply, type Result, readProblem, readReply } from "./problem";
-import { attempt, SESSION_KEY, settle, TIMEOUT_MS, type TtApi } from "./tt";
+import { attempt, settle, TIMEOUT_MS, type TtApi } from "./tt";
+import { createPhoneUser } from "./user";
 
 export type { Certificate, Kind, Merchant, Store } from "./body";
 export type { Action, Code, Problem, Reply } from "./problem";
@@ -127,67 +126,11 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   }
   const { tt, appId } = options;
   const baseUrl = options.baseUrl.replace(/\/+$/, "");
-  let session: Session | undefined;
-  // The token that was last found in the storage: that of `session`, unless the storage has failed.
-  let storedToken = "";
-  // Number of changes of the user, so that lists and responses of a former user are not used.
-  let userChanges = 0;
   let pendingLogin: Promise<Result<Login>> | undefined;
   let current: Pager | undefined;
   let report: (progress: Progress) => unknown = () => {};
 
-  function changeUser(found: Session | undefined): void {
-    const former = session;
-    session = found;
-    userChanges += 1;
-    if (former) {
-      report("user_changed");
-    }
-  }
-
-  /** Compare with the storage: if its token is another, so is the user. Return whether the storage holds the session. */
-  function syncWithStorage(): boolean {
-    return !!attempt(() => {
-      const stored = tt.getStorageSync(SESSION_KEY);
-      const found = attempt(() => readStoredSession(stored));
-      const token = found ? found.token : "";
-      if (token !== storedToken) {
-        storedToken = token;
-        changeUser(found);
-      }
-      return session && session.token === token;
-    });
-  }
-
-  function readToken(): string {
-    return attempt(() => readStoredSession(tt.getStorageSync(SESSION_KEY)).token) || "";
-  }
-
-  /** Whether this token is in the storage: then no other user has logged in since it was stored. */
-  function isStored(token: string): boolean {
-    return !!token && readToken() === token;
-  }
-
-  function persist(saved: Session): void {
-    attempt(() => tt.setStorageSync(SESSION_KEY, saved));
-    storedToken = readToken();
-  }
-
-  /** Use a session, and store it if the storage still is that of its user. */
-  function saveSession(saved: Session): void {
-    session = saved;
-    if (isStored(storedToken)) {
-      persist(saved);
-    }
-  }
-
-  /** Expire a rejected session, unless a new one has replaced it. */
-  function discard(token: string): void {
-    if (session && session.token === token) {
-      // Stored, so that another user of the phone is noticed.
-      saveSession({ token, endsAt: 0 });
-    }
-  }
+  const user = createPhoneUser(tt, () => report("user_changed"));
 
   /** Log in, and ask for a list in the same request. */
   function logIn(query?: ListOptions): Promise<Result<Login>> {
@@ -203,14 +146,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   /** Get a code of the user whose storage this is; if another logs in meanwhile, a new one, once. */
   function loginCode(retry: boolean): Promise<Result<string>> {
-    syncWithStorage();
-    if (!isStored(storedToken)) {
-      // A mark: without it, the empty storage of another user would look the same. One that cannot be read counts as none.
-      const mark = { token: `${Math.random()}`, endsAt: 0 };
-      persist(mark);
-      session = storedToken ? mark : undefined;
-    }
-    const mark = storedToken;
+    const mark = user.mark();
     return settle<{ code?: unknown }, string>({
       name: "tt.login",
       call: (success, fail) => tt.login({ force: true, success, fail }),
@@ -221,15 +157,15 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return { value: code };
       },
     }).then((result) => {
-      syncWithStorage();
-      if (result.problem || isStored(mark)) {
+      user.compare();
+      if (result.problem || user.isStored(mark)) {
         return result;
       }
       if (retry) {
         return loginCode(false);
       }
       // If nothing can be stored, users cannot be told apart. The session then serves this list only.
-      return mark || storedToken ? { problem: otherUser() } : result;
+      return mark || user.session() ? { problem: otherUser() } : result;
     });
   }
 
@@ -237,7 +173,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const data = { app_id: appId, code, list: query };
     return send(() => "/v1/sessions", readLogin, code, data).done.then((result) => {
       if (!result.problem) {
-        saveSession({ token: result.value.token, endsAt: now() + result.value.expires_in * 1000 });
+        user.save({ token: result.value.token, endsAt: now() + result.value.expires_in * 1000 });
       }
       return result;
     });
@@ -254,7 +190,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     credential: string,
     data?: object,
   ): PendingRequest<T> {
-    const sender = userChanges;
+    const sender = user.changes();
     let task: { abort(): void } | undefined;
     const authorization = credential ? { authorization: `Bearer ${credential}` } : {};
     const kind = data
@@ -274,8 +210,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       if (!credential) {
         return result;
       }
-      syncWithStorage();
-      return userChanges === sender ? result : { problem: otherUser() };
+      user.compare();
+      return user.changes() === sender ? result : { problem: otherUser() };
     });
     return { done, abort: () => attempt(() => task?.abort()) };
   }
@@ -288,7 +224,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const query = Object.assign({}, options);
     delete query.onProgress;
     report = (progress) => cancelled || attempt(() => onProgress(progress));
-    let owner = userChanges;
+    let owner = user.changes();
     const found = new Map<string, Certificate>();
     let unusable: Unusable = {};
     let settings: MerchantSettings = {};
@@ -309,12 +245,12 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     /** Forget the list of a former user. */
     function checkUser(): void {
-      if (!syncWithStorage() && session && !hasLoggedIn) {
+      if (!user.compare() && user.session() && !hasLoggedIn) {
         // The storage does not say whose session this is.
-        changeUser(undefined);
+        user.change(undefined);
       }
-      if (owner !== userChanges) {
-        owner = userChanges;
+      if (owner !== user.changes()) {
+        owner = user.changes();
         found.clear();
         unusable = {};
         cursor = undefined;
@@ -341,6 +277,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return Promise.resolve(undefined);
       }
       checkUser();
+      const session = user.session();
       if (session && session.endsAt - EXPIRY_MARGIN_MS > now()) {
         return getPart(session.token, retryLogin);
       }
@@ -358,9 +295,9 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         }
         const { token, first } = result.value;
         hasLoggedIn = true;
-        if ((found.size || cursor) && !isStored(token)) {
+        if ((found.size || cursor) && !user.isStored(token)) {
           // Nothing shows that what was found before is of the same user.
-          changeUser(session);
+          user.change(user.session());
         }
         checkUser();
         return first ? check(first, token, retryLogin) : getPart(token, retryLogin);
@@ -385,7 +322,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return result;
       }
       if (result.problem.status === 401 || result.problem.code === "login") {
-        discard(token);
+        user.discard(token);
         if (retryLogin) {
           return load(false);
         }
