@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import problems
@@ -90,10 +92,20 @@ def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
     none_if_not_found(client.create_base_path_mapping, **mapping)
 
 
-def unmap_domain(client: APIGatewayClient, domain: str) -> None:
-    """Remove the mappings of the custom domain."""
-    for mapping in list_mappings(client, domain):
-        client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
+@contextmanager
+def unmapped(client: APIGatewayClient, domain: str) -> Iterator[None]:
+    """Remove the mappings of a custom domain. If the block fails, they are created again: customers use the domain."""
+    mappings = list_mappings(client, domain)
+    try:
+        for mapping in mappings:
+            client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
+        yield
+    except BaseException:
+        present = [mapping["basePath"] for mapping in list_mappings(client, domain)]
+        for mapping in mappings:
+            if mapping["basePath"] not in present:
+                none_if_not_found(client.create_base_path_mapping, domainName=domain, **mapping)
+        raise
 
 
 def _put_gateway_response(

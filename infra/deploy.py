@@ -4,18 +4,18 @@ Each step changes only what differs, and can be repeated: after a failure, the n
 """
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, check_target, open_account
-from infra.api_gateway import configure_api, map_domain, unmap_domain
+from infra.api_gateway import configure_api, unmapped
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
@@ -83,7 +83,7 @@ def run_chalice(account: Account, project: Path, *arguments: str) -> str:
     return run.stdout
 
 
-@contextmanager
+@contextlib.contextmanager
 def exit_on_error() -> Iterator[None]:
     """Exit with the message of an error that the caller can do something about, without a traceback."""
     try:
@@ -109,6 +109,7 @@ def prepare(
     """
     settings = check_target(account, project, stage, print_line)
     cloudformation.check_vital(account, stage)
+    _check_domain(account, stage, settings)
     _check_runtime(account, stage, settings, print_line)
     if settings.opening_hours_utc is None:
         print_line("note: without [opening_hours_utc], no alarm says that nobody can list coupons any more")
@@ -138,22 +139,24 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, print_
         print_line(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
-def _update_stack(account: Account, stage: str, settings: StageSettings) -> dict[str, str]:
-    """Create or update the stack; return its outputs.
+def _check_domain(account: Account, stage: str, settings: StageSettings) -> None:
+    """Raise StageError if the deployment would delete the domain that the mini-programs call."""
+    deployed = cloudformation.read_domain(account, stage)
+    if deployed and settings.domain is None:
+        raise StageError(
+            f"infra/stages/{stage}.toml has no [domain], but the stage serves {deployed}. Add its two lines. "
+            "Only if nobody calls it any more: delete its mapping in API Gateway, then update the stack with an empty "
+            "DomainName"
+        )
 
-    CloudFormation cannot delete a domain that is mapped. So one that the settings replace is unmapped before. It is
-    mapped again if the update fails: customers use it.
-    """
-    client, former = account.client("apigateway"), cloudformation.read_domain(account, stage)
-    api_id = find_rest_api(client, stage)
-    if settings.domain is None or former in ("", settings.domain.name) or api_id is None:
+
+def _update_stack(account: Account, stage: str, settings: StageSettings) -> dict[str, str]:
+    """Create or update the stack; return its outputs. CloudFormation cannot delete a domain that is mapped."""
+    former = cloudformation.read_domain(account, stage)
+    is_replaced = former != "" and settings.domain is not None and former != settings.domain.name
+    client = account.client("apigateway")
+    with unmapped(client, former) if is_replaced else contextlib.nullcontext():
         return cloudformation.update_stack(account, stage, _parameters(settings))
-    unmap_domain(client, former)
-    try:
-        return cloudformation.update_stack(account, stage, _parameters(settings))
-    except Exception:
-        map_domain(client, former, api_id)
-        raise
 
 
 def _parameters(settings: StageSettings) -> dict[str, str | None]:
@@ -162,8 +165,8 @@ def _parameters(settings: StageSettings) -> dict[str, str | None]:
         "AlarmEmail": settings.alarm_email,
         "OpensAtUtc": str(hours.opens) if hours else "",
         "ClosesAtUtc": str(hours.closes) if hours else "",
-        "DomainName": domain.name if domain else None,
-        "CertificateArn": domain.certificate_arn if domain else None,
+        "DomainName": domain.name if domain else "",
+        "CertificateArn": domain.certificate_arn if domain else "",
     }
 
 

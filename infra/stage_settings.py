@@ -68,7 +68,7 @@ class OpeningHours(_Section, frozen=True):
 
 
 class StageSettings(_Section, frozen=True):
-    """Settings of one stage. A missing one has its default, or keeps what is deployed: python, alarm_email, domain."""
+    """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`)."""
 
     account: Annotated[str, msgspec.Meta(pattern=r"^\d{12}$")] | None = None
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None

@@ -364,7 +364,7 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, mints: bool) -> Findi
     has_failed = bool(row.mint_failure) and mints and (is_expiring(row, now) or row.blocks_claims(now))
     if has_failed and row.mint_failure.isdigit():
         found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.mint_failure), 0))
-        error_type = codes.MINT_ERRORS.get(int(row.mint_failure), errors.UpstreamError)
+        error_type = PLATFORM_ERRORS.get(int(row.mint_failure), errors.UpstreamError)
         outcome = WARNING if error_type.is_transient and row.is_valid(now) else FAILED
         return found._replace(outcome=outcome, text=f"the last renewal has failed: {found.text}")
     if has_failed:

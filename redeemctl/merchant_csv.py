@@ -105,7 +105,7 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
 @click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
 @pass_command_line
 def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
-    """Write all merchants to the CSV file FILE, in the form that import reads, but malformed rows: it names them."""
+    """Write all merchants to the CSV file FILE, in the form that import reads. Malformed rows are only named."""
     rows, malformed = list[MerchantRow](), list[str]()
     with cli.open_stage(reads=True) as stage:
         source = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
@@ -114,19 +114,19 @@ def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
                 rows.append(parse_row(item))
             except InvalidRowError as error:
                 malformed.append(str(error))
-    text = write_csv(rows)
+    lost = "\n  ".join([f"{file} lacks the malformed rows:", *malformed]) if malformed else ""
     if cli.dry_run:
-        print_note(f"dry run: {file} was not written")
+        print_note("\n".join(filter(None, [f"dry run: {file} was not written", lost])))
         return
     if file.exists():
-        cli.confirm(f"{file} is replaced.")
+        cli.confirm(" ".join(filter(None, [f"{file} is replaced.", lost])))
     try:
         # With a byte order mark, Excel reads Chinese text correctly.
-        file.write_text(text, encoding="utf-8-sig", newline="")
+        file.write_text(write_csv(rows), encoding="utf-8-sig", newline="")
     except OSError as error:
         raise InvalidInputError(f"{file}: {error.strerror}") from None
-    if malformed:
-        raise CommandError("\n  ".join([f"{file} lacks the malformed rows:", *malformed]))
+    if lost:
+        raise CommandError(lost)
 
 
 def read_file(path: Path) -> tuple[set[str], dict[str, Entry], list[str]]:
@@ -191,7 +191,9 @@ def find_missing(columns: Set[str], entries: Mapping[str, Entry], items: Mapping
     for account_id, item in items.items():
         entry = entries.get(account_id)
         if entry is None:
-            yield ["merchant", "remove", account_id]
+            # An export has no malformed rows, although customers may be served by them.
+            if _is_readable(item):
+                yield ["merchant", "remove", account_id]
             continue
         optional = columns - {"account_id", "app_id", "active"} - entry.values.keys()
         yield from _remove_values(["merchant", "add", account_id], item.keys() & optional & {*MERCHANT_COLUMNS})
@@ -202,6 +204,14 @@ def find_missing(columns: Set[str], entries: Mapping[str, Entry], items: Mapping
                 optional = {STORE_COLUMNS.get(column, "") for column in columns} - {"name"}
                 missing = store.keys() & optional - entry.stores[poi_id].values.keys()
                 yield from _remove_values(["store", "add", account_id, poi_id], missing)
+
+
+def _is_readable(item: Item) -> bool:
+    try:
+        parse_row(item)
+    except InvalidRowError:
+        return False
+    return True
 
 
 def _remove_values(command: list[str], names: Set[str]) -> Iterator[list[str]]:

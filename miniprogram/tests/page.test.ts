@@ -368,20 +368,17 @@ describe("messages", () => {
     }
   });
 
-  test("count the certificates and their cards, and say whether there are more", () => {
-    const many = (certificates: number, cards = certificates) => ({ certificates, cards });
+  test("count the certificates and their kinds, and say whether there are more", () => {
+    const many = (certificates: number, kinds = certificates) => ({ certificates, kinds });
     assert.deepEqual(
-      [countTexts(many(8), many(3), false), countTexts(many(8), many(3), true)],
+      [countTexts(many(8), 3, false), countTexts(many(8), 3, true)],
       [
         ["8 张显示可用，以扫码结果为准", "另 3 张，扫码才知道能不能用"],
         ["已找到 8 张显示可用，以扫码结果为准", "另 3 张，扫码才知道能不能用"],
       ],
     );
     assert.deepEqual(
-      [false, true].flatMap((more) => [
-        countTexts(many(8, 6), many(0), more)[0],
-        countTexts(many(0), many(3), more)[1],
-      ]),
+      [false, true].flatMap((more) => [countTexts(many(8, 6), 0, more)[0], countTexts(many(0), 3, more)[1]]),
       [
         "共 6 种 8 张显示可用，以扫码结果为准",
         "共 3 张，扫码才知道能不能用",

@@ -233,7 +233,8 @@ describe("券详情", () => {
       [usual, await html(LISTED)].map((text) => text.includes("本页不能验券")),
       [false, true],
     );
-    const tapped = await html(LISTED, REDEEMS, { ...EMPTY, tapped: ["1"] });
+    const locked = { ...LISTED, certificates: [{ ...COUPON, lock: {} }] };
+    const tapped = await html(locked, REDEEMS, { ...EMPTY, tapped: ["1"] });
     assert.deepEqual(
       ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
       [true, true, false, false],

@@ -103,7 +103,7 @@ class Phone:
         return self.page.locator(".coupons-choice-name")
 
     @property
-    def notice(self) -> Locator:
+    def problem(self) -> Locator:
         """The message of a problem."""
         return self.page.get_by_role("alert")
 

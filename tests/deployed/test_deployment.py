@@ -11,7 +11,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from infra import bundle, deploy, smoke
+from infra import bundle, cloudformation, deploy, smoke
 from infra.stage_settings import StageError
 from sandbox import stack
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
@@ -96,16 +96,24 @@ burst = 9
     assert limits == {"*/*": (7, 9)}
     function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
     assert function["Configuration"]["MemorySize"] == 512
-    cloud.deploy(cloud.clone())
-    assert client.get_base_path_mappings(domainName=DOMAIN)["items"], "a commit without the setting keeps the domain"
+    with pytest.raises(StageError, match=rf"has no \[domain\], but the stage serves {DOMAIN}"):
+        cloud.deploy(cloud.clone())
+    client.create_base_path_mapping(domainName=DOMAIN, basePath="other", restApiId=api_id, stage="api")
     other = cloud.clone(DOMAIN_SETTINGS.replace(DOMAIN, f"new.{DOMAIN}"))
     cloud.proxy.refuse = lambda call: Refusal(400, "LimitExceeded", "no") if call.operation == "UpdateStack" else None
     with pytest.raises(ClientError):
         cloud.deploy(other)
-    assert client.get_base_path_mappings(domainName=DOMAIN)["items"], "a failed update keeps the domain"
+    paths = {mapping["basePath"] for mapping in client.get_base_path_mappings(domainName=DOMAIN)["items"]}
+    assert paths == {"(none)", "other"}, "a failed update keeps the domain"
     cloud.proxy.refuse = lambda _: None
+    before = len(cloud.proxy.calls)
     cloud.deploy(other)
+    assert "DeleteBasePathMapping" in {call.operation for call in cloud.proxy.calls[before:]}
     assert cloud.remaining()["domains"] == [f"new.{DOMAIN}"]
+    client.delete_base_path_mapping(domainName=f"new.{DOMAIN}", basePath="(none)")
+    cloudformation.update_stack(cloud.account, STAGE, {"DomainName": "", "CertificateArn": ""})
+    cloud.deploy(cloud.clone())
+    assert "domains" not in cloud.remaining()
     assert client.get_stage(restApiId=api_id, stageName="api")["methodSettings"]["*/*"]["throttlingRateLimit"] == 20
 
 

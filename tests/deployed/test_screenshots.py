@@ -169,7 +169,7 @@ def failed_second_page(phone: Phone) -> None:
         expect(phone.cards).to_have_count(50)
     expect(phone.page.get_by_text("已找到 50 张显示可用，以扫码结果为准")).to_be_visible()
     phone.page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
-    expect(phone.notice).to_contain_text("后面的券没加载出来")
+    expect(phone.problem).to_contain_text("后面的券没加载出来")
 
 
 def stale(phone: Phone) -> None:
@@ -177,7 +177,7 @@ def stale(phone: Phone) -> None:
     expect(phone.cards).to_have_count(7)
     phone.page.context.set_offline(True)
     phone.pull_down()
-    expect(phone.notice).to_be_visible()
+    expect(phone.problem).to_be_visible()
 
 
 def stores(phone: Phone) -> None:

@@ -115,7 +115,7 @@ def set_switches(operator: Operator) -> None:
     operator.succeed("--yes", "merchant", "add", ACCOUNT_ID, *options)
 
 
-def parse_data(operator: Operator) -> list[Any]:
+def read_data(operator: Operator) -> list[Any]:
     """Return what identifies table and secret, and the secret's value."""
     client = operator.account.client
     table = client("dynamodb").describe_table(TableName=TABLE)["Table"]
@@ -159,9 +159,9 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again(
             assert shown == shown | SWITCH
 
         take(lambda: add_provider(operator), former)
-        data = parse_data(operator)
+        data = read_data(operator)
         take(operator.stack.deploy, present)
-        assert parse_data(operator) == data
+        assert read_data(operator) == data
         # A rotation keeps the sessions of the key that signs, not those of the key before.
         del customers[:-1]
         take(lambda: operator.succeed("--yes", "session-key", "rotate"), present)

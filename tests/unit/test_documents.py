@@ -56,10 +56,13 @@ def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
 def test_the_names_in_a_page_for_engineers_are_those_of_the_code(name: str) -> None:
     folders = ("chalicelib", "docs", "infra", "miniprogram/src", "miniprogram/tests", "redeemctl", "sandbox", "tests")
     paths = [ROOT / "app.py", ROOT / "Makefile", ROOT / "pyproject.toml", *(ROOT / "miniprogram").glob("*.*")]
-    paths += [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    paths += [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"]
     texts = [path.read_text("utf-8") for path in paths if path.suffix in (".py", ".ts", ".yaml", ".toml", ".json", "")]
     names = {*re.findall(r"\w+", " ".join([*texts, *map(str, paths)]))}
     code = re.findall(r"`([^`\n]+)`", CODE.sub("", (ROOT / name).read_text(encoding="utf-8")))
+    known = [str(path) for path in (*paths, *DOCUMENTS)]
+    files = [text for text in code if re.fullmatch(r"[\w./-]+\.(py|ts|ttss|yaml|toml|md)", text)]
+    assert [text for text in files if not any(path.endswith(f"/{text}") for path in known)] == []
     # Of a path, a call or a member, each part; not options of commands and examples with an ellipsis.
     used = {word for text in code if not re.search(r"[ …<]", text) for word in re.findall(r"[A-Za-z_]\w{2,}", text)}
     assert used - names == set()

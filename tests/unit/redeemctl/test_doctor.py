@@ -227,6 +227,12 @@ ITEM: Item = {"access_token": {"S": "t"}}
             "has failed: upstream_unavailable (platform error 2100004",
         ),
         (
+            TokenRow("t", int(NOW) + 1201, mint_outcome="12001", item=ITEM),
+            False,
+            WARNING,
+            "has failed: rate_limited (platform error 12001",
+        ),
+        (
             TokenRow("t", int(NOW) + 1201, mint_outcome="timeout", item=ITEM),
             False,
             WARNING,

@@ -13,12 +13,12 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.authorized_calls import AuthorizedCalls
-from chalicelib.aws import Item
+from chalicelib.aws import ConditionFailedError, Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.tokens.renewal import renew_expiring_tokens
-from chalicelib.tokens.rows import CLAIM_INTERVAL_SECONDS, RowChangedError
+from chalicelib.tokens.rows import CLAIM_INTERVAL_SECONDS
 from chalicelib.tokens.source import SharedTokenSource
 from tests.simulation import IS_NIGHTLY, Died, Simulation, all_orders
 from tests.unit.fakes import NOW, FakeDouyin, FakeSecret, FakeTable, make_credentials, token_row
@@ -139,7 +139,7 @@ class OldInstance(Instance):
             token = self.world.mint()
             times: Item = {"minted_at": {"N": "1"}, "expires_at": {"N": str(int(self.clock()) + 7200)}}
             self._write(item, {"access_token": {"S": token}, **times}, "REMOVE lease_owner, lease_until")
-        except (RowChangedError, errors.StorageUnavailableError):
+        except (ConditionFailedError, errors.StorageUnavailableError):
             pass
 
     def _write(self, item: Item, changes: Item, removal: str = "") -> None:

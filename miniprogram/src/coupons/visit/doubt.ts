@@ -36,7 +36,9 @@ export function adviceOf({ start_time = 0 }: Certificate, now: number): string {
 export function ageText({ updatedAt, isStale }: ListState, now: number): string {
   // One from the future is old, too: the phone's clock was changed.
   const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
-  return isFresh || !updatedAt ? "" : `本页为${clockText(updatedAt, now)}\u00a0的数据`;
+  // A digit gets a blank before it.
+  const clock = clockText(updatedAt, now).replace(/^\d/, "\u00a0$&");
+  return isFresh || !updatedAt ? "" : `本页为${clock}\u00a0的数据`;
 }
 
 /** Douyin documents neither the numbers of weekdays nor the unit of dates. */

@@ -109,23 +109,21 @@ export function isRefusal({ code }: Problem): boolean {
   return REFUSALS.indexOf(code) >= 0;
 }
 
-/** Certificates, and the cards that show them: identical ones share a card. */
-export interface Count {
-  certificates: number;
-  cards: number;
-}
-
-/** Return the headings of the certificates without a doubt, and of the others. */
-export function countTexts(plain: Count, doubted: Count, more: boolean): [plain: string, doubted: string] {
-  const start = more ? "已找到 " : plain.cards && doubted.cards ? "" : "共 ";
+/**
+ * Return the headings of the certificates without a doubt, and of the `doubted` ones. `kinds`: the number of different
+ * titles of the plain ones.
+ */
+export function countTexts(
+  plain: { certificates: number; kinds: number },
+  doubted: number,
+  more: boolean,
+): [plain: string, doubted: string] {
+  const { certificates, kinds } = plain;
+  const start = more ? "已找到 " : certificates && doubted ? "" : "共 ";
   return [
-    `${start}${countText(plain)}显示可用，${SCAN_DECIDES}`,
-    `${plain.cards ? "另 " : start}${countText(doubted)}，扫码才知道能不能用`,
+    `${start}${kinds === certificates ? "" : `${kinds} 种 `}${certificates} 张显示可用，${SCAN_DECIDES}`,
+    `${certificates ? "另 " : start}${doubted} 张，扫码才知道能不能用`,
   ];
-}
-
-function countText({ certificates, cards }: Count): string {
-  return `${cards === certificates ? "" : `${cards} 种 `}${certificates} 张`;
 }
 
 /** Explain the certificates that are not in the list; empty if there are none. */

@@ -85,16 +85,16 @@ export function cardsView(visit: Visited, config: Config, now: number) {
   const select = (fits: (doubt: string) => boolean) => {
     const certificates = list.certificates.filter((one) => fits(judge(one)));
     const cards = cardsOf(certificates.map(priceFilter(config)), judge, now);
-    return { cards, count: { certificates: certificates.length, cards: cards.length } };
+    return { cards, certificates: certificates.length, kinds: new Set(cards.map(({ title }) => title)).size };
   };
   const plain = select((doubt) => !doubt);
   const doubted = select((doubt) => !!doubt && doubt !== TAPPED);
   const tapped = select((doubt) => doubt === TAPPED);
-  const [plainText, doubtedText] = countTexts(plain.count, doubted.count, list.more);
+  const [plainText, doubtedText] = countTexts(plain, doubted.certificates, list.more);
   const sections = [
     { heading: plainText, cards: plain.cards },
     { heading: doubtedText, cards: doubted.cards },
-    { heading: `${tapped.count.certificates} 张已点过`, cards: tapped.cards },
+    { heading: `${tapped.certificates} 张已点过`, cards: tapped.cards },
   ];
   return { sections: sections.filter(({ cards }) => cards.length) };
 }
@@ -104,7 +104,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
   const { list, stores } = visit;
   const header = headerOf(stores, now);
   const certificate = listed(visit, id);
-  const doubt = certificate ? doubtOf(certificate, now) : "";
+  const doubt = certificate && !isTapped(visit, id) ? doubtOf(certificate, now) : "";
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
   const shown = certificate && priceFilter(config)(certificate);
