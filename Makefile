@@ -195,7 +195,7 @@ format: node $(INSTALLED) $(MODULES)
 
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' chalicelib/__init__.py)
 
-# .github/workflows/ci.yml publishes these files. `awk` prints the version's section of CHANGELOG.md.
+# CONTRIBUTING.md, "Release", says how they are published. `awk` prints the version's section of CHANGELOG.md.
 release: miniprogram
 	@rm -rf build/release && mkdir -p build/release/files
 	@npm pack ./miniprogram/build/client --silent --pack-destination build/release/files
