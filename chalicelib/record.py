@@ -41,7 +41,7 @@ class Outcome(msgspec.Struct, frozen=True):
     is_callers_mistake: bool = False
     #: The error that caused the problem.
     error: BaseException | None = None
-    #: Whether the platform refuses the app or the merchant: a person must act, however few requests fail.
+    #: That of the problem: `api.problems.ProblemType`.
     needs_operator: bool = False
 
 

@@ -92,13 +92,18 @@ def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
     none_if_not_found(client.create_base_path_mapping, **mapping)
 
 
+def unmap_domain(client: APIGatewayClient, domain: str) -> None:
+    """Remove the mappings of the custom domain."""
+    for mapping in list_mappings(client, domain):
+        client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
+
+
 @contextmanager
 def unmapped(client: APIGatewayClient, domain: str) -> Iterator[None]:
-    """Remove the mappings of a custom domain. If the block fails, they are created again: customers use the domain."""
+    """Unmap the custom domain. If the block fails, create its mappings again, because customers use the domain."""
     mappings = list_mappings(client, domain)
     try:
-        for mapping in mappings:
-            client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
+        unmap_domain(client, domain)
         yield
     except BaseException:
         present = [mapping["basePath"] for mapping in list_mappings(client, domain)]

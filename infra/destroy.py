@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infra import chalice_config, cloudformation
 from infra.account import Account, check_target, open_account
-from infra.api_gateway import unmapped
+from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_functions, find_rest_api, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
@@ -21,8 +21,8 @@ def destroy(account: Account, project: Path, stage: str, print_line: Callable[[s
     if api_id is None and cloudformation.read_stack(stacks, stage) is None:
         print_line("warning: there is no API and no stack of this stage: check account and region")
     if domain := cloudformation.read_domain(account, stage):
-        with unmapped(apigateway, domain):
-            print_line(f"domain {domain}: unmapped")
+        unmap_domain(apigateway, domain)
+        print_line(f"domain {domain}: unmapped")
     write_state(account, project, stage, api_id)
     log_groups = _find_log_groups(account, stage)
     run_chalice(account, project, "delete", "--stage", stage)

@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parent.parent
 
 @dataclass
 class CommandLine:
-    """The command line of one call: the options, which are accepted before and after the subcommand, and the dialog."""
+    """The options of one command, which may stand before or after the subcommand, and the dialog with the operator."""
 
     stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
     project: Path = PROJECT

@@ -345,16 +345,22 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
 
 def judge_platform(check_id: str, what: str, code: str, upstream: UpstreamCodes, reason: str = "") -> Finding:
     """Return the finding of a call that has failed: `code` is that of the problem, `reason` what else is known."""
-    decision = codes.decide_error(PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
-    if decision is not None:
+    error_type = _find_error_type(upstream)
+    if error_type is not None:
         # TokenUnavailableError carries the codes of the mint: the platform's code says which error it was.
-        code = problem_for_error(decision[1]("")).view.code
+        code = problem_for_error(error_type("")).view.code
     number = f"{upstream.error_code}" + (f"/{upstream.sub_error_code}" if upstream.sub_error_code else "")
     known = f"platform error {number}" if upstream.has_code else reason
     advice = ADVICE.get(code, f"look up {code} in docs/run.md, By code")
-    if upstream.has_code and decision is None:
+    if upstream.has_code and error_type is None:
         advice = f"unknown error: {_SUPPORT}"
     return Finding(check_id, what, FAILED, f"{code} ({known})" if known else code, advice, upstream.logid)
+
+
+def _find_error_type(upstream: UpstreamCodes) -> codes.ErrorType | None:
+    """Return the error that the platform's codes mean, or None if they are unknown."""
+    decision = codes.decide_error(PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
+    return None if decision is None else decision[1]
 
 
 def judge_token(app_id: str, row: TokenRow, now: float, *, mints: bool) -> Finding:
@@ -363,9 +369,10 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, mints: bool) -> Findi
     # An older failure does not count: somebody has written a valid token since.
     has_failed = bool(row.mint_failure) and mints and (is_expiring(row, now) or row.blocks_claims(now))
     if has_failed and row.mint_failure.isdigit():
-        found = judge_platform("token", app_id, "token_unavailable", UpstreamCodes(int(row.mint_failure), 0))
-        error_type = PLATFORM_ERRORS.get(int(row.mint_failure), errors.UpstreamError)
-        outcome = WARNING if error_type.is_transient and row.is_valid(now) else FAILED
+        upstream = UpstreamCodes(int(row.mint_failure), 0)
+        found, error_type = judge_platform("token", app_id, "token_unavailable", upstream), _find_error_type(upstream)
+        is_transient = error_type is not None and error_type.is_transient
+        outcome = WARNING if is_transient and row.is_valid(now) else FAILED
         return found._replace(outcome=outcome, text=f"the last renewal has failed: {found.text}")
     if has_failed:
         outcome = WARNING if row.is_valid(now) else FAILED

@@ -22,14 +22,13 @@ from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.merchant_rows import (
     Change,
     InvalidEditError,
-    InvalidRowError,
     MerchantRow,
     Patch,
     StoreEntry,
     account_id_of,
     edit_item,
     list_changes,
-    parse_row,
+    parse_rows,
     stores_of,
 )
 from redeemctl.output import print_note
@@ -106,14 +105,9 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
 @pass_command_line
 def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
     """Write all merchants to the CSV file FILE, in the form that import reads. Malformed rows are only named."""
-    rows, malformed = list[MerchantRow](), list[str]()
     with cli.open_stage(reads=True) as stage:
         source = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
-        for item in source.list_all():
-            try:
-                rows.append(parse_row(item))
-            except InvalidRowError as error:
-                malformed.append(str(error))
+        rows, malformed = parse_rows(source.list_all())
     lost = "\n  ".join([f"{file} lacks the malformed rows:", *malformed]) if malformed else ""
     if cli.dry_run:
         print_note("\n".join(filter(None, [f"dry run: {file} was not written", lost])))
@@ -188,11 +182,12 @@ def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> It
 
 def find_missing(columns: Set[str], entries: Mapping[str, Entry], items: Mapping[str, Item]) -> Iterator[list[str]]:
     """Yield the commands that remove what the table has and the file lacks; nothing about columns that it lacks."""
+    readable = {row.account_id for row in parse_rows(items.values())[0]}
     for account_id, item in items.items():
         entry = entries.get(account_id)
         if entry is None:
-            # An export has no malformed rows, although customers may be served by them.
-            if _is_readable(item):
+            # An export lacks malformed rows, but the service may serve these merchants.
+            if account_id in readable:
                 yield ["merchant", "remove", account_id]
             continue
         optional = columns - {"account_id", "app_id", "active"} - entry.values.keys()
@@ -204,14 +199,6 @@ def find_missing(columns: Set[str], entries: Mapping[str, Entry], items: Mapping
                 optional = {STORE_COLUMNS.get(column, "") for column in columns} - {"name"}
                 missing = store.keys() & optional - entry.stores[poi_id].values.keys()
                 yield from _remove_values(["store", "add", account_id, poi_id], missing)
-
-
-def _is_readable(item: Item) -> bool:
-    try:
-        parse_row(item)
-    except InvalidRowError:
-        return False
-    return True
 
 
 def _remove_values(command: list[str], names: Set[str]) -> Iterator[list[str]]:

@@ -11,6 +11,7 @@ stay as they are.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
@@ -144,6 +145,17 @@ def parse_row(item: Item) -> MerchantRow:
         return MerchantRow.model_validate(row, strict=True)
     except ValidationError as error:
         raise InvalidRowError(row["account_id"], error) from None
+
+
+def parse_rows(items: Iterable[Item]) -> tuple[list[MerchantRow], list[str]]:
+    """Parse rows; return those that can be read, and what is wrong with each of the others."""
+    rows, malformed = list[MerchantRow](), list[str]()
+    for item in items:
+        try:
+            rows.append(parse_row(item))
+        except InvalidRowError as error:
+            malformed.append(str(error))
+    return rows, malformed
 
 
 def account_id_of(item: Item) -> str:

@@ -8,12 +8,12 @@ from chalicelib.aws import Item
 from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchant_rows import (
-    InvalidRowError,
     Patch,
     dump,
     edit_item,
     list_changes,
     parse_row,
+    parse_rows,
 )
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import read_secret_version
@@ -75,14 +75,12 @@ def show_merchant(cli: CommandLine, account_id: str) -> None:
 def list_merchants(cli: CommandLine) -> None:
     """List all merchants."""
     with cli.open_stage(reads=True) as stage:
-        rows = []
-        all_stores = {} if cli.as_json else {"stores": "all"}
-        for item in stage.merchants.list_all():
-            try:
-                rows.append(all_stores | dump(parse_row(item)))
-            except InvalidRowError as error:
-                print_note(f"malformed row: {error}")
-    cli.show(("account_id", "name", "app_id", "stores", "active", "redeeming"), rows)
+        rows, malformed = parse_rows(stage.merchants.list_all())
+    for text in malformed:
+        print_note(f"malformed row: {text}")
+    all_stores = {} if cli.as_json else {"stores": "all"}
+    columns = ("account_id", "name", "app_id", "stores", "active", "redeeming")
+    cli.show(columns, [all_stores | dump(row) for row in rows])
 
 
 @merchant.command("suspend")

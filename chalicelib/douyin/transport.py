@@ -60,7 +60,7 @@ class Transport:
     def _prepare(self, base_url: str, request: PlatformRequest, max_idle: float) -> tuple[Any, Any]:
         """Return a request as the adapter needs it, and the adapter."""
         prepared: Any = requests.PreparedRequest()
-        # For PoolAdapter: it gets nothing of `send` but the request.
+        # PoolAdapter needs it to choose a connection. requests passes it this object alone.
         prepared.max_idle = max_idle
         prepared.method, prepared.url, prepared.body = "POST", base_url + request.path, request.body
         prepared.headers = {**self.http.headers, **request.headers, "Content-Length": str(len(request.body))}

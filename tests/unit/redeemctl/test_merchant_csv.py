@@ -144,6 +144,12 @@ def test_nothing_is_removed_and_what_the_file_lacks_is_named_with_the_command_th
     assert [" ".join(part or "''" for part in command) for command in commands] == missing
 
 
+def test_a_malformed_row_that_a_file_lacks_is_not_to_be_removed() -> None:
+    """An export lacks it, although the service may serve this merchant."""
+    nameless: Item = {**ITEM, "pk": {"S": "MERCHANT#8"}, "stores": {"M": {"1": {"M": {}}}}}
+    assert list(find_missing({"account_id"}, {}, {"7": ITEM, "8": nameless})) == [["merchant", "remove", "7"]]
+
+
 def test_the_sample_of_going_live_can_be_imported_and_the_page_names_each_column(tmp_path: Path) -> None:
     page = (ROOT / "miniprogram" / "docs" / "go-live.zh-CN.md").read_text(encoding="utf-8")
     [sample] = re.findall(r"```text\n(account_id,.*?)```", page, re.DOTALL)

@@ -15,11 +15,6 @@ export function timeText(seconds: number): string {
   return `${twoDigits(date.getUTCHours())}:${twoDigits(date.getUTCMinutes())}`;
 }
 
-/** Format a moment as 今天 14:32, or with its month and day. */
-export function clockText(seconds: number, now: number): string {
-  return `${daysBetween(seconds, now) === 0 ? "今天" : dateText(seconds).slice(5)}\u00a0${timeText(seconds)}`;
-}
-
 /** Return the number of calendar days from one moment to another. */
 export function daysBetween(from: number, to: number): number {
   return chinaDay(to) - chinaDay(from);

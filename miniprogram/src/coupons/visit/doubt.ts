@@ -6,7 +6,7 @@
  */
 
 import type { Certificate } from "../client/client";
-import { clockText, dateText, daysBetween, timeText } from "./dates";
+import { dateText, daysBetween, timeText } from "./dates";
 import { hasEnded } from "./expiry";
 import type { ListState } from "./listState";
 import { ASK_STAFF } from "./messages";
@@ -36,9 +36,8 @@ export function adviceOf({ start_time = 0 }: Certificate, now: number): string {
 export function ageText({ updatedAt, isStale }: ListState, now: number): string {
   // One from the future is old, too: the phone's clock was changed.
   const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
-  // A digit gets a blank before it.
-  const clock = clockText(updatedAt, now).replace(/^\d/, "\u00a0$&");
-  return isFresh || !updatedAt ? "" : `本页为${clock}\u00a0的数据`;
+  const day = daysBetween(updatedAt, now) === 0 ? "今天" : `\u00a0${dateText(updatedAt).slice(5)}`;
+  return isFresh || !updatedAt ? "" : `本页为${day}\u00a0${timeText(updatedAt)}\u00a0的数据`;
 }
 
 /** Douyin documents neither the numbers of weekdays nor the unit of dates. */

@@ -114,7 +114,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     ...header,
     detail: shown ? detailOf(shown, header.store, alike.map(priceFilter(config)), now) : null,
     doubt,
-    advice: certificate ? adviceOf(certificate, now) : "",
+    decision: [certificate && adviceOf(certificate, now), SCAN_DECIDES].filter(Boolean).join("，"),
     hasEnded: !!certificate && hasEnded(certificate, now),
     age: doubt || !age ? "" : `${age}，${SCAN_DECIDES}`,
     path: ORDERS_PATH,
