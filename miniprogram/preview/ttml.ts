@@ -5,7 +5,7 @@
 
 const ATTRIBUTE = /\s([\w:-]+)(?:="([^"]*)")?/g;
 const TAG = /<(\/?)([a-z-]+)((?:\s[\w:-]+(?:="[^"]*")?)*)\s*(\/?)>/g;
-const ELEMENTS = new Set(["view", "text", "button", "input", "block"]);
+const ELEMENTS = new Set(["view", "text", "button", "block"]);
 const HTML_ATTRIBUTE = /^(class|style|id|type|value|placeholder|disabled|hidden|data-[\w-]+|aria-[\w-]+)$/;
 
 /**
@@ -26,7 +26,7 @@ export function templateOf(ttml: string, read: (path: string) => string, omit: (
   );
 }
 
-/** Replace each `<template is="x" data="{{name: value, name: value}}" />` by the body of template x. */
+/** Replace each `<template is="x" data="{{name: value, name: value}}" />`, or without data, by the body of template x. */
 function inlineTemplates(ttml: string): string {
   const bodies = new Map<string, string>();
   const rest = ttml.replace(/<template name="([\w-]+)">([\s\S]*?)<\/template>/g, (_, name, body) => {
@@ -34,13 +34,13 @@ function inlineTemplates(ttml: string): string {
     return "";
   });
   const inline = (text: string): string =>
-    text.replace(/<template is="([\w-]+)" data="\{\{([^{}]+)\}\}" \/>/g, (_, name: string, values: string) => {
+    text.replace(/<template is="([\w-]+)"(?: data="\{\{([^{}]+)\}\}")? \/>/g, (_, name: string, values?: string) => {
       const body = bodies.get(name);
       if (body === undefined) {
         throw new Error(`there is no template ${name}`);
       }
       // A loop over one value defines its name. Templates can contain templates.
-      return values.split(", ").reduce((inner, pair) => {
+      return (values?.split(", ") ?? []).reduce((inner, pair) => {
         const [item, value] = pair.split(": ");
         return `<block tt:for="{{[${value}]}}" tt:for-item="${item}">${inner}</block>`;
       }, inline(body));
@@ -80,8 +80,6 @@ function convertAttribute(name: string, value: string, item: string, index: stri
       return "";
     case "bindtap":
       return ` @click="$fire('${value}', $event)"`;
-    case "bindinput":
-      return ` @input="$fire('${value}', $event)"`;
     default:
       return HTML_ATTRIBUTE.test(name) ? htmlAttribute(name === "aria-role" ? "role" : name, value) : undefined;
   }

@@ -268,12 +268,12 @@ test("a coupon that has left the list is named, but not to another user", async 
   phone.coupons = [OTHER];
   await phone.comeBack();
   assert.deepEqual(
-    [phone.page.data.detail, phone.page.data.former],
-    [null, "双人套餐，实付\u00a0¥0.01，订单尾号\u00a02"],
+    [phone.page.data.detail, phone.page.data.former?.title, phone.page.data.former?.orderText],
+    [null, "双人套餐", "实付\u00a0¥0.01，订单尾号\u00a02"],
   );
   phone.tt.setStorageSync("redemption.session", { token: tokenOf("wu"), endsAt: NOW + 7200 });
   await phone.comeBack();
-  assert.deepEqual([phone.page.data.detail, phone.page.data.former], [null, ""]);
+  assert.deepEqual([phone.page.data.detail, phone.page.data.former], [null, null]);
 });
 
 describe("time", () => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { Progress } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
+import type { Detail } from "../src/coupons/visit/detail";
 import type { StoreEvent, StoreState } from "../src/coupons/visit/storeState";
 import type { cardsView, certificateView, listView } from "../src/coupons/visit/view";
 import { loadBuilt, unloadBuilt } from "./built";
@@ -18,7 +19,7 @@ export interface Visit {
 export interface Page {
   data: ReturnType<typeof certificateView> &
     ReturnType<typeof cardsView> &
-    ReturnType<typeof listView> & { former: string };
+    ReturnType<typeof listView> & { former: Detail | null };
   setData(data: object): void;
   select(): void;
   openOrders(): void;

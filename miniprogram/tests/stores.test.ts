@@ -40,7 +40,7 @@ const failed = (requestNumber = 1, problem = PROBLEM): StoreEvent => {
   return { kind: "responded", requestNumber, outcome, now: NOW };
 };
 const after = (...events: StoreEvent[]) => events.reduce(nextStoreState, INITIAL_STORE_STATE);
-const storesView = (state: StoreState) => views.storesView(state, { api: "", account_id: "1", basePath: "" }, "", NOW);
+const storesView = (state: StoreState) => views.storesView(state, { api: "", account_id: "1", basePath: "" }, NOW);
 const tasks = (state: StoreState, event: StoreEvent) => storeTasks(state, nextStoreState(state, event));
 
 describe("a visit", () => {
@@ -133,7 +133,7 @@ describe("the stores", () => {
       assert.equal(nextStoreState(state, event), state);
     }
     const late = nextStoreState(state, waited(2));
-    assert.deepEqual([storesView(state).waiting, storesView(late).waiting], ["正在加载门店…", "查询时间较长，请稍候"]);
+    assert.deepEqual([storesView(state).waiting, storesView(late).waiting], ["正在加载门店…", "查询时间较长"]);
     assert.deepEqual([nextStoreState(late, requested).waiting, tasks(late, requested)], ["", ["requestStores"]]);
     const loaded = nextStoreState(late, listed(STORES, 2));
     assert.deepEqual([loaded.waiting, loaded.loading, nextStoreState(loaded, waited(2))], ["", false, loaded]);

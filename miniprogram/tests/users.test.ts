@@ -301,6 +301,6 @@ describe("the page", () => {
     await flush();
     assert.equal(page.data.waiting, "正在继续查找可用的券…");
     mock.timers.tick(6000);
-    assert.equal(page.data.waiting, "查询时间较长，请稍候");
+    assert.equal(page.data.waiting, "查询时间较长");
   });
 });

@@ -13,7 +13,7 @@ import { rendered } from "./rendered";
 
 const { INITIAL_LIST_STATE } = loadBuilt<typeof States>("coupons/visit/listState");
 const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/visit/storeState");
-const { cardsView, certificateView, listView, storesView } = loadBuilt<typeof Views>("coupons/visit/view");
+const { cardsView, certificateView, listView } = loadBuilt<typeof Views>("coupons/visit/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -35,7 +35,7 @@ describe("the list", () => {
     const late = view({ ...INITIAL_LIST_STATE, activity: "first", waiting: "late" });
     const { loading, loadingMore, empty, isLate, waiting, help } = late;
     assert.deepEqual([loading, loadingMore, empty, isLate, help], [true, false, false, true, HELP]);
-    assert.equal(waiting, "查询时间较长，请稍候");
+    assert.equal(waiting, "查询时间较长");
     assert.equal(view({ ...INITIAL_LIST_STATE, activity: "first" }).waiting, "正在查询可用的券…");
     assert.equal(view({ ...INITIAL_LIST_STATE, waiting: "searching" }).waiting, "正在继续查找可用的券…");
   });
@@ -86,22 +86,22 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", "", "暂时查不到状态，仍可请店员扫"],
-      ["4", "", "今天 23:31 起可用，仍可请店员扫"],
-      ["5", "", "今天 23:30 已到期，仍可请店员扫"],
+      ["3", "", "暂时查不到状态，以扫码结果为准"],
+      ["4", "", "今天 23:31 起可用，以扫码结果为准"],
+      ["5", "", "今天 23:30 已到期，以扫码结果为准"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
       ["1 种 2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
-      ["另 3 张，扫码才知道能不能用", ...doubted],
+      ["另 3 张可能暂不可用，可请店员扫", ...doubted],
     ]);
-    assert.deepEqual(cards(others), [["共 3 张，扫码才知道能不能用", ...doubted]]);
+    assert.deepEqual(cards(others), [["共 3 张可能暂不可用，可请店员扫", ...doubted]]);
   });
 
   test("tells the guest of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
     assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张，扫码才知道能不能用", ["3", "", "暂时查不到状态，仍可请店员扫"]],
+      ["另 1 张可能暂不可用，可请店员扫", ["3", "", "暂时查不到状态，以扫码结果为准"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
   });
@@ -217,10 +217,10 @@ describe("券详情", () => {
 
   test("is rendered with its orders, after a tap, gone and with a problem; the words are those of the guest", async () => {
     const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
-      rendered("certificate", { textSize: 16, former: "", ...view(list, config, visited) });
+      rendered("certificate", { textSize: 16, former: null, ...view(list, config, visited) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "记住这张券", "打开抖音「我的订单」", "打不开：一般在「我」→ 右上角 ☰ 里"].concat(
-      ["打开我的订单", "找到它，请店员扫二维码", "没有二维码：请店员输完整券码，不是尾号"],
+    const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打不开：一般在「我」→ 右上角 ☰ 里"].concat(
+      ["找到这张券，请店员扫二维码", "没有二维码：请店员输完整券码，不是尾号"],
       ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
       ["扫不了码，店长才点。顾客请勿点", "店长点此验券"],
     );
@@ -241,23 +241,11 @@ describe("券详情", () => {
     );
     assert.match(
       await html({ ...LISTED, certificates: [] }),
-      /不等于用掉了.*显示「待使用」：请店员扫码.*验券成功才出餐/s,
+      /这里查不到这张券了.*显示「待使用」：请店员扫码.*验券成功才出餐/s,
     );
     assert.match(
       await html({ ...INITIAL_LIST_STATE, problem: PROBLEM }),
       /网络不给力.*重试.*请打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
     );
-  });
-});
-
-describe("the store selection", () => {
-  const storesOf = (count: number) =>
-    Array.from({ length: count }, (_, n) => ({ poi_id: String(n), name: `${n} 号店` }));
-
-  test("of a chain with 63 stores can be searched", () => {
-    const state = { ...STORES, stores: storesOf(63) };
-    const { searchable, stores, hasStores } = storesView(state, CONFIG, "没有", NOW);
-    assert.deepEqual([searchable, stores.length, hasStores], [true, 0, true]);
-    assert.ok(!storesView({ ...STORES, stores: storesOf(3) }, CONFIG, "", NOW).searchable);
   });
 });

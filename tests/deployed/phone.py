@@ -143,7 +143,7 @@ class Phone:
     def cut_texts(self) -> list[str]:
         """Return the texts that are wider than their place, or that need horizontal scrolling."""
         cut: list[str] = self.page.evaluate(
-            """() => [document.documentElement, ...document.querySelectorAll("view, text, button, input")]
+            """() => [document.documentElement, ...document.querySelectorAll("view, text, button")]
                 .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline")
                 .map((e) => e.textContent)"""
         )

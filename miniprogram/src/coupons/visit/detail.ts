@@ -6,9 +6,6 @@ import { expiryOf } from "./expiry";
 import { groupsOf } from "./groups";
 import { hoursText } from "./offPeak";
 
-/** Characters of a title in a sentence. */
-const MAX_NAME_LENGTH = 10;
-
 export interface Fact {
   name: string;
   text: string;
@@ -16,13 +13,13 @@ export interface Fact {
 
 export interface Detail {
   id: string;
-  kindText: string;
   title: string;
+  /** Its kind, and until when it is valid. */
   until: string;
   isLastDay: boolean;
   /** The uses of a times card that are left, and the number of identical certificates. */
   uses: string;
-  /** By what it is found in Douyin's orders: short name, price, and the end of the order's number. */
+  /** By what it is found in Douyin's orders: price, and the end of the order's number. */
   orderText: string;
   facts: Fact[];
 }
@@ -34,12 +31,13 @@ export interface Detail {
 export function detailOf(certificate: Certificate, store: string, listed: Certificate[], now: number): Detail {
   const { certificate_id, kind } = certificate;
   const isSame = ({ certificate_id: id }: Certificate) => id === certificate_id;
+  const { until, isLastDay } = expiryOf(certificate, now);
   const group = groupsOf(listed).find((one) => one.some(isSame)) || [certificate];
   return {
     id: certificate_id,
-    kindText: kindTextOf(kind),
     title: titleOf(certificate),
-    ...expiryOf(certificate, now),
+    until: [kindTextOf(kind), until].filter(Boolean).join("\u00a0· "),
+    isLastDay,
     uses: usesOf(certificate, group.length),
     orderText: orderTextOf(certificate, group),
     facts: factsOf(certificate, store),
@@ -55,14 +53,9 @@ function usesOf({ times }: Certificate, copies: number): string {
   return copies > 1 ? `共 ${copies} 张，扫码前说用几张` : "";
 }
 
-function orderTextOf(certificate: Certificate, group: Certificate[]): string {
-  const { pay_amount } = certificate;
-  const title = titleOf(certificate);
-  // No half of a character that has two parts.
-  const start = title.slice(0, MAX_NAME_LENGTH).replace(/[\uD800-\uDBFF]$/, "");
-  const name = title.length > MAX_NAME_LENGTH ? `${start}…` : title;
+function orderTextOf({ pay_amount }: Certificate, group: Certificate[]): string {
   const price = pay_amount === undefined ? "" : `实付\u00a0${yuan(pay_amount)}`;
-  return [name, price, orderTailOf(group)].filter(Boolean).join("，").replace("…，", "… ");
+  return [price, orderTailOf(group)].filter(Boolean).join("，");
 }
 
 function factsOf(certificate: Certificate, store: string): Fact[] {

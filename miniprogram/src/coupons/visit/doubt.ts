@@ -9,7 +9,6 @@ import type { Certificate } from "../client/client";
 import { dateText, daysBetween, timeText } from "./dates";
 import { hasEnded } from "./expiry";
 import type { ListState } from "./listState";
-import { ASK_STAFF } from "./messages";
 import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 
 const MAX_AGE_SECONDS = 300;
@@ -25,11 +24,6 @@ export function doubtOf(certificate: Certificate, now: number): string {
   }
   const offPeak = off_peak ? offPeakText(off_peak, now) : "";
   return lock ? "暂时查不到状态" : times?.usable === 0 ? "剩余 0 次" : offPeak;
-}
-
-/** Return what the customer can do in spite of a doubt; empty if the certificate starts on another day. */
-export function adviceOf({ start_time = 0 }: Certificate, now: number): string {
-  return start_time > now && daysBetween(now, start_time) > 0 ? "" : ASK_STAFF;
 }
 
 /** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */

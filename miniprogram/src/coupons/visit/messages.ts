@@ -38,8 +38,7 @@ const BUTTONS: { [action in ProblemAction]: string } = {
   staff: "",
 };
 
-/** What the customer can do if something is doubtful, and what decides. */
-export const ASK_STAFF = "仍可请店员扫";
+/** What decides. */
 export const SCAN_DECIDES = "以扫码结果为准";
 /** The way that always works, unless `config.ts` says another. */
 export const DEFAULT_HELP = "请打开抖音「我的订单」给店员扫码";
@@ -122,7 +121,7 @@ export function countTexts(
   const start = more ? "已找到 " : certificates && doubted ? "" : "共 ";
   return [
     `${start}${kinds === certificates ? "" : `${kinds} 种 `}${certificates} 张显示可用，${SCAN_DECIDES}`,
-    `${certificates ? "另 " : start}${doubted} 张，扫码才知道能不能用`,
+    `${certificates ? "另 " : start}${doubted} 张可能暂不可用，可请店员扫`,
   ];
 }
 
@@ -142,5 +141,5 @@ export type Waiting = "" | "searching" | "late";
 
 /** Say what a request waits for; `usual`: while it is neither late nor searching. */
 export function waitingText(waiting: Waiting, usual: string): string {
-  return { "": usual, searching: "正在继续查找可用的券…", late: "查询时间较长，请稍候" }[waiting];
+  return { "": usual, searching: "正在继续查找可用的券…", late: "查询时间较长" }[waiting];
 }

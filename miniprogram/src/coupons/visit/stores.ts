@@ -49,30 +49,21 @@ export interface Listing {
   position?: Position | undefined;
   poiId?: string;
   lastPoiId?: string;
-  /** Words that the customer looks for in names and addresses. */
-  search?: string;
 }
 
-/** Return the stores that are looked for, the nearest first; without a position, the last choice, then the given order. */
-export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "", search = "" }: Listing): StoreRow[] {
+/** Return the stores, the nearest first; without a position, the last choice, then the given order. */
+export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "" }: Listing): StoreRow[] {
   const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "已选" };
-  const words = searchable(search).split(/\s+/);
   const rank = ({ poi_id }: Store) => (poi_id === lastPoiId && !position ? 0 : 1);
   return stores
-    .filter(({ name, address = "" }) => words.every((word) => searchable(`${name} ${address}`).indexOf(word) >= 0))
     .map((store, index) => ({ store, index, metres: position ? distance(store, position) : Number.POSITIVE_INFINITY }))
     .sort((a, b) => rank(a.store) - rank(b.store) || (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
     .map(({ store: { poi_id, name, address = "" }, metres }, index) => {
       const distance = distanceText(metres);
-      const tag = tags[poi_id] || (index === 0 && distance && !search ? "离您最近" : "");
+      const tag = tags[poi_id] || (index === 0 && distance ? "离您最近" : "");
       const label = [name, tag, distance, address].filter((text) => text).join("，");
       return { poi_id, name, address, distance, tag, label };
     });
-}
-
-/** Return a text without the differences that a search ignores: case, and the full width of Chinese keyboards. */
-function searchable(text: string): string {
-  return text.normalize("NFKC").toLowerCase();
 }
 
 const EARTH_RADIUS_M = 6371000;

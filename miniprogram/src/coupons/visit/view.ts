@@ -5,7 +5,7 @@ import type { Config } from "../settings";
 import { cardsOf } from "./cards";
 import { daysBetween } from "./dates";
 import { detailOf } from "./detail";
-import { adviceOf, ageText, doubtOf } from "./doubt";
+import { ageText, doubtOf } from "./doubt";
 import { hasEnded } from "./expiry";
 import { canLoadMore, certificateOf, isEmpty, type ListState } from "./listState";
 import {
@@ -34,9 +34,6 @@ interface Visited {
 
 const DEFAULT_SELECT_TEXT = "店长点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
-
-/** With more stores than fill a screen, the customer can search. */
-const SEARCH_FROM = 9;
 
 const LOCATING_TEXTS: { [locating in StoreState["locating"]]: string } = {
   "": "",
@@ -78,9 +75,7 @@ export function cardsView(visit: Visited, config: Config, now: number) {
   const { list } = visit;
   const judge = (certificate: Certificate) => {
     const fact = doubtOf(certificate, now);
-    return isTapped(visit, certificate.certificate_id)
-      ? TAPPED
-      : fact && `${fact}，${adviceOf(certificate, now) || SCAN_DECIDES}`;
+    return isTapped(visit, certificate.certificate_id) ? TAPPED : fact && `${fact}，${SCAN_DECIDES}`;
   };
   const select = (fits: (doubt: string) => boolean) => {
     const certificates = list.certificates.filter((one) => fits(judge(one)));
@@ -114,7 +109,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     ...header,
     detail: shown ? detailOf(shown, header.store, alike.map(priceFilter(config)), now) : null,
     doubt,
-    decision: [certificate && adviceOf(certificate, now), SCAN_DECIDES].filter(Boolean).join("，"),
+    decision: `仍可请店员扫，${SCAN_DECIDES}`,
     hasEnded: !!certificate && hasEnded(certificate, now),
     age: doubt || !age ? "" : `${age}，${SCAN_DECIDES}`,
     path: ORDERS_PATH,
@@ -153,14 +148,12 @@ function helpOf({ help, openOrders }: Config, path = openOrders ? "" : `；它${
   return help || DEFAULT_HELP + path;
 }
 
-/** Return the data of the store selection. `search`: what the customer has typed. */
-export function storesView(state: StoreState, config: Config, search: string, now: number) {
+/** Return the data of the store selection. */
+export function storesView(state: StoreState, config: Config, now: number) {
   const { stores, stale, loading, waiting, position, locating, problem, problemAt } = state;
   const situation = { isFirst: true, isForeignMerchant: state.accountId !== config.account_id };
   return {
-    stores: storeRows(stores, { ...state, search }),
-    hasStores: stores.length > 0,
-    searchable: stores.length >= SEARCH_FROM,
+    stores: storeRows(stores, state),
     staleStores: stale,
     loading,
     isLate: waiting === "late",

@@ -2,6 +2,7 @@
 
 import { attempt } from "../../client/tt";
 import { config } from "../../config";
+import type { Detail } from "../../visit/detail";
 import * as device from "../../visit/device";
 import { canLoadMore, certificateOf } from "../../visit/listState";
 import { pageMethods } from "../../visit/pageMethods";
@@ -18,7 +19,8 @@ Page({
     ...certificateView(visit, config, "", 0),
     // Until the first `render`.
     loading: true,
-    former: "",
+    /** What was shown of a coupon that has left the list. */
+    former: null as Detail | null,
     textSize: device.initialTextSize(),
   },
 
@@ -49,7 +51,7 @@ Page({
     if (view.button && !this.data.button) {
       this.guard();
     }
-    const former = view.detail?.orderText || (visit.isSameUser() ? this.data.former : "");
+    const former = view.detail || (visit.isSameUser() ? this.data.former : null);
     this.setData({ ...view, former });
   },
 

@@ -10,10 +10,9 @@ Page({
   ...pageMethods,
 
   data: {
-    ...storesView(visit.stores, config, "", 0),
+    ...storesView(visit.stores, config, 0),
     // Until the first `render`.
     loading: true,
-    search: "",
     textSize: device.initialTextSize(),
   },
 
@@ -32,7 +31,7 @@ Page({
       this.leave();
       return;
     }
-    const view = storesView(visit.stores, config, this.data.search, device.epochSeconds());
+    const view = storesView(visit.stores, config, device.epochSeconds());
     this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
   },
 
@@ -50,11 +49,6 @@ Page({
   pickStore(event: TapEvent) {
     const poiId = event.currentTarget.dataset.poi || "";
     visit.updateStores({ kind: "picked", poiId, now: device.epochSeconds() });
-  },
-
-  searchStores(event: { detail: { value: string } }) {
-    this.setData({ search: event.detail.value });
-    this.render();
   },
 
   sortByDistance() {
