@@ -11,8 +11,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import problems
@@ -96,21 +94,6 @@ def unmap_domain(client: APIGatewayClient, domain: str) -> None:
     """Remove the mappings of the custom domain."""
     for mapping in list_mappings(client, domain):
         client.delete_base_path_mapping(domainName=domain, basePath=mapping["basePath"])
-
-
-@contextmanager
-def unmapped(client: APIGatewayClient, domain: str) -> Iterator[None]:
-    """Unmap the custom domain. If the block fails, create its mappings again, because customers use the domain."""
-    mappings = list_mappings(client, domain)
-    try:
-        unmap_domain(client, domain)
-        yield
-    except BaseException:
-        present = [mapping["basePath"] for mapping in list_mappings(client, domain)]
-        for mapping in mappings:
-            if mapping["basePath"] not in present:
-                none_if_not_found(client.create_base_path_mapping, domainName=domain, **mapping)
-        raise
 
 
 def _put_gateway_response(

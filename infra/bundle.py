@@ -24,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -37,9 +36,6 @@ from infra.sdkdata import write_sdk_data
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = "python{}.{}".format(*sys.version_info)
-EXTENSION_SUFFIX = f".cpython-{RUNTIME.removeprefix('python').replace('.', '')}-x86_64-linux-gnu.so"
-"""The end of the names of extension modules that the functions can load."""
-
 TASK_ROOT = "/var/task"
 """Where Lambda unpacks the bundle. Tracebacks show this path."""
 
@@ -49,20 +45,10 @@ LOCK = ROOT / "requirements-bundle.txt"
 VENDORED = "aws-xray-sdk==2.15.0"
 
 ARCHIVES = ".chalice/deployments"
-_KEPT_VARIABLES = {
-    "path", "ld_library_path", "tmpdir", "home", "xdg_cache_home", "xdg_config_home",
-    "pip_cache_dir", "pip_config_file",
-    "pip_index_url", "pip_extra_index_url", "pip_find_links", "pip_no_index", "pip_trusted_host", "pip_default_timeout",
-    "pip_proxy", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
-    "pip_cert", "pip_client_cert", "ssl_cert_file", "ssl_cert_dir", "requests_ca_bundle", "curl_ca_bundle",
-}  # fmt: skip
-"""The variables of pip's mirror, proxy and certificates, those of folders, and where pip.conf is; in lower case."""
-
 APP = ("app.py", "chalicelib")
 """File and folder of the app, in the project and in the bundle."""
 
 _VERSION_FILE = "chalicelib/__init__.py"
-_LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _EXCLUDED_SUFFIXES = (".pyc", ".pyi", ".c", "/py.typed", "/__main__.py")
 _EXCLUDED_TOP_FOLDERS = (".dist-info", ".data", "-stubs")
@@ -178,10 +164,14 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
         # A package that pip builds itself runs its own code here, with a build system that no hash covers.
         how = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile", *options]
         files = ["--target", str(target), "--requirement", requirements.name]
-        environment = {name: value for name, value in os.environ.items() if name.lower() in _KEPT_VARIABLES}
-        run = subprocess.run([*pip, *how, *files], env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        run = subprocess.run([*pip, *how, *files], env=_environment(), stderr=subprocess.PIPE, text=True, check=False)
     if run.returncode:
         raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without Python's variables, which could change what is built."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def _packager() -> LambdaDeploymentPackager:
@@ -209,13 +199,9 @@ def _rewrite(archive: Path, commit: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
             original.extractall(folder, [name for name in original.namelist() if _is_included(name)])
-        # If a check fails, no archive is left.
+        # If a step fails, no archive is left.
         archive.unlink()
-        libraries = [path.name for path in Path(folder).rglob("*.so*")]
-        if other := sorted(name for name in libraries if not name.endswith(EXTENSION_SUFFIX)):
-            raise BundleError(f"{', '.join(other)}: not for {RUNTIME} on x86-64; see pip.conf")
         write_sdk_data(Path(folder) / SDK_DATA.name)
-        _add_framework_licence(Path(folder))
         if commit is not None:
             (Path(folder) / COMMIT_FILE.name).write_text(commit, encoding="ascii")
         compile_modules(Path(folder))
@@ -234,10 +220,9 @@ def compile_modules(folder: Path) -> None:
     variables, the working folder and the user's packages could change or drop them in silence, so it has none of these.
     """
     options = ["-q", "--invalidation-mode", "checked-hash", "-s", str(folder), "-p", TASK_ROOT]
-    environment = {name: value for name, value in os.environ.items() if name.lower() in _KEPT_VARIABLES}
     command = [sys.executable, "-P", "-s", "-m", "compileall", *options, str(folder)]
     run = subprocess.run(
-        command, env={**environment, "PYTHONHASHSEED": "0"}, stdout=subprocess.PIPE, text=True, check=False
+        command, env=_environment() | {"PYTHONHASHSEED": "0"}, stdout=subprocess.PIPE, text=True, check=False
     )
     if run.returncode:
         raise BundleError(" ".join(run.stdout.split()))
@@ -246,26 +231,9 @@ def compile_modules(folder: Path) -> None:
 def _is_included(name: str) -> bool:
     """Return whether an archive entry belongs in the bundle."""
     path = PurePosixPath(name)
-    if _is_licence(path):
-        return True
     if name.endswith(_EXCLUDED_SUFFIXES) or path.parts[0].endswith(_EXCLUDED_TOP_FOLDERS):
         return False
     return name.startswith(_INCLUDED_PACKAGES) or not name.startswith(_EXCLUDED_PACKAGES)
-
-
-def _is_licence(path: PurePosixPath) -> bool:
-    """Return whether a file has the license of a package. The licenses require that it stays with the code."""
-    return path.parts[0].endswith(".dist-info") and path.name.upper().startswith(_LICENCE_NAMES)
-
-
-def _add_framework_licence(folder: Path) -> None:
-    """Copy the license of Chalice, whose runtime module Chalice adds without it."""
-    distribution = metadata.distribution("chalice")
-    for file in distribution.files or ():
-        if _is_licence(PurePosixPath(file.as_posix())):
-            target = folder / file.as_posix()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(file.read_binary())
 
 
 def main() -> None:

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
-_CHANGEABLE = (
-    "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE",
-)  # fmt: skip
-_FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
+_BROKEN = {
+    "DELETE_FAILED": "remove the cause, then make destroy STAGE={stage}",
+    "UPDATE_ROLLBACK_FAILED": "to repair it: aws cloudformation continue-update-rollback --stack-name {name}",
+}
+"""What to do about a stack that cannot be changed, by its status."""
 
 _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity")
 """Error codes for a missing resource: of most services, API Gateway, SNS and IAM, in this order."""
@@ -85,7 +86,7 @@ def check_vital(account: Account, stage: str) -> None:
     stack = read_stack(account.client("cloudformation"), stage)
     if stack is None:
         return
-    if stack["StackStatus"] not in _CHANGEABLE:
+    if stack["StackStatus"] in _BROKEN or stack["StackStatus"].endswith("_IN_PROGRESS"):
         raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
     table, secret = _find_data(account, stage)
     found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
@@ -162,20 +163,10 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
 
 
 def _describe_status(name: str, status: str) -> str:
-    if status.endswith("_IN_PROGRESS") and status not in _FAILED_CREATION:
+    advice = _BROKEN.get(status, "remove the cause and run the command again")
+    if status.endswith("_IN_PROGRESS"):
         advice = "another deployment is running; wait for it, then run the command again"
-    elif status == "DELETE_FAILED":
-        advice = f"remove the cause, then make destroy STAGE={name.removeprefix(f'{APP_NAME}-')}"
-    elif status in _FAILED_CREATION:
-        advice = (
-            "its creation failed, and CloudFormation can only delete it (table and secret are retained): "
-            f"aws cloudformation delete-stack --stack-name {name}; then run the command again"
-        )
-    elif status == "UPDATE_ROLLBACK_FAILED":
-        advice = f"to repair it: aws cloudformation continue-update-rollback --stack-name {name}"
-    else:
-        advice = "remove the cause and run the command again"
-    return f"stack {name} is in {status}: {advice}"
+    return f"stack {name} is in {status}: {advice.format(name=name, stage=name.removeprefix(f'{APP_NAME}-'))}"
 
 
 def _find_data(account: Account, stage: str) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
 from infra.account import Account, check_target, open_account
-from infra.api_gateway import configure_api, unmapped
+from infra.api_gateway import configure_api
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
 from infra.stage_settings import StageError, StageSettings
@@ -43,12 +43,9 @@ def deploy(
     `no_platform`: see `smoke.check`.
     """
     settings, archive = prepare(account, project, stage, print_line, build_bundle)
-    outputs = _update_stack(account, stage, settings)
+    outputs = cloudformation.update_stack(account, stage, _parameters(settings))
     is_first = not find_functions(account, stage)
     write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
-    # Chalice would build an archive of its own.
-    if not archive.exists() or bundle.archive_path(project) != archive:
-        raise StageError("a file of the app has changed since the bundle was built. Run the command again")
     run_chalice(account, project, "deploy", "--stage", stage)
     api_id = read_rest_api_id(project, stage)
     build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
@@ -110,9 +107,7 @@ def prepare(
     settings = check_target(account, project, stage, print_line)
     cloudformation.check_vital(account, stage)
     _check_domain(account, stage, settings)
-    _check_runtime(account, stage, settings, print_line)
-    if settings.opening_hours_utc is None:
-        print_line("note: without [opening_hours_utc], no alarm says that nobody can list coupons any more")
+    _check_runtime(account, stage, settings)
     for name in chalice_config.write(project):
         print_line(f".chalice/{name} updated from the stage's settings: commit it")
     print_line("building the bundle")
@@ -122,7 +117,7 @@ def prepare(
     return settings, archive
 
 
-def _check_runtime(account: Account, stage: str, settings: StageSettings, print_line: Callable[[str], None]) -> None:
+def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
     """Raise StageError if the runtime would change only because this machine has another Python."""
     origin, runtime = "the stage's settings", f"python{settings.python}"
     if settings.python is None:
@@ -135,36 +130,23 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings, print_
             f"{origin}: Python {version}, but this is Python {other}. To keep it: make … PYTHON=python{version}. To "
             f'change it: set `python = "{other}"` in infra/stages/{stage}.toml, and commit this'
         )
-    if runtime == "python3.11":
-        print_line(f"runtime: Python 3.11, which AWS updates until mid-2027; `python` in infra/stages/{stage}.toml")
 
 
 def _check_domain(account: Account, stage: str, settings: StageSettings) -> None:
     """Raise StageError if the deployment would delete the domain that the mini-programs call."""
     deployed = cloudformation.read_domain(account, stage)
-    if deployed and settings.domain is None:
+    if deployed and (settings.domain is None or settings.domain.name != deployed):
         raise StageError(
-            f"infra/stages/{stage}.toml has no [domain], but the stage serves {deployed}. Add its two lines. "
+            f"infra/stages/{stage}.toml has another [domain] than the stage, which serves {deployed}. Correct it. "
             "Only if nobody calls it any more: delete its mapping in API Gateway, then update the stack with an empty "
             "DomainName"
         )
 
 
-def _update_stack(account: Account, stage: str, settings: StageSettings) -> dict[str, str]:
-    """Create or update the stack; return its outputs. CloudFormation cannot delete a domain that is mapped."""
-    former = cloudformation.read_domain(account, stage)
-    is_replaced = former != "" and settings.domain is not None and former != settings.domain.name
-    client = account.client("apigateway")
-    with unmapped(client, former) if is_replaced else contextlib.nullcontext():
-        return cloudformation.update_stack(account, stage, _parameters(settings))
-
-
 def _parameters(settings: StageSettings) -> dict[str, str | None]:
-    domain, hours = settings.domain, settings.opening_hours_utc
+    domain = settings.domain
     return {
         "AlarmEmail": settings.alarm_email,
-        "OpensAtUtc": str(hours.opens) if hours else "",
-        "ClosesAtUtc": str(hours.closes) if hours else "",
         "DomainName": domain.name if domain else "",
         "CertificateArn": domain.certificate_arn if domain else "",
     }

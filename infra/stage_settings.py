@@ -56,17 +56,6 @@ class Network(_Section, frozen=True):
     ]
 
 
-class OpeningHours(_Section, frozen=True):
-    """Hours in UTC, from `opens` to before `closes`, in which an hour without a list is an alarm."""
-
-    opens: Annotated[int, msgspec.Meta(ge=0, le=23)]
-    closes: Annotated[int, msgspec.Meta(ge=1, le=24)]
-
-    def __post_init__(self) -> None:
-        if self.opens >= self.closes:
-            raise ValueError("opens must be before closes, in UTC")
-
-
 class StageSettings(_Section, frozen=True):
     """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`)."""
 
@@ -79,7 +68,6 @@ class StageSettings(_Section, frozen=True):
     limits: Limits = Limits()
     domain: Domain | None = None
     network: Network | None = None
-    opening_hours_utc: OpeningHours | None = None
     environment: dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]*$")], str] = msgspec.field(
         default_factory=dict
     )

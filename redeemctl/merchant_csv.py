@@ -7,8 +7,7 @@ poi_id. What the file does not give stays as it is, so an import can be repeated
 import csv
 import functools
 import io
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +28,6 @@ from redeemctl.merchant_rows import (
     edit_item,
     list_changes,
     parse_rows,
-    stores_of,
 )
 from redeemctl.output import print_note
 from redeemctl.secret import read_secret_version
@@ -69,11 +67,11 @@ class Entry:
 def import_merchants(cli: CommandLine, file: Path) -> None:
     """Add and update the merchants and stores in the CSV file FILE.
 
-    With any error in the file, nothing is written. Otherwise the changes are shown and confirmed. Nothing is removed:
-    for what only the table has, the command is shown that removes it. A second run continues an interrupted one.
+    With any error in the file, nothing is written. Otherwise the changes are shown and confirmed. Nothing is removed.
+    A second run continues an interrupted one.
     """
     with cli.open_stage() as stage:
-        columns, entries, errors = read_file(file)
+        entries, errors = read_file(file)
         items = {account_id_of(item): item for item in stage.merchants.list_all()}
         apps, edits = read_secret_version(stage).apps, dict[str, Item]()
         for account_id, entry in entries.items():
@@ -86,8 +84,6 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
                 errors.append(f"line {entry.line}, app_id: app {app_id} not found: redeemctl app add {app_id}")
         if errors:
             raise InvalidInputError("\n  ".join([f"{file}: nothing was changed", *errors]))
-        for command in find_missing(columns, entries, items):
-            print_note(f"not in the file, and stays; to remove it: {shlex.join(['redeemctl', *command])}")
         rows = {account_id: (items.get(account_id), edited) for account_id, edited in edits.items()}
         changes = [
             Change(f"{account_id} {change.field}", change.current, change.new)
@@ -123,8 +119,8 @@ def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
         raise CommandError(lost)
 
 
-def read_file(path: Path) -> tuple[set[str], dict[str, Entry], list[str]]:
-    """Return the columns of a file, its merchants by account_id, and every error in its form, with the line.
+def read_file(path: Path) -> tuple[dict[str, Entry], list[str]]:
+    """Return the merchants of a file by account_id, and every error in its form, with the line.
 
     Raises InvalidInputError if it cannot be read as such a file.
     """
@@ -144,7 +140,7 @@ def read_file(path: Path) -> tuple[set[str], dict[str, Entry], list[str]]:
             errors += [f"line {reader.line_num}, {error}" for error in _read_row(reader.line_num, given, entries)]
     except csv.Error as error:
         errors.append(f"after line {reader.line_num}: {error}")
-    return {*columns}, entries, errors if entries or errors else ["no merchants"]
+    return entries, errors if entries or errors else ["no merchants"]
 
 
 def _decode(path: Path) -> str:
@@ -178,32 +174,6 @@ def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> It
         entry.stores[poi_id] = store
     elif store.values:
         yield "poi_id: missing"
-
-
-def find_missing(columns: Set[str], entries: Mapping[str, Entry], items: Mapping[str, Item]) -> Iterator[list[str]]:
-    """Yield the commands that remove what the table has and the file lacks; nothing about columns that it lacks."""
-    readable = {row.account_id for row in parse_rows(items.values())[0]}
-    for account_id, item in items.items():
-        entry = entries.get(account_id)
-        if entry is None:
-            # An export lacks malformed rows, but the service may serve these merchants.
-            if account_id in readable:
-                yield ["merchant", "remove", account_id]
-            continue
-        optional = columns - {"account_id", "app_id", "active"} - entry.values.keys()
-        yield from _remove_values(["merchant", "add", account_id], item.keys() & optional & {*MERCHANT_COLUMNS})
-        for poi_id, store in (stores_of(item) or {}).items() if "poi_id" in columns else ():
-            if poi_id not in entry.stores:
-                yield ["store", "remove", account_id, poi_id]
-            elif isinstance(store, dict):
-                optional = {STORE_COLUMNS.get(column, "") for column in columns} - {"name"}
-                missing = store.keys() & optional - entry.stores[poi_id].values.keys()
-                yield from _remove_values(["store", "add", account_id, poi_id], missing)
-
-
-def _remove_values(command: list[str], names: Set[str]) -> Iterator[list[str]]:
-    if names:
-        yield [*command, *(text for name in sorted(names) for text in (f"--{name.replace('_', '-')}", ""))]
 
 
 def write_rows(table: MerchantTable, rows: Mapping[str, tuple[Item | None, Item]]) -> None:

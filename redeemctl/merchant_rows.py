@@ -201,12 +201,6 @@ def list_changes(before: Item | None, after: Item | None) -> list[Change]:
     return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n, "") != new.get(n, "")]
 
 
-def changed_attributes(before: Item | None, after: Item | None) -> dict[str, Any]:
-    """Return the attributes that differ, with their new values; None for an attribute to remove."""
-    old, new = before or {}, after or {}
-    return {n: new.get(n) for n in {**old, **new} if n != "pk" and old.get(n) != new.get(n)}
-
-
 def _to_row(item: Item) -> dict[str, Any]:
     """Return a row as plain data, with its account_id; each store is a dictionary, unless it is malformed."""
     row = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}

@@ -62,19 +62,9 @@ def install_chromium() -> None:
     subprocess.run([apt, "update"], check=True, env=environment)
     # Older distributions have no package of the headless shell.
     shell = subprocess.run([apt, "install", "-s", HEADLESS_SHELL], check=False, capture_output=True)
-    packages = ["chromium" if shell.returncode else HEADLESS_SHELL]
-    if not has_chinese_font():
-        packages.append("fonts-noto-cjk")
+    packages = ["chromium" if shell.returncode else HEADLESS_SHELL, "fonts-noto-cjk"]
     command = [apt, "install", "-y", "--no-install-recommends", *packages]
     subprocess.run(command, check=True, env=environment)
-
-
-def has_chinese_font() -> bool:
-    """Return whether a font for Chinese is installed; without one, Chinese characters are drawn as boxes."""
-    fc_list = shutil.which("fc-list")
-    if fc_list is None:
-        return False
-    return bool(subprocess.run([fc_list, ":lang=zh"], check=True, capture_output=True).stdout)
 
 
 @contextlib.contextmanager

@@ -6,18 +6,15 @@ import signal
 import socket
 import sys
 import time
-from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import requests
 from rich.console import Console
-from rich.table import Table
 
 from sandbox import sample_data
 from sandbox.aws import REGION
 from sandbox.gateway import certificates_url
 from sandbox.preview import DIST_FOLDER, check_program
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID, SampleData
+from sandbox.sample_data import APP_ID, CUSTOMER, SampleData
 from sandbox.stack import (
     API_FUNCTION,
     LOCALHOST,
@@ -29,10 +26,8 @@ from sandbox.stack import (
     run_stack,
 )
 
-_CHINA = timezone(timedelta(hours=8))
 _USUAL_PORT = 8000
 _POLL_SECONDS = 0.5
-_KIND_LABELS = {"groupon": "团购券", "voucher": "代金券", "times_card": "次卡", "other": ""}
 
 console = Console()
 
@@ -53,7 +48,7 @@ def main() -> None:
     with run_stack(report) as stack:
         console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  deployed")
         data = sample_data.load()
-        print_certificates(stack, data)
+        print_certificates(stack)
         if arguments.serve:
             with run_preview(stack, arguments.program, _find_port()) as preview:
                 print_instructions(stack, data)
@@ -73,7 +68,7 @@ def wait_for_end(processes: dict[str, Process]) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def print_certificates(stack: Stack, data: SampleData) -> None:
+def print_certificates(stack: Stack) -> None:
     """Log the sample customer in and print the certificates that can be redeemed in a store."""
     headers = log_in(stack.api_url, stack.platform.url)
     start = time.perf_counter()
@@ -81,14 +76,7 @@ def print_certificates(stack: Stack, data: SampleData) -> None:
     response.raise_for_status()
     view = response.json()
     milliseconds = (time.perf_counter() - start) * 1000
-    store = data.merchants[ACCOUNT_ID].store_names[POI_ID]
-    table = Table(title=f"{data.customers[CUSTOMER].name} · {store}", title_justify="left")
-    for heading in ("券", "类型", "实付", "门市价", "有效期至", "备注"):
-        table.add_column(heading, justify="right" if heading in ("实付", "门市价") else "left", overflow="fold")
-    for certificate in view["certificates"]:
-        table.add_row(*_format_row(certificate))
-    console.print()
-    console.print(table)
+    console.print_json(data=view)
     console.print(f"{len(view['certificates'])} certificates in {milliseconds:.0f} ms")
 
 
@@ -128,38 +116,6 @@ def _find_port() -> int:
     with contextlib.suppress(OSError), socket.create_server((LOCALHOST, _USUAL_PORT)):
         return _USUAL_PORT
     return free_port()
-
-
-def _format_row(certificate: dict[str, Any]) -> tuple[str, ...]:
-    expire_time = certificate.get("expire_time")
-    return (
-        certificate.get("title", ""),
-        _KIND_LABELS[certificate["kind"]],
-        _format_yuan(certificate.get("pay_amount")),
-        _format_yuan(certificate.get("market_price")),
-        "" if expire_time is None else datetime.fromtimestamp(expire_time, _CHINA).strftime("%Y-%m-%d"),
-        _format_remarks(certificate),
-    )
-
-
-def _format_remarks(certificate: dict[str, Any]) -> str:
-    remarks = []
-    if times := certificate.get("times"):
-        remarks.append(f"剩{times['usable']}/{times['total']}次")
-    if voucher := certificate.get("voucher"):
-        remarks.append(voucher["description"])
-    if "lock" in certificate:
-        remarks.append("状态未知")
-    if off_peak := certificate.get("off_peak"):
-        hours = "、".join("–".join(span) for span in off_peak.get("hours", []))
-        remarks.append(f"限{hours}")
-    if certificate.get("is_transfer_asset"):
-        remarks.append("转赠")
-    return "，".join(remarks)
-
-
-def _format_yuan(amount: int | None) -> str:
-    return "" if amount is None else f"¥{amount / 100:.2f}"
 
 
 if __name__ == "__main__":

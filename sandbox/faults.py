@@ -10,7 +10,7 @@ PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no
 """Response fields in which the platform reports an error code."""
 
 FAULT_KINDS = (
-    "code", "sub", "http", "body", "edit", "delay", "drip", "hang", "reset", "truncate", "close",
+    "code", "sub", "http", "body", "edit", "delay", "drip", "hang", "reset", "truncate",
 )  # fmt: skip
 """README.md describes the kinds."""
 
@@ -41,7 +41,6 @@ class Fault:
     app_id: str | None = None
     account_id: str | None = None
     customer: str | None = None
-    skip: int = 0
     times: int | None = None
     code: int = 2100004
     place: str = "data.error_code"
@@ -51,9 +50,7 @@ class Fault:
     body: str = ""
     set_fields: dict[str, Any] = field(default_factory=dict)
     remove_fields: list[str] = field(default_factory=list)
-    as_text: list[str] = field(default_factory=list)
     seconds: float = 1.0
-    bytes: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in FAULT_KINDS:
@@ -74,14 +71,10 @@ class Fault:
             and self.times != 0
         )
 
-    def use(self) -> bool:
-        """Count a matching call; return whether it is affected."""
-        if self.skip:
-            self.skip -= 1
-            return False
+    def use(self) -> None:
+        """Count a matching call."""
         if self.times is not None:
             self.times -= 1
-        return True
 
     def edit(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Return a copy of a response, changed as an `edit` rule says."""
@@ -93,10 +86,6 @@ class Fault:
         for path in self.remove_fields:
             for parent, name in _find_fields(envelope, path):
                 parent.pop(name, None)
-        for path in self.as_text:
-            for parent, name in _find_fields(envelope, path):
-                if name in parent:
-                    parent[name] = str(parent[name])
         return envelope
 
 

@@ -5,8 +5,6 @@ Follows the platform's document. A comment marks each behavior that the document
 
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +14,6 @@ TOKEN_SECONDS = 7200
 PREVIOUS_TOKEN_SECONDS = 300
 """Remaining validity of the previous token after a new one was minted."""
 LOGIN_CODE_SECONDS = 300
-MINT_LIMIT = 500
-MINT_WINDOW_SECONDS = 300
 MAX_PAGE_SIZE = 50
 MAX_ORDER_ID_BYTES = 64
 CERTIFICATE_SCOPE = "industry_open.trade.certificate_query"
@@ -57,31 +53,20 @@ class Token:
 class MockPlatform:
     """State and rules of the platform.
 
-    `qps` is the number of certificate queries that each app may make per second (None: unlimited). `hides_unusable`:
-    orders that cannot be used in the store are hidden after the list is cut into pages and its total is counted;
-    otherwise they are listed with `can_use` false. `clock` returns epoch seconds; tests can move it forward with
-    `advance_clock`.
+    `hides_unusable`: orders that cannot be used in the store are hidden after the list is cut into pages and its total
+    is counted; otherwise they are listed with `can_use` false.
     """
 
-    def __init__(self, data: SampleData, qps: float | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, data: SampleData) -> None:
         self.data = data
-        self.qps = qps
         self.hides_unusable = False
-        self._clock = clock
-        self._clock_offset = 0.0
         self._tokens: dict[str, list[Token]] = {}
         self._provider_tokens: dict[str, list[Token]] = {}
         self._codes: dict[str, tuple[str, str, float]] = {}
-        self._mints: dict[str, deque[float]] = {}
-        self._queries: dict[str, deque[float]] = {}
 
     def now(self) -> float:
         """Return the platform's time in epoch seconds."""
-        return self._clock() + self._clock_offset
-
-    def advance_clock(self, seconds: float) -> None:
-        """Move the platform's clock forward."""
-        self._clock_offset += seconds
+        return time.time()
 
     def mint_token(self, body: Any) -> dict[str, Any]:
         """Respond to `client_token` with a new token.
@@ -89,8 +74,6 @@ class MockPlatform:
         The previous token stays valid for five minutes; all older tokens become invalid.
         """
         app = self._check_secret(body)
-        if not _count_call(self._mints.setdefault(app.app_id, deque()), self.now(), MINT_WINDOW_SECONDS, MINT_LIMIT):
-            raise PlatformError(10020, "5分钟内获取次数超过限制")
         token = self._new_token(app)
         previous = self._tokens.get(app.app_id, [])[-1:]
         for old in previous:
@@ -230,10 +213,6 @@ class MockPlatform:
         app = self._check_token(headers.get("access-token", ""))
         if headers.get("content-type", "").split(";")[0].strip() != "application/json":
             raise PlatformError(10000, "参数错误: content-type")
-        if self.qps is not None and not _count_call(
-            self._queries.setdefault(app.app_id, deque()), self.now(), 1.0, self.qps
-        ):
-            raise PlatformError(2119003, "请求太过频繁,请稍后再试")
         return app
 
     def _check_merchant(self, app: App, account_id: str, headers: dict[str, str]) -> SampleMerchant:
@@ -258,16 +237,6 @@ class MockPlatform:
         return app
 
 
-def _count_call(times: deque[float], now: float, window_seconds: float, limit: float) -> bool:
-    """Count a call; returns False when more than `limit` calls fall into the window. Rejected calls are not counted."""
-    while times and times[0] <= now - window_seconds:
-        times.popleft()
-    if len(times) >= limit:
-        return False
-    times.append(now)
-    return True
-
-
 def _validate_query(body: Any) -> dict[str, Any]:
     """Check the types and ranges of the documented fields; unknown fields are ignored."""
     if not isinstance(body, dict):
@@ -276,7 +245,7 @@ def _validate_query(body: Any) -> dict[str, Any]:
     for name, required in strings.items():
         if (required or name in body) and not (isinstance(body.get(name), str) and body[name]):
             raise PlatformError(2119001, f"参数不合法: {name}")
-    ranges = {"page": (1, 2**63 - 1), "page_size": (1, MAX_PAGE_SIZE), "page_dimension": (1, 2), "biz_type": (1, 2)}
+    ranges = {"page": (1, 2**63 - 1), "page_size": (1, MAX_PAGE_SIZE), "page_dimension": (1, 1), "biz_type": (1, 2)}
     for name, (minimum, maximum) in ranges.items():
         if name in body and not (type(body[name]) is int and minimum <= body[name] <= maximum):
             raise PlatformError(2100005, f"参数不合法: {name}")
@@ -304,8 +273,6 @@ def _build_page(orders: list[dict[str, Any]], query: dict[str, Any]) -> dict[str
     ]
     size = query.get("page_size", MAX_PAGE_SIZE)
     first = (query.get("page", 1) - 1) * size
-    if query.get("page_dimension", 1) == 2:
-        return {"orders": orders[first : first + size], "total": len(orders)}
     total = sum(len(order["certificates"]) for order in orders)
     page: list[dict[str, Any]] = []
     position = 0

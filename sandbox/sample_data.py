@@ -79,7 +79,6 @@ class Customer:
 
     key: str
     name: str
-    situation: str
     situation_zh: str
     open_ids: dict[str, str]
 

@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -59,8 +58,6 @@ class MockServer:
         route("POST", "/_sandbox/provider-tokens", self._issue_provider_token)
         route("*", "/_sandbox/calls", self._handle_calls)
         route("*", "/_sandbox/faults", self._handle_faults)
-        route("POST", "/_sandbox/clock", self._advance_clock)
-        route("POST", "/_sandbox/revoke", self._revoke_tokens)
         route("PUT", "/_sandbox/purchases/{customer}", self._replace_purchases)
         route("GET", "/_sandbox/world", self._list_sample_data)
         return application
@@ -174,7 +171,9 @@ class MockServer:
         """Record the call, then send the normal response or apply a fault."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        fault = next((rule for rule in self.faults if rule.matches(details) and rule.use()), None)
+        fault = next((rule for rule in self.faults if rule.matches(details)), None)
+        if fault is not None:
+            fault.use()
         entry: dict[str, Any] = {
             "call": details.call,
             "at": time.time(),
@@ -223,14 +222,6 @@ class MockServer:
         if request.method == "POST":
             self.faults.append(Fault(**await request.json()))
         return web.json_response([vars(fault) for fault in self.faults])
-
-    async def _advance_clock(self, request: web.Request) -> web.Response:
-        self.platform.advance_clock(float((await request.json())["advance"]))
-        return web.json_response({"now": self.platform.now()})
-
-    async def _revoke_tokens(self, request: web.Request) -> web.Response:
-        self.platform.revoke_tokens((await request.json())["app_id"])
-        return web.json_response({})
 
     async def _replace_purchases(self, request: web.Request) -> web.Response:
         customer = request.match_info["customer"]
@@ -312,11 +303,11 @@ async def _apply_fault(
     await response.prepare(request)
     if fault.kind == "drip":
         with contextlib.suppress(ConnectionError):
-            for start in range(0, len(payload), fault.bytes):
-                await response.write(payload[start : start + fault.bytes])
+            for start in range(len(payload)):
+                await response.write(payload[start : start + 1])
                 await asyncio.sleep(fault.seconds)
         return response
-    await response.write(payload if fault.kind == "close" else payload[: len(payload) // 2])
+    await response.write(payload[: len(payload) // 2])
     _close_connection(request)
     return response
 
@@ -363,10 +354,10 @@ def _dumps(value: Any) -> str:
 
 
 async def start(
-    data_folder: Path = sample_data.DATA_FOLDER, port: int = 0, qps: float | None = None
+    port: int = 0,
 ) -> tuple[int, MockServer, Callable[[], Awaitable[None]]]:
     """Serve on 127.0.0.1; returns the port, the server, and a function that stops it."""
-    server = MockServer(MockPlatform(sample_data.load(data_folder), qps))
+    server = MockServer(MockPlatform(sample_data.load()))
     # Cancel the handler when its client disconnects; otherwise handlers of `hang` faults would accumulate.
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
@@ -376,7 +367,7 @@ async def start(
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    port, *_ = await start(arguments.data, arguments.port, arguments.qps)
+    port, *_ = await start(arguments.port)
     print(f"Mock Douyin platform: http://127.0.0.1:{port}", flush=True)
     await asyncio.Event().wait()
 
@@ -385,8 +376,6 @@ def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="Mock of Douyin's open platform.")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
-    parser.add_argument("--data", type=Path, default=sample_data.DATA_FOLDER, help="folder with the data files")
-    parser.add_argument("--qps", type=float, help="certificate queries per second and app; above: error 2119003")
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(_serve(parser.parse_args()))

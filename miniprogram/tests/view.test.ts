@@ -62,7 +62,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "查到一半停了，还没查到券");
+    assert.equal(view(list).searched, "还没查完，暂时没有找到券");
     assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_LIST_STATE).searched], ["", ""]);
   });
 
@@ -241,7 +241,7 @@ describe("券详情", () => {
     );
     assert.match(
       await html({ ...LISTED, certificates: [] }),
-      /这里查不到这张券了.*显示「待使用」：请店员扫码.*验券成功才出餐/s,
+      /这里查不到这张券了.*「待使用」或还有次数：请店员扫码.*验券成功才出餐/s,
     );
     assert.match(
       await html({ ...INITIAL_LIST_STATE, problem: PROBLEM }),

@@ -136,7 +136,7 @@ def searched(phone: Phone) -> None:
     for path in ("**/certificates?*", "**/sessions"):
         phone.page.route(path, respond)
     phone.open()
-    expect(phone.page.get_by_text("查到一半停了，还没查到券")).to_be_visible()
+    expect(phone.page.get_by_text("还没查完，暂时没有找到券")).to_be_visible()
 
 
 def gone(phone: Phone) -> None:

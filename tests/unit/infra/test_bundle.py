@@ -8,7 +8,6 @@ import pytest
 
 from infra import bundle
 from infra.bundle import (
-    EXTENSION_SUFFIX,
     RUNTIME,
     BundleError,
     read_git_commit,
@@ -81,28 +80,6 @@ def sources(clone: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The files of the clone's app. An archive of them gets no SDK data, which take a second."""
     monkeypatch.setattr(bundle, "write_sdk_data", lambda _: None)
     return {name: (clone / name).read_text() for name in ("app.py", "chalicelib/__init__.py", "chalicelib/py.typed")}
-
-
-@pytest.mark.parametrize(
-    ("suffix", "fits"),
-    [
-        (EXTENSION_SUFFIX, True),
-        (EXTENSION_SUFFIX.replace("x86_64", "aarch64"), False),
-        (".cpython-39-x86_64-linux-gnu.so", False),
-        (".cpython-313-darwin.so", False),
-        (".so", False),
-    ],
-)
-def test_an_extension_module_for_another_python_or_platform_is_refused(
-    clone: Path, sources: dict[str, str], suffix: str, *, fits: bool
-) -> None:
-    files = {**sources, f"msgspec/_core{suffix}": ""}
-    if fits:
-        assert rewrite(clone, files).exists()
-        return
-    with pytest.raises(BundleError, match=f"^_core{suffix}: not for {RUNTIME} on x86-64"):
-        rewrite(clone, files)
-    assert not (clone.parent / "archive.zip").exists(), "no later run may find it"
 
 
 def test_a_file_that_is_no_python_fails_the_build_with_its_place(clone: Path, sources: dict[str, str]) -> None:

@@ -83,17 +83,4 @@ def test_another_python_is_refused_until_the_settings_name_it(
         client.deploy(API, build_archive("1"), Runtime=f"python{deployed}")
     monkeypatch.setattr(bundle, "RUNTIME", "python3.13")
     with contextlib.nullcontext() if refusal is None else pytest.raises(StageError, match=refusal):
-        deploy._check_runtime(account_of(client), "dev", StageSettings(python=setting), lambda _: None)
-
-
-@pytest.mark.parametrize(("runtime", "lines"), [("python3.11", 1), ("python3.13", 0)])
-def test_a_runtime_that_aws_will_soon_not_update_is_named(
-    monkeypatch: pytest.MonkeyPatch, runtime: str, lines: int
-) -> None:
-    client = FakeLambda()
-    client.deploy(API, build_archive("1"), Runtime=runtime)
-    monkeypatch.setattr(bundle, "RUNTIME", runtime)
-    report: list[str] = []
-    deploy._check_runtime(account_of(client), "dev", StageSettings(), report.append)
-    assert len(report) == lines
-    assert all("mid-2027" in line and "infra/stages/dev.toml" in line for line in report)
+        deploy._check_runtime(account_of(client), "dev", StageSettings(python=setting))

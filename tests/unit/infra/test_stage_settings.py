@@ -72,8 +72,6 @@ def test_a_log_level_may_be_in_lower_case_as_powertools_reads_it() -> None:
         ("[domain]\nname = 'api.example.com'\ncertificate_arn = 'x'", "$.domain.certificate_arn"),
         ("[network]\nsubnet_ids = ['subnet-1']", "security_group_ids"),
         ("[network]\nsubnet_ids = []\nsecurity_group_ids = ['sg-1']", "$.network.subnet_ids"),
-        ("[opening_hours_utc]\nopens = 9\ncloses = 9", "$.opening_hours_utc"),
-        ("[opening_hours_utc]\nopens = 24\ncloses = 24", "$.opening_hours_utc.opens"),
         ("[environment]\nTABLE_NAME = 'other'", "TABLE_NAME"),
         ("[environment]\nSESSION_TTL_SECONDS = 7200", "$.environment"),
         ("[environment]\nlower = 'x'", "$.environment"),

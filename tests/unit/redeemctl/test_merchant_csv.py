@@ -9,7 +9,7 @@ import pytest
 from chalicelib.aws import Item
 from infra.bundle import ROOT
 from redeemctl.errors import InvalidInputError
-from redeemctl.merchant_csv import COLUMNS, find_missing, read_file, write_csv
+from redeemctl.merchant_csv import COLUMNS, read_file, write_csv
 from redeemctl.merchant_rows import InvalidEditError, edit_item, list_changes, parse_row
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
@@ -27,7 +27,7 @@ def edit(tmp_path: Path, text: str, items: dict[str, Item], encoding: str = "utf
     """Return the rows that a file makes of those in the table, and its errors, each as it begins."""
     file = tmp_path / "merchants.csv"
     file.write_text(text, encoding=encoding)
-    _, entries, errors = read_file(file)
+    entries, errors = read_file(file)
     edits = {}
     for account_id, entry in entries.items():
         try:
@@ -121,33 +121,19 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, error: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "fields", "missing"),
+    ("text", "fields"),
     [
-        ("account_id\n7\n", [], []),
-        ("account_id,name\n7,new\n", ["name"], []),
-        ("account_id,app_id,active,name\n7,,,\n", [], ["merchant add 7 --name ''"]),
-        ("account_id,redeeming,notice,name\n7,yes,,old\n", ["redeeming"], ["merchant add 7 --notice ''"]),
-        ("account_id,poi_id,store_name\n7,3,z\n", ["stores.3.name"], ["store remove 7 1", "store remove 7 2"]),
-        ("account_id,poi_id,phone\n7,1,\n7,2,\n", [], ["store add 7 2 --phone ''"]),
-        ("account_id,poi_id,phone\n7,1,\n7,2,022\n", ["stores.2.phone"], []),
-        ("account_id,app_id\n8,tt1\n", ["app_id", "active"], ["merchant remove 7"]),
+        ("account_id\n7\n", []),
+        ("account_id,name\n7,new\n", ["name"]),
+        ("account_id,app_id,active,name\n7,,,\n", []),
+        ("account_id,poi_id,store_name\n7,3,z\n", ["stores.3.name"]),
+        ("account_id,poi_id,phone\n7,1,\n7,2,022\n", ["stores.2.phone"]),
     ],
 )
-def test_nothing_is_removed_and_what_the_file_lacks_is_named_with_the_command_that_removes_it(
-    tmp_path: Path, text: str, fields: list[str], missing: list[str]
-) -> None:
-    [(account_id, edited)], errors = ((edits := edit(tmp_path, text, {"7": ITEM}))[0].items(), edits[1])
+def test_what_a_file_lacks_stays(tmp_path: Path, text: str, fields: list[str]) -> None:
+    edits, errors = edit(tmp_path, text, {"7": ITEM})
     assert errors == []
-    assert [change.field for change in list_changes({"7": ITEM}.get(account_id), edited)] == fields
-    columns, entries, _ = read_file(tmp_path / "merchants.csv")
-    commands = find_missing(columns, entries, {"7": ITEM})
-    assert [" ".join(part or "''" for part in command) for command in commands] == missing
-
-
-def test_a_malformed_row_that_a_file_lacks_is_not_to_be_removed() -> None:
-    """An export lacks it, although the service may serve this merchant."""
-    nameless: Item = {**ITEM, "pk": {"S": "MERCHANT#8"}, "stores": {"M": {"1": {"M": {}}}}}
-    assert list(find_missing({"account_id"}, {}, {"7": ITEM, "8": nameless})) == [["merchant", "remove", "7"]]
+    assert [change.field for change in list_changes(ITEM, edits["7"])] == fields
 
 
 def test_the_sample_of_going_live_can_be_imported_and_the_page_names_each_column(tmp_path: Path) -> None:

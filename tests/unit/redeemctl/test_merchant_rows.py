@@ -155,13 +155,6 @@ def test_an_edit_changes_only_what_it_gives(stores: Any, patch: Any, expected: A
     assert merchant_rows.edit_item("7", item, {"stores": patch}) == {**item, "stores": {"M": expected}}
 
 
-def test_only_attributes_that_differ_are_changed() -> None:
-    before = make_item(name={"S": "old"}, active={"BOOL": True})
-    after = merchant_rows.edit_item("7", before, {"name": None, "life_account_id": "8", "active": True})
-    assert merchant_rows.changed_attributes(before, after) == {"name": None, "life_account_id": {"S": "8"}}
-    assert merchant_rows.list_changes(before, after) == [Change("name", "old", ""), Change("life_account_id", "", "8")]
-
-
 @pytest.mark.parametrize(
     ("patch", "errors"),
     [

@@ -55,7 +55,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     more: canLoadMore(list),
     empty: isEmpty(list),
     notice: list.notice,
-    searched: canLoadMore(list) && !certificates.length ? "查到一半停了，还没查到券" : "",
+    searched: canLoadMore(list) && !certificates.length ? "还没查完，暂时没有找到券" : "",
     unusable: loading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(list, now) : "",
     problem: listProblem(list, stores, config, now),
@@ -163,6 +163,7 @@ export function storesView(state: StoreState, config: Config, now: number) {
     locating: LOCATING_TEXTS[locating],
     problem: problemView(problem, problemAt, now, situation, config),
     help: helpOf(config),
+    hasOrders: !!config.openOrders,
   };
 }
 
