@@ -1,8 +1,7 @@
 /**
  * Mock of Douyin's `tt` API, built on fetch and the mock platform. The preview and the client's tests use it.
  *
- * It has the functions that this mini-program calls and those that a hook is likely to call (the guide lists
- * them). It behaves like Douyin where that is unusual: `success` is called for every status, a body that is not JSON arrives
+ * It has the functions that this mini-program calls and tt.showModal for hooks. It behaves like Douyin where that is unusual: `success` is called for every status, a body that is not JSON arrives
  * as text, storage returns copies.
  */
 
@@ -30,9 +29,7 @@ export interface PhoneOptions {
   position?: { latitude: number; longitude: number };
   onCall?: (call: Call) => void;
   onLogin?: () => void;
-  /** Called with the text of tt.showToast or tt.showLoading; empty when it is hidden. */
   onToast?: (text: string) => void;
-  onLoading?: (text: string) => void;
   /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Without it, the dialog is confirmed. */
   onModal?: (options: ModalOptions) => Promise<boolean>;
   onStopPullDownRefresh?: () => void;
@@ -50,14 +47,6 @@ function succeed(name: string, options: Callbacks, result: object = {}): void {
   const answer = { errMsg: `${name}:ok`, ...result } as never;
   options?.success?.(answer);
   options?.complete?.(answer);
-}
-
-/** Return a function of tt that shows a title, or hides it if it gets none. */
-function show(name: string, on?: (text: string) => void) {
-  return (options: Callbacks & { title?: string }) => {
-    on?.(options?.title ?? "");
-    succeed(name, options);
-  };
 }
 
 /** Create the `tt` of one phone. */
@@ -86,13 +75,10 @@ export function createMockTt(phone: PhoneOptions): MockTt {
         fail?.({ errMsg: "getLocation:fail auth deny" });
       }
     },
-    showToast: show("showToast", phone.onToast),
-    hideToast: show("hideToast", phone.onToast),
-    showLoading: show("showLoading", phone.onLoading),
-    hideLoading: show("hideLoading", phone.onLoading),
-    checkSession: (options: Callbacks) => succeed("checkSession", options),
-    canIUse: () => true,
-    vibrateShort: (options: Callbacks) => succeed("vibrateShort", options),
+    showToast: (options: Parameters<typeof tt.showToast>[0]) => {
+      phone.onToast?.(options.title);
+      succeed("showToast", options);
+    },
     showModal: (options: ModalOptions) => {
       const answer = phone.onModal ? phone.onModal(options) : Promise.resolve(true);
       answer.then((confirm) => options.success?.({ errMsg: "showModal:ok", confirm, cancel: !confirm }));
@@ -140,12 +126,7 @@ function request(options: Parameters<typeof tt.request>[0], phone: PhoneOptions)
     }
     const body = parseBody(text);
     report(response.status, body);
-    // Change the case of the names (fetch has lower case), so that the client must ignore it.
-    const headers: Record<string, string> = {};
-    response.headers.forEach((value, name) => {
-      headers[name.replace(/(^|-)([a-z])/g, (_, dash, letter) => dash + letter.toUpperCase())] = value;
-    });
-    success?.({ errMsg: "request:ok", statusCode: response.status, header: headers, data: body as object | string });
+    success?.({ errMsg: "request:ok", statusCode: response.status, header: {}, data: body as object | string });
   }
 
   void send();

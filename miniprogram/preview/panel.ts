@@ -1,6 +1,5 @@
 /**
- * The panel beside the phone: selects the customer, the store and the platform's faults. In Chinese. On a narrow screen it
- * is over the phone, and a button opens it.
+ * The panel beside the phone: selects the customer, the store and the platform's faults. In Chinese.
  */
 
 interface SampleData {
@@ -49,8 +48,6 @@ async function start(): Promise<void> {
   store.append(new Option("不存在的商家", ids("unknown")));
   element("faults").append(...Object.entries(FAULTS).map(([name, rule]) => faultSwitch(name, rule)));
   showSituation();
-  element("open").addEventListener("click", () => element("panel").classList.add("open"));
-  element("close").addEventListener("click", () => element("panel").classList.remove("open"));
   for (const setting of [customer, store, text, hook]) {
     setting.addEventListener("change", loadPhone);
   }

@@ -37,11 +37,6 @@ interface NavigateOptions {
   fail?: (reason: object) => void;
 }
 
-const PAGES = ["certificates/certificates", "certificate/certificate", "stores/stores"];
-const PULL_DISTANCE_PX = 60;
-/** Douyin's default for `onReachBottomDistance`. */
-const REACH_BOTTOM_PX = 50;
-
 const TOAST_MS = 1500;
 
 /** How an `onSelect` ends. */
@@ -128,7 +123,6 @@ async function start(): Promise<void> {
   });
   const require = moduleLoader(program);
   const { config } = require(file) as { config: Config };
-  check(file, folder, config, pages);
   config.api = `${location.origin}/api`;
   config.appId = program.app_id;
   config.account_id = program.account_id;
@@ -167,21 +161,6 @@ function pagesOf(app: AppSettings): string[] {
   ];
 }
 
-/** Refuse settings with which pages of the folder could not be opened in Douyin. */
-function check(file: string, folder: string, { basePath, qualificationPage }: Config, pages: string[]): void {
-  const expected = `/${folder.replace(/\/$/, "")}`;
-  if (basePath !== expected) {
-    throw new Error(`${file}: basePath must be "${expected}", but is "${basePath}"`);
-  }
-  const missing = PAGES.map((page) => `${folder}pages/${page}`).filter((path) => !pages.includes(path));
-  if (missing.length) {
-    throw new Error(`app.json lacks ${missing.join(", ")} (pages, subPackages)`);
-  }
-  if (qualificationPage && !pages.some((page) => `/${page}` === qualificationPage.split("?")[0])) {
-    throw new Error(`${file}: qualificationPage must be "/" and a page of app.json, but is "${qualificationPage}"`);
-  }
-}
-
 function mockTt(appId: string) {
   const customer = query.get("customer") ?? "";
   const [latitude, longitude] = (query.get("place") ?? "").split(",").map(Number);
@@ -193,7 +172,6 @@ function mockTt(appId: string) {
     fontSize: (16 * Number(query.get("text") ?? 100)) / 100,
     ...(latitude && longitude ? { position: { latitude, longitude } } : {}),
     onToast: showToast,
-    onLoading: showLoading,
     onModal: showDialog,
     onStopPullDownRefresh: () => document.body.classList.remove("refreshing"),
   });
@@ -218,10 +196,6 @@ function storageOf(customer: string): Pick<Storage, "getItem" | "setItem" | "rem
     setItem: (key, value) => sessionStorage.setItem(keyOf(key), value),
     removeItem: (key) => sessionStorage.removeItem(keyOf(key)),
   };
-}
-
-function showLoading(text: string): void {
-  (document.getElementById("loading") as HTMLElement).textContent = text;
 }
 
 function showToast(text: string): void {
@@ -344,48 +318,13 @@ function listen(): void {
     document.hidden ? page.onHide?.() : page.onShow?.();
   });
   addEventListener("pagehide", () => shownPage().page.onUnload?.());
-  watchBottom();
-  watchPullDown();
-}
-
-/** Call the page's onReachBottom each time the bottom comes within its distance. */
-function watchBottom(): void {
-  let near = false;
-  addEventListener("scroll", () => {
-    const { page, settings } = shownPage();
-    const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
-    const now = scrollHeight - clientHeight - scrollTop <= Number(settings.onReachBottomDistance ?? REACH_BOTTOM_PX);
-    if (now && !near) {
-      page.onReachBottom?.();
-    }
-    near = now;
-  });
-}
-
-/** Call onPullDownRefresh when the page is pulled down at its top by finger or mouse, or on the panel's `pull-down` event. */
-function watchPullDown(): void {
-  let from: number | undefined;
-  const refresh = () => {
+  addEventListener("pull-down", () => {
     const { page, settings } = shownPage();
     if (settings.enablePullDownRefresh) {
       document.body.classList.add("refreshing");
       page.onPullDownRefresh?.();
     }
-  };
-  const begin = (y: number) => {
-    from = document.documentElement.scrollTop === 0 ? y : undefined;
-  };
-  const end = (y: number) => {
-    if (from !== undefined && y - from > PULL_DISTANCE_PX) {
-      refresh();
-    }
-    from = undefined;
-  };
-  addEventListener("touchstart", (event) => begin(event.touches[0]?.clientY ?? 0), { passive: true });
-  addEventListener("touchend", (event) => end(event.changedTouches[0]?.clientY ?? 0));
-  addEventListener("mousedown", (event) => begin(event.clientY));
-  addEventListener("mouseup", (event) => end(event.clientY));
-  addEventListener("pull-down", refresh);
+  });
 }
 
 function styleOf({ files }: Program, path: string): HTMLStyleElement {

@@ -158,44 +158,6 @@ describe("a list", () => {
     assert.deepEqual(statuses(zhou), ["POST 200", "GET 200"]);
   });
 
-  /** Let the service get forged cursors, this often. */
-  function forgeCursors(times: number) {
-    let left = times;
-    return intercept((options, send) => {
-      const forged = options.url.replace(/cursor=[^&]*/, "cursor=forged");
-      const url = forged !== options.url && left-- > 0 ? forged : options.url;
-      return send({ ...options, url });
-    });
-  }
-
-  test("can be retried if the server rejects the next cursor too, and keeps what was found", async () => {
-    const zhou = createPhone("zhou", { change: forgeCursors(2) });
-    const pager = zhou.client.listCertificates(STORE);
-    assert.equal(certificatesOf(await pager.next()).length, 200);
-    const problem = problemOf(await pager.next());
-    assert.deepEqual([problem.code, problem.action], ["invalid_request", "retry"]);
-    assert.equal(certificatesOf(await pager.next()).length, 340);
-  });
-
-  test("goes on after all sessions and cursors have ended, as when the session keys are revoked", async () => {
-    let revoked = false;
-    const end = intercept((options, send) => {
-      const changed = {
-        url: options.url.replace(/cursor=[^&]*/, "cursor=forged"),
-        header: { authorization: "Bearer x" },
-      };
-      const isOld = revoked && options.method === "GET";
-      revoked = revoked && !isOld;
-      return send(isOld ? { ...options, ...changed } : options);
-    });
-    const zhou = createPhone("zhou", { change: (tt) => end(forgeCursors(1)(tt)) });
-    const pager = zhou.client.listCertificates(STORE);
-    assert.equal(certificatesOf(await pager.next()).length, 200);
-    revoked = true;
-    assert.equal(certificatesOf(await pager.next()).length, 340);
-    assert.deepEqual(statuses(zhou), ["POST 200", "GET 401", "POST 200", "GET 400", "GET 200", "GET 200"]);
-  });
-
   test("sends the filters", async () => {
     const zhao = createPhone("zhao");
     const standard = certificatesOf(await zhao.client.listCertificates(STORE).next());

@@ -198,21 +198,6 @@ describe("the hook", () => {
     phone.page.select();
     assert.equal(calls.length, 1);
   });
-
-  test("is not called for a store that is closed meanwhile, and a pull-down ends", async () => {
-    const { calls, onSelect } = pendingHook();
-    const phone = await new Phone().open({ onSelect });
-    let stops = 0;
-    Object.assign(phone.tt, { stopPullDownRefresh: () => (stops += 1) });
-    phone.visit.stores = { ...phone.visit.stores, chosenAt: 0, requestNumber: 9 };
-    const merchant = { account_id: STORE.account_id, stores: ["1", "2"].map((poi_id) => ({ poi_id, name: poi_id })) };
-    const outcome = { kind: "stores", merchant, stale: false } as const;
-    phone.visit.updateStores({ kind: "responded", requestNumber: 9, outcome, now: NOW });
-    assert.equal(phone.page.data.detail, null);
-    phone.page.select();
-    phone.page.onPullDownRefresh();
-    assert.deepEqual([calls, stops], [[], 1]);
-  });
 });
 
 test("orders that cannot be opened are said, and all steps take the place of the button", async () => {

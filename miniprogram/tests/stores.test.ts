@@ -55,15 +55,9 @@ describe("a visit", () => {
     }
   });
 
-  test("keeps the named store if it is unknown, and leaves a remembered store that is closed", () => {
+  test("keeps the named store if it is unknown", () => {
     const named = after(entered("9999", "6602"), listed());
     assert.deepEqual([named.poiId, named.lastPoiId], ["9999", "6602"]);
-    const remembered = after(entered("", "9999"));
-    const closed = nextStoreState(remembered, listed());
-    assert.deepEqual([closed.poiId, closed.lastPoiId], ["", ""]);
-    assert.deepEqual(tasks(remembered, listed()), ["saveChoice"]);
-    assert.equal(after(entered("", "9999"), listed([])).poiId, "9999");
-    assert.equal(after(entered("", "9999"), listed(STORES.slice(1))).poiId, "6602");
   });
 
   test("moves to another merchant without a store, and keeps the last choice there", () => {

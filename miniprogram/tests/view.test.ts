@@ -73,7 +73,7 @@ describe("the list", () => {
 
   /** Return the sections: heading and cards. */
   const cards = (certificates: Certificate[], visited = EMPTY) =>
-    cardsView({ ...visited, list: { ...LISTED, certificates } }, CONFIG, NOW).sections.map((section) => [
+    cardsView({ ...visited, list: { ...LISTED, certificates } }, NOW).sections.map((section) => [
       section.heading,
       ...section.cards.map(({ id, copies, doubt }) => [id, copies, doubt]),
     ]);
@@ -104,24 +104,6 @@ describe("the list", () => {
       ["另 1 张可能暂不可用，可请店员扫", ["3", "", "暂时查不到状态，以扫码结果为准"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
     ]);
-  });
-
-  test("has no prices if the settings say so, and 券详情 neither", () => {
-    const paid: Omit<Required<Certificate>, "voucher" | "lock" | "off_peak"> = {
-      ...{ ...COUPON, sku_id: "3", title: "双人套餐", start_time: NOW - 60, expire_time: NOW + 60, code_tail: "7001" },
-      ...{ pay_amount: 4499, original_amount: 4500, market_price: 5000, is_transfer_asset: true },
-      ...{ times: { usable: 1, use_amount: 450 } },
-    };
-    for (const showPrices of [true, false]) {
-      const config = { ...CONFIG, showPrices };
-      const visited = { ...EMPTY, list: { ...LISTED, certificates: [paid] } };
-      const { detail } = certificateView(visited, config, "1", NOW);
-      const texts = JSON.stringify([cardsView(visited, config, NOW), detail]);
-      assert.deepEqual(
-        ["¥", "44.99", "门市价", "订单尾号"].map((text) => texts.includes(text)),
-        [showPrices, showPrices, showPrices, true],
-      );
-    }
   });
 });
 
@@ -165,7 +147,6 @@ describe("券详情", () => {
       [{}, { tapped: ["1"] }, ""],
       [{}, { tapped: ["2"] }, "店长点此验券"],
       [{}, { isSelecting: true }, ""],
-      [{}, { stores: { ...STORES, poiId: "" } }, ""],
     ];
     for (const [list, visited, button] of texts) {
       assert.equal(

@@ -193,16 +193,8 @@ for (const path of [COUNTER, STORES]) {
   });
 }
 
-test("a remembered store that is closed is no dead end", async () => {
-  const program = new Program("9999");
-  program.open(LIST);
-  assert.deepEqual(program.paths, [LIST]);
-  await flush();
-  assert.deepEqual([program.paths, program.top.data.stores.length], [[STORES], 3]);
-});
-
 test("a page that has been left does not replace the page under it", async () => {
-  const program = new Program("9999");
+  const program = new Program();
   program.open(LIST);
   program.stack.pop()?.onUnload();
   await flush();

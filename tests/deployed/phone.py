@@ -73,11 +73,8 @@ class Phone:
         return [f"{path.split()[0]} {path.rpartition('/')[2]}" for path in paths if not path.endswith("/stores")]
 
     def pull_down(self) -> None:
-        """Pull the page down with a finger, which refreshes it."""
-        self.page.mouse.move(180, 200)
-        self.page.mouse.down()
-        self.page.mouse.move(180, 400, steps=4)
-        self.page.mouse.up()
+        """Pull the page down, which refreshes it."""
+        self.page.evaluate("dispatchEvent(new Event('pull-down'))")
 
     def come_back(self) -> None:
         """Hide the page and show it again."""

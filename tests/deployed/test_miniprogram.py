@@ -18,7 +18,6 @@ from sandbox.sample_data import ACCOUNT_ID
 
 pytestmark = pytest.mark.usefixtures("mini_program")
 
-MAX_CLIENT_BYTES = 9 * 1024
 TSC = preview.MINIPROGRAM_FOLDER / "node_modules" / "typescript" / "bin" / "tsc"
 COMPILER_OPTIONS = {
     "strict": True,
@@ -163,10 +162,6 @@ def test_the_package_has_one_module_its_types_and_no_dependencies(project: Path)
     manifest = json.loads((package / "package.json").read_text("utf-8"))
     assert manifest["version"] == __version__
     assert not {"dependencies", "peerDependencies", "scripts"} & set(manifest)
-
-
-def test_the_client_has_at_most_9_kb_minified() -> None:
-    assert (preview.MINIPROGRAM_FOLDER / "build" / "client.min.js").stat().st_size <= MAX_CLIENT_BYTES
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,6 @@ def test_the_colours_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path:
 
 
 def test_the_next_page_is_loaded_with_a_button_and_each_certificate_shown_once(phone: Phone) -> None:
-    """Users of a screen reader do not scroll, as the state `failed-second-page` of `test_screenshots.py` does."""
     phone.open(CUSTOMER_WITH_MANY_COUPONS)
     expect(phone.cards).to_have_count(200)
     phone.button("加载更多").dispatch_event("click")

@@ -21,8 +21,6 @@ export interface Config {
    * error, the page offers 重试, which calls it again.
    */
   beforeLogin?: () => boolean | Promise<boolean>;
-  /** With `false`, the pages show no prices: 实付, 门市价. */
-  showPrices?: boolean;
   /**
    * Called when the customer has tapped the button of 券详情: what is asked, redeemed, shown and stored is yours. Read
    * `docs/redeem.zh-CN.md` of this project first. Until its promise is settled, it is not called again; then the list is read

@@ -233,7 +233,6 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let cancelled = false;
     // This list has logged in: it goes on with a session that could not be stored. The next list logs in again.
     let hasLoggedIn = false;
-    let hasRestarted = false;
     let request: PendingRequest<List> | undefined;
     let pending: Promise<Outcome> | undefined;
     let settlePending: (outcome: Outcome) => void = () => {};
@@ -312,7 +311,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       return request.done.then((result) => check(result, token, retryLogin));
     }
 
-    /** After a 401, log in again and retry once. After a refused cursor, start the list again, once. */
+    /** After a 401, log in again and retry once. */
     function check(
       result: Result<List>,
       token: string,
@@ -327,15 +326,6 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
           return load(false);
         }
       }
-      if (result.problem.code === "invalid_request" && cursor) {
-        // Without the cursor, this query was accepted.
-        cursor = undefined;
-        if (!hasRestarted) {
-          hasRestarted = true;
-          return load(retryLogin);
-        }
-        result.problem.action = "retry";
-      }
       return result;
     }
 
@@ -347,13 +337,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return { kind: "problem", problem: result.problem };
       }
       const part = result.value;
-      if (!cursor) {
-        found.clear();
-      }
       for (const certificate of part.certificates) {
         found.set(certificate.certificate_id, certificate);
       }
-      unusable = sum(cursor ? unusable : {}, part.unusable || {});
+      unusable = sum(unusable, part.unusable || {});
       settings = {};
       for (const name of Object.keys(MERCHANT_SETTINGS) as (keyof MerchantSettings)[]) {
         if (part[name] !== undefined) {

@@ -79,10 +79,7 @@ export function readReply<T>(reply: Reply, read: (body: unknown) => T): Result<T
   } catch (error) {
     cause = (error as Error).message;
   }
-  const problem = readProblem(body, status) || newProblem("unreadable", status, `status ${status}: ${cause}`);
-  problem.retryAfter = problem.retryAfter || secondsOf(headerOf(reply, "retry-after"));
-  problem.requestId = problem.requestId || headerOf(reply, "x-request-id");
-  return { problem };
+  return { problem: readProblem(body, status) || newProblem("unreadable", status, `status ${status}: ${cause}`) };
 }
 
 /** Convert a problem of the service; undefined if the body is another one. `status`: of the response, if it is its body. */
@@ -120,11 +117,4 @@ function parse(data: unknown): unknown {
 function secondsOf(value: unknown): number {
   const seconds = Number(value);
   return seconds > 0 && seconds < Infinity ? seconds : 0;
-}
-
-/** Return a header, ignoring case: Douyin does not document the case of header names. */
-function headerOf(reply: Reply, name: string): string {
-  const header = Object(reply.header) as { [name: string]: unknown };
-  const found = Object.keys(header).filter((key) => key.toLowerCase() === name);
-  return found.map((key) => String(header[key]))[0] || "";
 }

@@ -6,26 +6,10 @@
 import { readStoredSession, type Session } from "./body";
 import { attempt, SESSION_KEY, type TtApi } from "./tt";
 
-export interface PhoneUser {
-  /** The session of the present user; it has expired if it was rejected, or is only a mark. */
-  session(): Session | undefined;
-  /** Number of changes of the user, so that lists and responses of a former user are not used. */
-  changes(): number;
-  /** Compare with the storage, and change the user if it has another token. Return whether it holds the session. */
-  compare(): boolean;
-  change(session: Session | undefined): void;
-  /** Whether this token is in the storage: then no other user has logged in since it was stored. */
-  isStored(token: string): boolean;
-  /** Return the token in this user's storage. An empty storage gets a mark; the result is empty if that fails, too. */
-  mark(): string;
-  /** Use a session, and store it if the storage still is that of its user. */
-  save(session: Session): void;
-  /** Expire a rejected session, unless a new one has replaced it. */
-  discard(token: string): void;
-}
+export type PhoneUser = ReturnType<typeof createPhoneUser>;
 
 /** `onChange` is called when a user with a session is replaced. */
-export function createPhoneUser(tt: TtApi, onChange: () => void): PhoneUser {
+export function createPhoneUser(tt: TtApi, onChange: () => void) {
   let session: Session | undefined;
   // The token that was last found in the storage: that of `session`, unless the storage has failed.
   let storedToken = "";
@@ -49,6 +33,7 @@ export function createPhoneUser(tt: TtApi, onChange: () => void): PhoneUser {
     }
   }
 
+  /** Compare with the storage, and change the user if it has another token. Return whether it holds the session. */
   function compare(): boolean {
     return !!attempt(() => {
       const stored = tt.getStorageSync(SESSION_KEY);
@@ -62,10 +47,12 @@ export function createPhoneUser(tt: TtApi, onChange: () => void): PhoneUser {
     });
   }
 
+  /** Whether this token is in the storage: then no other user has logged in since it was stored. */
   function isStored(token: string): boolean {
     return !!token && readToken() === token;
   }
 
+  /** Return the token in this user's storage. An empty storage gets a mark; the result is empty if that fails, too. */
   function mark(): string {
     compare();
     if (!isStored(storedToken)) {
@@ -77,6 +64,7 @@ export function createPhoneUser(tt: TtApi, onChange: () => void): PhoneUser {
     return storedToken;
   }
 
+  /** Use a session, and store it if the storage still is that of its user. */
   function save(saved: Session): void {
     session = saved;
     if (isStored(storedToken)) {
@@ -84,6 +72,7 @@ export function createPhoneUser(tt: TtApi, onChange: () => void): PhoneUser {
     }
   }
 
+  /** Expire a rejected session, unless a new one has replaced it. */
   function discard(token: string): void {
     if (session && session.token === token) {
       // Stored, so that another user of the phone is noticed.
@@ -91,5 +80,16 @@ export function createPhoneUser(tt: TtApi, onChange: () => void): PhoneUser {
     }
   }
 
-  return { session: () => session, changes: () => changes, compare, change, isStored, mark, save, discard };
+  return {
+    /** The session of the present user; it has expired if it was rejected, or is only a mark. */
+    session: () => session,
+    /** Number of changes of the user, so that lists and responses of a former user are not used. */
+    changes: () => changes,
+    compare,
+    change,
+    isStored,
+    mark,
+    save,
+    discard,
+  };
 }

@@ -1,7 +1,6 @@
 /** State of the list: which certificates are shown, what is loading, which problem there is. Pure functions. */
 
 import type { Certificate, Outcome, Problem, Unusable } from "../client/client";
-import { groupsOf } from "./groups";
 import { isRefusal, type Waiting } from "./messages";
 
 /** `first`: nothing to show yet. `refresh`: the old list is shown. `more`: the list is shown and grows. */
@@ -42,12 +41,6 @@ export type ListEvent =
   | { kind: "waited"; requestNumber: number }
   | { kind: "responded"; outcome: Exclude<Outcome, { kind: "cancelled" }>; now: number };
 
-/**
- * Cards that fill about one screen. With fewer, the customer cannot scroll, so onReachBottom never fires. The client has
- * its own limit for parts without new certificates: after it, `withList` does not go on.
- */
-const SCREEN_CARDS = 8;
-
 export const INITIAL_LIST_STATE: ListState = {
   certificates: [],
   unusable: {},
@@ -65,7 +58,7 @@ export const INITIAL_LIST_STATE: ListState = {
   found: 0,
 };
 
-/** Return the state after an event. While `activity` is not `idle`, the page loads the next part of the list. */
+/** Return the state after an event. */
 export function nextListState(state: ListState, event: ListEvent): ListState {
   switch (event.kind) {
     case "opened":
@@ -123,7 +116,7 @@ function resumed({ certificates, found }: ListState): Activity {
 function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>, now: number): ListState {
   const { certificates, unusable, more, notice = "", redeeming = true } = outcome;
   const found = certificates.length;
-  const listed: ListState = {
+  return {
     ...state,
     certificates,
     unusable: more ? {} : unusable,
@@ -138,9 +131,6 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     problem: undefined,
     found,
   };
-  // If nothing was gained, the client has searched long enough: the customer decides whether to go on.
-  const continues = more && found > state.found && groupsOf(certificates).length < SCREEN_CARDS;
-  return continues ? { ...listed, activity: "more", requestNumber: state.requestNumber + 1 } : listed;
 }
 
 function withProblem(state: ListState, problem: Problem, now: number): ListState {

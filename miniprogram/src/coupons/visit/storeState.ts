@@ -141,16 +141,9 @@ function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): St
   return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };
 }
 
-/**
- * Return the state with its new stores. If the current store is closed, the customer must choose again. If there is only
- * one store, it is opened.
- */
+/** Return the state with its new stores. If there is only one, it is opened. */
 function withStores(state: StoreState, now: number): StoreState {
-  const { stores, poiId, chosenAt } = state;
-  const isKnown = stores.some(({ poi_id }) => poi_id === poiId);
-  const isClosed = poiId && !chosenAt && stores.length > 0 && !isKnown;
-  const current = isClosed ? { ...state, poiId: "", lastPoiId: "" } : state;
-  const only = onlyStore(stores);
+  const only = onlyStore(state.stores);
   // The next visit opens it without a request for the stores.
-  return only && !current.poiId ? open({ ...current, lastPoiId: only.poi_id }, only.poi_id, now) : current;
+  return only && !state.poiId ? open({ ...state, lastPoiId: only.poi_id }, only.poi_id, now) : state;
 }

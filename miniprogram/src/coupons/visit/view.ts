@@ -71,7 +71,7 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
 }
 
 /** Return the cards under their headings, those with a doubt and the tapped ones last. */
-export function cardsView(visit: Visited, config: Config, now: number) {
+export function cardsView(visit: Visited, now: number) {
   const { list } = visit;
   const judge = (certificate: Certificate) => {
     const fact = doubtOf(certificate, now);
@@ -79,7 +79,7 @@ export function cardsView(visit: Visited, config: Config, now: number) {
   };
   const select = (fits: (doubt: string) => boolean) => {
     const certificates = list.certificates.filter((one) => fits(judge(one)));
-    const cards = cardsOf(certificates.map(priceFilter(config)), judge, now);
+    const cards = cardsOf(certificates, judge, now);
     return { cards, certificates: certificates.length, kinds: new Set(cards.map(({ title }) => title)).size };
   };
   const plain = select((doubt) => !doubt);
@@ -98,16 +98,15 @@ export function cardsView(visit: Visited, config: Config, now: number) {
 export function certificateView(visit: Visited, config: Config, id: string, now: number) {
   const { list, stores } = visit;
   const header = headerOf(stores, now);
-  const certificate = listed(visit, id);
+  const certificate = certificateOf(list, id);
   const doubt = certificate && !isTapped(visit, id) ? doubtOf(certificate, now) : "";
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
-  const shown = certificate && priceFilter(config)(certificate);
   // As in the list, identical certificates are counted without the tapped ones, or these alone.
   const alike = list.certificates.filter((one) => isTapped(visit, one.certificate_id) === isTapped(visit, id));
   return {
     ...header,
-    detail: shown ? detailOf(shown, header.store, alike.map(priceFilter(config)), now) : null,
+    detail: certificate ? detailOf(certificate, header.store, alike, now) : null,
     doubt,
     decision: `仍可请店员扫，${SCAN_DECIDES}`,
     hasEnded: !!certificate && hasEnded(certificate, now),
@@ -129,18 +128,13 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
 /** Whether the hook can be called for a certificate: a new list has it, without a doubt, and it was not tapped before. */
 export function canSelect(visit: Visited, config: Config, id: string, now: number): boolean {
   const { list, isSelecting } = visit;
-  const certificate = listed(visit, id);
+  const certificate = certificateOf(list, id);
   const isPlain = !!certificate && !doubtOf(certificate, now) && !ageText(list, now);
   return isPlain && !!config.onSelect && list.redeeming && !isSelecting && !isTapped(visit, id);
 }
 
 function isTapped({ tapped }: Visited, id: string): boolean {
   return tapped.indexOf(id) >= 0;
-}
-
-/** Return a certificate of the list; undefined after its store has closed. */
-function listed({ list, stores }: Visited, id: string): Certificate | undefined {
-  return stores.poiId ? certificateOf(list, id) : undefined;
 }
 
 /** Return what a customer can do whatever the page finds. `path`: where Douyin has the orders. */
@@ -188,12 +182,4 @@ function problemView(
 /** `remembered`: nobody has chosen the store today. */
 function headerOf({ poiId, stores, chosenAt }: StoreState, now: number) {
   return { ...storeHeader(poiId, stores), remembered: !!poiId && daysBetween(chosenAt, now) !== 0 };
-}
-
-/** Return the function that removes the prices of a certificate if the program does not show them. */
-function priceFilter({ showPrices = true }: Config): (certificate: Certificate) => Certificate {
-  return (certificate) => {
-    const { pay_amount: _, market_price: __, ...shown } = certificate;
-    return showPrices ? certificate : shown;
-  };
 }

@@ -301,9 +301,6 @@ export const visit = {
         device.stopPullDownRefresh();
         warnOf(outcome);
         this.update({ kind: "responded", outcome, now: device.epochSeconds() });
-        if (this.list.activity !== "idle") {
-          this.loadNext(pager);
-        }
       }
     });
   },

@@ -2,7 +2,7 @@
 
 import { config } from "../../config";
 import * as device from "../../visit/device";
-import { canLoadMore, INITIAL_LIST_STATE } from "../../visit/listState";
+import { INITIAL_LIST_STATE } from "../../visit/listState";
 import { pageMethods, type TapEvent } from "../../visit/pageMethods";
 import { cardsView, listView } from "../../visit/view";
 import { CERTIFICATE_PAGE, STORES_PAGE, visit } from "../../visit/visit";
@@ -12,7 +12,7 @@ Page({
 
   data: {
     ...listView(visit.list, visit.stores, config, 0),
-    ...cardsView({ ...visit, list: INITIAL_LIST_STATE }, config, 0),
+    ...cardsView({ ...visit, list: INITIAL_LIST_STATE }, 0),
     isUnchosen: false,
     textSize: device.initialTextSize(),
   },
@@ -29,12 +29,6 @@ Page({
     }
   },
 
-  onReachBottom() {
-    if (canLoadMore(visit.list)) {
-      visit.loadMore();
-    }
-  },
-
   render() {
     const { list, stores } = visit;
     if (!stores.poiId && !this.isStuck) {
@@ -45,7 +39,7 @@ Page({
       return;
     }
     const now = device.epochSeconds();
-    const cards = cardsView(visit, config, now);
+    const cards = cardsView(visit, now);
     const text = JSON.stringify(cards);
     if (text !== this.shownCards) {
       this.shownCards = text;
