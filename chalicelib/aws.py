@@ -62,14 +62,6 @@ class Clients(NamedTuple):
     secrets_manager: "SecretsManagerClient"
 
 
-class ConditionFailedError(Exception):
-    """The condition of a write was false. `item` is the present item (empty when there is none)."""
-
-    def __init__(self, item: Item) -> None:
-        super().__init__()
-        self.item = item
-
-
 class Table:
     """The service's DynamoDB table; its partition key is `pk`."""
 
@@ -83,9 +75,9 @@ class Table:
         return _call("dynamodb", "GetItem", context, send).get("Item", {})
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
-        """Update an item if `condition` holds, and return all of it.
+        """Update an item if `condition` holds; return the present item in any case, empty when there is none.
 
-        Raises ConditionFailedError with the present item, or StorageUnavailableError.
+        Raises StorageUnavailableError.
         """
 
         def send() -> Any:
@@ -104,9 +96,7 @@ class Table:
                 return error.response
 
         response: dict[str, Item] = _call("dynamodb", "UpdateItem", context, send)
-        if "Error" in response:
-            raise ConditionFailedError(response.get("Item", {}))
-        return response.get("Attributes", {})
+        return response.get("Attributes") or response.get("Item", {})
 
 
 def read_secret(client: "SecretsManagerClient", name: str, context: RequestContext) -> str:

@@ -1,8 +1,5 @@
 """The scheduled renewal of tokens that expire soon. A failure of one app does not stop the others."""
 
-import random
-from collections.abc import Callable
-
 import msgspec
 
 from chalicelib.context import RequestContext
@@ -34,26 +31,19 @@ class RenewalReport(Report, frozen=True):
 
 
 def renew_expiring_tokens(
-    tokens: SharedTokenSource,
-    credentials_cache: CredentialsCache,
-    context: RequestContext,
-    *,
-    shuffle: Callable[[list[str]], object] = random.shuffle,
+    tokens: SharedTokenSource, credentials_cache: CredentialsCache, context: RequestContext
 ) -> RenewalReport:
     """Renew the tokens that expire within RENEW_BEFORE_EXPIRY_SECONDS.
 
-    Each app has one attempt; the next run comes in ten minutes. The order is random: if many apps hang and the run ends
-    early, other apps are left out each time. The rows are read by key, one for each app in the secret; those of apps
-    whose tokens another system makes are only read. Raises StorageUnavailableError or ConfigurationError when the
-    secret cannot be read.
+    Each app has one attempt; the next run comes in ten minutes. The rows are read by key, one for each app in the
+    secret; those of apps whose tokens another system makes are only read. Raises StorageUnavailableError or
+    ConfigurationError when the secret cannot be read.
     """
     credentials = credentials_cache.get(context)
-    app_ids = list(credentials.apps)
-    shuffle(app_ids)
     renewed: list[str] = []
     failed: dict[str, ServiceError] = {}
     lifetimes: list[int] = []
-    for app_id in app_ids:
+    for app_id in credentials.apps:
         app_context = context.with_timeout(SECONDS_PER_APP)
         row = TokenRow()
         try:

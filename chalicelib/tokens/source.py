@@ -3,13 +3,12 @@
 To mint is to request a new token from the platform. `rows` has the rule that says when.
 """
 
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from chalicelib.aws import ConditionFailedError, Item, Table
+from chalicelib.aws import Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CREDENTIALS_MAX_AGE, CredentialsCache
@@ -41,8 +40,8 @@ CREDENTIALS_MAX_AGE_FOR_MINT = 10.0
 """How old the content of the secret may be for a claim, in seconds: an operator may just have handed the app to another
 system, whose tokens a mint would end."""
 
-POLL_SECONDS = (0.04, 0.16)
-"""Random delay between two reads while another instance mints."""
+POLL_SECONDS = 0.1
+"""The delay between two reads while another instance mints."""
 
 OTHER_SYSTEM_RETRY_SECONDS = 60.0
 """When to try again if another system has not written a token."""
@@ -61,7 +60,6 @@ class SharedTokenSource:
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
-    uniform: Callable[[float, float], float] = random.uniform
 
     def __post_init__(self) -> None:
         self._cache = Cache("token", self.read_row, TOKEN_MAX_AGE, self.clock)
@@ -113,7 +111,7 @@ class SharedTokenSource:
             if action == "fail" or not credentials.is_minted_here(app_id):
                 raise self._unavailable_error(app_id, row, credentials.is_minted_here(app_id))
             if action == "wait":
-                self.sleep(self.uniform(*POLL_SECONDS))
+                self.sleep(POLL_SECONDS)
                 # One failed read does not end the wait; the deadline does.
                 with suppress(StorageUnavailableError):
                     row = self._read_again(app_id, context)
@@ -171,10 +169,7 @@ class SharedTokenSource:
         values: Item = {f":{name}": value for name, value in changes.items()}
         values |= {f":known_{name}": value for name, value in known.items() if value}
         update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
-        try:
-            item = self.table.update_item(token_key(app_id), update, " AND ".join(conditions), values, context)
-        except ConditionFailedError as conflict:
-            item = conflict.item
+        item = self.table.update_item(token_key(app_id), update, " AND ".join(conditions), values, context)
         present = TokenRow.from_item(item)
         self._cache.put(app_id, present, started)
         # If our write succeeded but its response was lost, the retry found our own change: that is a success, too.

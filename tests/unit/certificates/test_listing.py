@@ -1,6 +1,7 @@
 """The list of one user in one store: checks, pages, views and the next cursor together."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -27,7 +28,6 @@ from tests.unit.fakes import (
     FakeDouyin,
     FakeSecret,
     FakeTable,
-    InlineExecutor,
     make_certificate,
     make_context,
     make_credentials,
@@ -57,7 +57,7 @@ class Lists:
         self.merchants = MerchantRepository(self.table, self.clock)
         tokens = SharedTokenSource(self.table, self.douyin, self.credentials, self.clock)
         self.lister = CertificateLister(
-            self.merchants, self.credentials, self.douyin, tokens, InlineExecutor(), self.clock
+            self.merchants, self.credentials, self.douyin, tokens, ThreadPoolExecutor(1), self.clock
         )
 
     def respond(self, cursor: str = "", app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:

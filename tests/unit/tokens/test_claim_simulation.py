@@ -7,13 +7,14 @@ thread runs at a time, and time passes only between calls: each example is repro
 import itertools
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
 
 from chalicelib import errors
 from chalicelib.authorized_calls import AuthorizedCalls
-from chalicelib.aws import ConditionFailedError, Item
+from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.protocol import MintedToken
@@ -86,9 +87,7 @@ class Instance:
         self.calls = itertools.count()
         sleep = world.simulation.sleep
         secret = make_credentials(FakeSecret({"model": "secret"}))
-        self.tokens = SharedTokenSource(
-            SimulatedTable(self), SimulatedDouyin(self), secret, self.clock, sleep, lambda low, _: low
-        )
+        self.tokens = SharedTokenSource(SimulatedTable(self), SimulatedDouyin(self), secret, self.clock, sleep)
         self.credentials_cache = secret
         self.pause = pause
         world.simulation.start(self.run)
@@ -133,16 +132,17 @@ class OldInstance(Instance):
 
     def run(self) -> None:
         item = dict(self.tokens.table.get_item(ROW, RequestContext(Deadline(60.0))))
-        try:
-            self._write(item, {"lease_owner": {"S": "old"}, "lease_until": {"N": str(int(self.clock() + 4) * 1000)}})
+        with suppress(errors.StorageUnavailableError):
+            if not self._write(
+                item, {"lease_owner": {"S": "old"}, "lease_until": {"N": str(int(self.clock() + 4) * 1000)}}
+            ):
+                return
             self.step()
             token = self.world.mint()
             times: Item = {"minted_at": {"N": "1"}, "expires_at": {"N": str(int(self.clock()) + 7200)}}
             self._write(item, {"access_token": {"S": token}, **times}, "REMOVE lease_owner, lease_until")
-        except (ConditionFailedError, errors.StorageUnavailableError):
-            pass
 
-    def _write(self, item: Item, changes: Item, removal: str = "") -> None:
+    def _write(self, item: Item, changes: Item, removal: str = "") -> bool:
         known = {name: item[name] for name in ("version", "access_token") if name in item}
         version = int(item.get("version", {"N": "0"})["N"]) + 1
         changes = {**changes, "version": {"N": str(version)}}
@@ -152,8 +152,10 @@ class OldInstance(Instance):
         ]
         values = {f":{name}": value for name, value in changes.items()} | {f":k_{n}": v for n, v in known.items()}
         update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
-        self.tokens.table.update_item(ROW, update, " AND ".join(conditions), values, RequestContext(Deadline(60.0)))
+        context = RequestContext(Deadline(60.0))
+        present = self.tokens.table.update_item(ROW, update, " AND ".join(conditions), values, context)
         item["version"] = changes["version"]
+        return present.items() >= changes.items()
 
 
 class SimulatedTable(FakeTable):
@@ -181,9 +183,12 @@ class SimulatedTable(FakeTable):
         if fault == "refuse":
             raise errors.StorageUnavailableError("timeout")
         item = super().update_item(pk, update, condition, values, context)
-        if ":access_token" in values:
+        is_done = all(
+            item.get(name[1:]) == value for name, value in values.items() if name[1:6] != "known" and name[1:3] != "k_"
+        )
+        if is_done and ":access_token" in values:
             world.stored.append(int(values[":access_token"]["S"].removeprefix("clt.")))
-        if ":claim" in values:
+        if is_done and ":claim" in values:
             world.claims.append(world.simulation.now)
         after = self._instance.step()
         if fault == "lose":

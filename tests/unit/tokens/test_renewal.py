@@ -1,6 +1,5 @@
 """The scheduled renewal: every app of the secret, whatever happens to the others."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,11 +25,10 @@ class Run:
         self.clock = Clock()
         self.context = make_context(60.0, self.clock)
         self.credentials = make_credentials(self.secret, self.clock)
-        self.shuffle: Callable[[list[str]], object] = list.sort
         self.tokens = SharedTokenSource(self.table, self.douyin, self.credentials, self.clock, self.clock.sleep)
 
     def start(self) -> RenewalReport:
-        return renew_expiring_tokens(self.tokens, self.credentials, self.context, shuffle=self.shuffle)
+        return renew_expiring_tokens(self.tokens, self.credentials, self.context)
 
     def stored(self) -> dict[str, str]:
         return {key.removeprefix("TOKEN#"): item["access_token"]["S"] for key, item in self.table.items.items()}
@@ -50,10 +48,8 @@ def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None
     assert "TOKEN#unknown" not in run.table.reads
 
 
-def test_each_app_has_one_attempt_with_a_limit_of_its_own_in_random_order() -> None:
-    """The order of the secret would keep the apps behind others that hang from every run."""
-    run = Run(b=SOON, a=SOON, d=SOON, c=LATE)
-    run.shuffle = lambda app_ids: app_ids.reverse()
+def test_each_app_has_one_attempt_with_a_limit_of_its_own() -> None:
+    run = Run(d=SOON, a=SOON, b=SOON, c=LATE)
     run.douyin.mint_results = [BUSY, REFUSED]
     run.douyin.on_mint = lambda: run.clock.sleep(SECONDS_PER_APP - 1)
     renewal = run.start()
