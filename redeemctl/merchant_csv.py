@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
 from chalicelib.aws import Item
+from chalicelib.merchants import Merchant
 from redeemctl.command_line import CommandLine, pass_command_line
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.merchant_rows import (
@@ -25,6 +25,7 @@ from redeemctl.merchant_rows import (
     Patch,
     StoreEntry,
     account_id_of,
+    dump,
     edit_item,
     list_changes,
     parse_rows,
@@ -192,17 +193,15 @@ def write_rows(table: MerchantTable, rows: Mapping[str, tuple[Item | None, Item]
             raise ConflictError(f"merchant {account_id}: {error.message}. Written before: {before}") from None
 
 
-def write_csv(merchants: Iterable[MerchantRow]) -> str:
+def write_csv(merchants: Iterable[Merchant]) -> str:
     """Return merchants as CSV."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for merchant in merchants:
-        row: dict[str, Any] = merchant.model_dump(exclude_none=True, exclude={"stores"})
-        for poi_id, store in sorted((merchant.stores or {}).items()):
-            values = store.model_dump(exclude_none=True)
-            writer.writerow({**row, "poi_id": poi_id, **{c: values.get(name) for c, name in STORE_COLUMNS.items()}})
+        row = dump(merchant)
+        for store in row.pop("stores", None) or [{}]:
+            values = {column: store.get(name) for column, name in STORE_COLUMNS.items()}
+            writer.writerow({**row, "poi_id": store.get("poi_id"), **values})
             row = {"account_id": merchant.account_id}
-        if not merchant.stores:
-            writer.writerow(row)
     return out.getvalue()

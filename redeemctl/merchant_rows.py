@@ -1,7 +1,7 @@
-"""A merchant's row: the strict description of a merchant and its stores, edits, and the list of changes. No I/O.
+"""Edits of a merchant's row, and the list of changes. No I/O.
 
-The service reads rows leniently (`chalicelib.merchants`); whatever `redeemctl` writes fits `MerchantRow`. A test
-compares the fields of both (`tests/unit/redeemctl/test_merchant_rows.py`).
+Rows are read as the service reads them (`chalicelib.merchants`); what `redeemctl` writes also fits `MerchantRow`. A
+test compares the fields of both (`tests/unit/redeemctl/test_merchant_rows.py`).
 
 A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `StoreEntry`. Both
 are read; a store that has only a name is written in the first form. Attributes and members that are not described here
@@ -15,22 +15,23 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
-    PlainSerializer,
     StringConstraints,
     ValidationError,
-    field_serializer,
     model_validator,
 )
 
 from chalicelib import merchants
 from chalicelib.api.validation import ID, ID_RULE
 from chalicelib.aws import Item
+from chalicelib.errors import ConfigurationError
+from chalicelib.merchants import Merchant
 from redeemctl.errors import CommandError
 
 Patch = dict[str, Any]
@@ -58,14 +59,13 @@ def _degrees(name: str) -> Any:
 _EMPTY_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
 _PRINTABLE = AfterValidator(_check_printable)
 _CLEAN = BeforeValidator(lambda value: merchants.clean_notice(value) or None if isinstance(value, str) else value)
-_AS_NUMBER = PlainSerializer(float, when_used="json")
 
 Id = Annotated[str, AfterValidator(_check_id)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), _PRINTABLE]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _PRINTABLE]
 Notice = Annotated[str, StringConstraints(max_length=merchants.MAX_NOTICE_LENGTH)]
-Latitude = Annotated[Decimal, _degrees("latitude"), _AS_NUMBER]
-Longitude = Annotated[Decimal, _degrees("longitude"), _AS_NUMBER]
+Latitude = Annotated[Decimal, _degrees("latitude")]
+Longitude = Annotated[Decimal, _degrees("longitude")]
 
 
 class StoreEntry(BaseModel, extra="allow"):
@@ -96,19 +96,14 @@ class MerchantRow(BaseModel):
     redeeming: Annotated[bool | None, _EMPTY_IS_NONE] = None
     stores: dict[Id, StoreEntry] | None = None
 
-    @field_serializer("stores", when_used="json")
-    def _as_list(self, stores: dict[str, StoreEntry] | None) -> list[dict[str, Any]] | None:
-        if stores is None:
-            return None
-        return [{"poi_id": poi_id, **dump(store)} for poi_id, store in sorted(stores.items())]
 
+class InvalidEditError(CommandError):
+    """An edit gives a malformed value, or makes an incomplete row.
 
-LENIENT = {"notice": merchants.parse_notice, "redeeming": merchants.parse_redeeming}
-"""Attributes that the service reads whatever they are, and its rule for a row."""
+    `errors` are the messages by the dotted path of the attribute.
+    """
 
-
-class InvalidRowError(CommandError):
-    """A row is malformed or incomplete. `errors` are the messages by the dotted path of the attribute."""
+    exit_code = 2
 
     def __init__(self, account_id: str, error: ValidationError) -> None:
         self.errors = {
@@ -119,12 +114,6 @@ class InvalidRowError(CommandError):
         super().__init__(f"merchant {account_id}: {described}")
 
 
-class InvalidEditError(InvalidRowError):
-    """An edit gives a malformed value, or makes an incomplete row."""
-
-    exit_code = 2
-
-
 class Change(NamedTuple):
     """A change as it is shown: the field, its current and its new value as text (empty: none)."""
 
@@ -133,27 +122,21 @@ class Change(NamedTuple):
     new: str
 
 
-def dump(model: BaseModel) -> dict[str, Any]:
-    """Return a merchant or store as JSON data, without what it does not have."""
-    return model.model_dump(mode="json", exclude_none=True)
+def dump(merchant: Merchant) -> dict[str, Any]:
+    """Return a merchant as JSON data, without what it does not have; a store without a readable name is left out."""
+    described: dict[str, Any] = msgspec.to_builtins(merchants.build_merchant_view(merchant))
+    others = {"app_id": merchant.app_id, "life_account_id": merchant.life_account_id, "active": merchant.active}
+    others |= {"notice": merchant.notice, "redeeming": None if merchant.redeeming else False}
+    return described | {name: value for name, value in others.items() if value is not None}
 
 
-def parse_row(item: Item) -> MerchantRow:
-    """Parse a row; raises InvalidRowError that names every malformed attribute, except for those in `LENIENT`."""
-    row = _to_row(item) | {name: read(item) for name, read in LENIENT.items() if name in item}
-    try:
-        return MerchantRow.model_validate(row, strict=True)
-    except ValidationError as error:
-        raise InvalidRowError(row["account_id"], error) from None
-
-
-def parse_rows(items: Iterable[Item]) -> tuple[list[MerchantRow], list[str]]:
-    """Parse rows; return those that can be read, and what is wrong with each of the others."""
-    rows, malformed = list[MerchantRow](), list[str]()
+def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
+    """Parse rows; return those that the service can read, and what is wrong with each of the others."""
+    rows, malformed = list[Merchant](), list[str]()
     for item in items:
         try:
-            rows.append(parse_row(item))
-        except InvalidRowError as error:
+            rows.append(merchants.parse_merchant(account_id_of(item), item))
+        except ConfigurationError as error:
             malformed.append(str(error))
     return rows, malformed
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from chalicelib.aws import Item
+from chalicelib.merchants import parse_merchant
 from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchant_rows import (
@@ -12,7 +13,6 @@ from redeemctl.merchant_rows import (
     dump,
     edit_item,
     list_changes,
-    parse_row,
     parse_rows,
 )
 from redeemctl.output import print_json, print_note, print_rows
@@ -62,9 +62,9 @@ def show_merchant(cli: CommandLine, account_id: str) -> None:
     """Show a merchant's row."""
     with cli.open_stage(reads=True) as stage:
         item = require_merchant(stage, account_id)
-        row = parse_row(item)
+        merchant = parse_merchant(account_id, item)
     if cli.as_json:
-        print_json(dump(row))
+        print_json(dump(merchant))
         return
     rows = [("account_id", account_id), *((change.field, change.new) for change in list_changes(None, item))]
     print_rows(("field", "value"), rows)

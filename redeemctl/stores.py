@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
+from chalicelib.merchants import parse_merchant
 from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.merchant_rows import Patch, StoreEntry, dump, parse_row, stores_of
+from redeemctl.merchant_rows import Patch, StoreEntry, dump, stores_of
 from redeemctl.merchants import change_row, require_merchant, to_patch
 from redeemctl.output import print_line
 
@@ -44,11 +45,11 @@ def add_store(cli: CommandLine, /, *, account_id: str, poi_id: str, **values: An
 def list_stores(cli: CommandLine, account_id: str) -> None:
     """List a merchant's stores."""
     with cli.open_stage(reads=True) as stage:
-        row = parse_row(require_merchant(stage, account_id))
-    if row.stores is None and not cli.as_json:
+        merchant = parse_merchant(account_id, require_merchant(stage, account_id))
+    if merchant.stores is None and not cli.as_json:
         print_line(f"merchant {account_id} has no store list and is served in all its stores")
     else:
-        cli.show(("poi_id", *StoreEntry.model_fields), dump(row).get("stores"))
+        cli.show(("poi_id", *StoreEntry.model_fields), dump(merchant).get("stores"))
 
 
 @store.command("remove")

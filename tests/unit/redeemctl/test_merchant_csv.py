@@ -10,7 +10,7 @@ from chalicelib.aws import Item
 from infra.bundle import ROOT
 from redeemctl.errors import InvalidInputError
 from redeemctl.merchant_csv import COLUMNS, read_file, write_csv
-from redeemctl.merchant_rows import InvalidEditError, edit_item, list_changes, parse_row
+from redeemctl.merchant_rows import InvalidEditError, edit_item, list_changes, parse_rows
 
 HEADER = "account_id,app_id,name,active,poi_id,store_name,latitude,longitude\n"
 ITEM: Item = {
@@ -45,15 +45,13 @@ def test_what_is_exported_can_be_imported_and_changes_nothing(tmp_path: Path) ->
         "8": {**ITEM, "pk": {"S": "MERCHANT#8"}, "stores": {"M": {"1": store}}},
         "9": {"pk": {"S": "MERCHANT#9"}, "app_id": {"S": "tt1"}, "active": {"BOOL": False}},
     }
-    text = write_csv(map(parse_row, items.values()))
+    text = write_csv(parse_rows(items.values())[0])
     edits, errors = edit(tmp_path, text, items)
     assert (edits.keys(), errors) == (items.keys(), [])
     assert [list_changes(items[account_id], edited) for account_id, edited in edits.items()] == [[]] * 3
     edits, _ = edit(tmp_path, text, {})
     del store["M"]["later"]
-    assert {account_id: parse_row(item) for account_id, item in edits.items()} == {
-        account_id: parse_row(item) for account_id, item in items.items()
-    }
+    assert parse_rows(edits.values()) == parse_rows(items.values())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
