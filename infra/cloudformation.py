@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
+_DELETE = "it can only be deleted (table and secret are retained): aws cloudformation delete-stack --stack-name {name}"
 _BROKEN = {
+    "ROLLBACK_COMPLETE": _DELETE,
+    "REVIEW_IN_PROGRESS": _DELETE,
     "DELETE_FAILED": "remove the cause, then make destroy STAGE={stage}",
     "UPDATE_ROLLBACK_FAILED": "to repair it: aws cloudformation continue-update-rollback --stack-name {name}",
 }
@@ -163,9 +166,10 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
 
 
 def _describe_status(name: str, status: str) -> str:
-    advice = _BROKEN.get(status, "remove the cause and run the command again")
+    usual = "remove the cause and run the command again"
     if status.endswith("_IN_PROGRESS"):
-        advice = "another deployment is running; wait for it, then run the command again"
+        usual = "another deployment is running; wait for it, then run the command again"
+    advice = _BROKEN.get(status, usual)
     return f"stack {name} is in {status}: {advice.format(name=name, stage=name.removeprefix(f'{APP_NAME}-'))}"
 
 

@@ -46,6 +46,9 @@ def deploy(
     outputs = cloudformation.update_stack(account, stage, _parameters(settings))
     is_first = not find_functions(account, stage)
     write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
+    # Chalice would build an archive of its own.
+    if not archive.exists() or bundle.archive_path(project) != archive:
+        raise StageError("a file of the app has changed since the bundle was built. Run the command again")
     run_chalice(account, project, "deploy", "--stage", stage)
     api_id = read_rest_api_id(project, stage)
     build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
@@ -137,7 +140,7 @@ def _check_domain(account: Account, stage: str, settings: StageSettings) -> None
     deployed = cloudformation.read_domain(account, stage)
     if deployed and (settings.domain is None or settings.domain.name != deployed):
         raise StageError(
-            f"infra/stages/{stage}.toml has another [domain] than the stage, which serves {deployed}. Correct it. "
+            f"infra/stages/{stage}.toml must have the [domain] that the stage serves, {deployed}. "
             "Only if nobody calls it any more: delete its mapping in API Gateway, then update the stack with an empty "
             "DomainName"
         )

@@ -18,7 +18,9 @@ _DENIED = re.compile("AccessDenied|Authorization|Unauthorized")
 _CREDENTIALS = re.compile("Credential|Token|AccessKey|Signature|RequestExpired|UnrecognizedClient|SSO")
 """Parts of AWS's codes for a denied call; of its codes and botocore's classes for missing or expired credentials."""
 
-_NETWORK_ERRORS = (exceptions.ConnectionError, exceptions.HTTPClientError, ResponseParserError)
+_NETWORK = re.compile("Connect|Timeout|HTTPClient|SSLError|ResponseParser")
+"""Parts of the names of botocore's classes for an endpoint that cannot be reached or understood."""
+
 _MISSING = frozenset({"ResourceNotFoundException", "NotFound", "InvalidRequestException"})
 """AWS's codes for a missing table, secret or function; a missing topic; a secret that is scheduled for deletion."""
 
@@ -33,10 +35,11 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     if isinstance(error, StageError):
         return str(error), "correct the stage's settings, or use its credentials and region"
     code, operation = _code_and_operation(error)
-    if _CREDENTIALS.search(code or type(error).__name__):
-        return f"AWS credentials are missing or no longer valid ({code or type(error).__name__})", CHECK_CREDENTIALS
-    if isinstance(error, _NETWORK_ERRORS):
-        return f"AWS cannot be reached: {type(error).__name__}", CHECK_NETWORK
+    name = code or type(error).__name__
+    if _CREDENTIALS.search(name):
+        return f"AWS credentials are missing or no longer valid ({name})", CHECK_CREDENTIALS
+    if _NETWORK.search(name):
+        return f"AWS cannot be reached: {name}", CHECK_NETWORK
     if not code:
         return f"AWS cannot be used: {error}", CHECK_CREDENTIALS
     if _DENIED.search(code):
@@ -51,5 +54,5 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
 def _code_and_operation(error: Exception) -> tuple[str, str]:
     if isinstance(error, exceptions.ClientError):
         return error.response["Error"]["Code"], error.operation_name
-    # chalicelib.aws reads a token's row, and puts the code into its own error.
-    return (str(error), "GetItem") if isinstance(error, StorageUnavailableError) else ("", "")
+    # chalicelib.aws reads and writes the rows of tokens, and puts the code or the class into its own error.
+    return (str(error), "a token's row") if isinstance(error, StorageUnavailableError) else ("", "")

@@ -25,6 +25,7 @@ from redeemctl.merchant_rows import (
     Patch,
     StoreEntry,
     account_id_of,
+    describe_first_stores,
     dump,
     edit_item,
     list_changes,
@@ -93,7 +94,8 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
         ]
         done = f"changes: {len(changes)}, saved; effective within five minutes"
         write = functools.partial(write_rows, stage.merchants, rows)
-        cli.change(changes, write, done, warning=f"Changes: {len(changes)}.")
+        warnings = [text for seen, edited in rows.values() if (text := describe_first_stores(seen, edited))]
+        cli.change(changes, write, done, warning=" ".join([*warnings, f"Changes: {len(changes)}."]))
 
 
 @click.command("export")
@@ -101,11 +103,11 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
 @click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
 @pass_command_line
 def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
-    """Write all merchants to the CSV file FILE, in the form that import reads. Malformed rows are only named."""
+    """Write all merchants to the CSV file FILE, in the form that import reads. What is malformed is only named."""
     with cli.open_stage(reads=True) as stage:
         source = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
         rows, malformed = parse_rows(source.list_all())
-    lost = "\n  ".join([f"{file} lacks the malformed rows:", *malformed]) if malformed else ""
+    lost = "\n  ".join([f"{file} lacks what is malformed:", *malformed]) if malformed else ""
     if cli.dry_run:
         print_note("\n".join(filter(None, [f"dry run: {file} was not written", lost])))
         return

@@ -126,18 +126,22 @@ def dump(merchant: Merchant) -> dict[str, Any]:
     """Return a merchant as JSON data, without what it does not have; a store without a readable name is left out."""
     described: dict[str, Any] = msgspec.to_builtins(merchants.build_merchant_view(merchant))
     others = {"app_id": merchant.app_id, "life_account_id": merchant.life_account_id, "active": merchant.active}
-    others |= {"notice": merchant.notice, "redeeming": None if merchant.redeeming else False}
+    others |= {"notice": merchant.notice, "redeeming": merchant.redeeming}
     return described | {name: value for name, value in others.items() if value is not None}
 
 
 def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
-    """Parse rows; return those that the service can read, and what is wrong with each of the others."""
+    """Parse rows; return those that the service can read, and what is malformed: other rows, stores without a name."""
     rows, malformed = list[Merchant](), list[str]()
     for item in items:
         try:
-            rows.append(merchants.parse_merchant(account_id_of(item), item))
+            row = merchants.parse_merchant(account_id_of(item), item)
         except ConfigurationError as error:
             malformed.append(str(error))
+            continue
+        rows.append(row)
+        nameless = [poi_id for poi_id, store in (row.stores or {}).items() if store is None]
+        malformed += [f"merchant {row.account_id}: store {poi_id} has no readable name" for poi_id in nameless]
     return rows, malformed
 
 
@@ -177,11 +181,24 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     return edited
 
 
+def describe_first_stores(before: Item | None, after: Item | None) -> str:
+    """Return what it means if an edit gives a merchant its first store list; empty if it does not."""
+    is_first = before and after and "stores" in after.keys() - before.keys()
+    text = "has no store list and is served in all its stores; then only in the given ones."
+    return f"Merchant {account_id_of(after or {})} {text}" if is_first else ""
+
+
 def list_changes(before: Item | None, after: Item | None) -> list[Change]:
     """Return what differs between two states of a row, by the dotted path of the attribute; both may be malformed."""
     old, new = _shown_values(before), _shown_values(after)
     names = dict.fromkeys([*old, *new])
     return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n, "") != new.get(n, "")]
+
+
+def changed_attributes(before: Item | None, after: Item | None) -> dict[str, Any]:
+    """Return the attributes that differ, with their new values; None for an attribute to remove."""
+    old, new = before or {}, after or {}
+    return {n: new.get(n) for n in {**old, **new} if n != "pk" and old.get(n) != new.get(n)}
 
 
 def _to_row(item: Item) -> dict[str, Any]:
@@ -211,11 +228,9 @@ def _merge(target: Any, patch: Any) -> Any:
 def _shown_values(item: Item | None) -> dict[str, str]:
     if item is None:
         return {}
-    row = {"app_id": "", "active": True, **_to_row(item)}
+    row = {"app_id": "", "active": True, **_to_row(item), "redeeming": merchants.parse_redeeming(item)}
     if "notice" in row:
         row["notice"] = merchants.parse_notice(item) or "malformed, counts as none"
-    if "redeeming" in row:
-        row["redeeming"] = merchants.parse_redeeming(item)
     return {path: text for path, text in _flatten(row).items() if path not in ("pk", "account_id")}
 
 

@@ -10,6 +10,7 @@ from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchant_rows import (
     Patch,
+    describe_first_stores,
     dump,
     edit_item,
     list_changes,
@@ -77,7 +78,7 @@ def list_merchants(cli: CommandLine) -> None:
     with cli.open_stage(reads=True) as stage:
         rows, malformed = parse_rows(stage.merchants.list_all())
     for text in malformed:
-        print_note(f"malformed row: {text}")
+        print_note(f"malformed: {text}")
     all_stores = {} if cli.as_json else {"stores": "all"}
     columns = ("account_id", "name", "app_id", "stores", "active", "redeeming")
     cli.show(columns, [all_stores | dump(row) for row in rows])
@@ -131,12 +132,9 @@ def change_row(
 ) -> None:
     """Edit a merchant's row. `item` is the present one, None for a new merchant. The patch None removes the row."""
     edited = None if patch is None else edit_item(account_id, item, patch)
-    if item and edited and "stores" in edited.keys() - item.keys():
-        first = "The merchant has no store list and is served in all its stores; then only in the given ones."
-        warning = f"{first} {warning}".rstrip()
     cli.change(
         list_changes(item, edited),
         lambda: stage.merchants.write(item, edited),
         f"merchant {account_id}: {'removed' if edited is None else 'saved'}; effective within five minutes",
-        warning=warning,
+        warning=f"{describe_first_stores(item, edited)} {warning}".strip(),
     )

@@ -10,6 +10,7 @@ from chalicelib.aws import Item
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
 from infra.table import scan_rows
 from redeemctl.errors import CHANGED_MEANWHILE, ConflictError
+from redeemctl.merchant_rows import changed_attributes
 
 
 class MerchantTable:
@@ -30,22 +31,35 @@ class MerchantTable:
         return sorted(scan_rows(self._client, self._name, MERCHANT_PREFIX), key=lambda item: item["pk"]["S"])
 
     def write(self, seen: Item | None, edited: Item | None) -> None:
-        """Replace a row that was read as `seen` by `edited`; None means that there is no row.
+        """Change a row that was read as `seen` to `edited`. None means that there is no row.
 
-        Raises ConflictError if it was changed, added or removed since.
+        Only attributes that differ are written. Raises ConflictError if one of them has changed since, or the row was
+        added or removed.
         """
-        names = [name for name in {**(seen or {}), **(edited or {})} if name != "pk"]
-        condition, placeholders, values = ConditionExpressionBuilder().build_expression(_condition(seen, names))
+        changed = changed_attributes(seen, edited)
+        condition, names, values = ConditionExpressionBuilder().build_expression(_condition(seen, changed))
+        updates: dict[str, list[str]] = {}
+        for number, (name, value) in enumerate(changed.items() if edited is not None else ()):
+            names[f"#u{number}"] = name
+            if value is None:
+                updates.setdefault("REMOVE", []).append(f"#u{number}")
+            else:
+                values[f":u{number}"] = value
+                updates.setdefault("SET", []).append(f"#u{number} = :u{number}")
         parameters: dict[str, Any] = {
-            "TableName": self._name, "ConditionExpression": condition, "ExpressionAttributeNames": placeholders,
+            "TableName": self._name,
+            "Key": {"pk": (edited or seen or {})["pk"]},
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
             # DynamoDB refuses an empty one.
             **({"ExpressionAttributeValues": values} if values else {}),
-        }  # fmt: skip
+        }
         try:
             if edited is None:
-                self._client.delete_item(**parameters, Key={"pk": (seen or {})["pk"]})
+                self._client.delete_item(**parameters)
             else:
-                self._client.put_item(**parameters, Item=edited)
+                expression = " ".join(f"{verb} {', '.join(parts)}" for verb, parts in updates.items())
+                self._client.update_item(**parameters, UpdateExpression=expression)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 raise ConflictError(CHANGED_MEANWHILE) from None

@@ -52,7 +52,7 @@ def ensure_chromium() -> str | None:
 
 
 def install_chromium() -> None:
-    """Install a Chromium and, where none is installed, a Chinese font; raises CalledProcessError."""
+    """Install a Chromium and a Chinese font; raises CalledProcessError."""
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)

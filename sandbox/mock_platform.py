@@ -209,7 +209,7 @@ class MockPlatform:
         return app
 
     def _check_query(self, headers: dict[str, str]) -> App:
-        """Check token, content type and rate of a query; return the app."""
+        """Check token and content type of a query; return the app."""
         app = self._check_token(headers.get("access-token", ""))
         if headers.get("content-type", "").split(";")[0].strip() != "application/json":
             raise PlatformError(10000, "参数错误: content-type")

@@ -49,11 +49,11 @@ def renew_expiring_tokens(
         try:
             row = tokens.read_row(app_id, app_context)
             if credentials.is_minted_here(app_id) and is_expiring(row, tokens.clock()):
-                if row.mint_failure and row.blocks_claims(tokens.clock()):
-                    raise TokenUnavailableError(f"minting failed: {row.mint_failure}")
                 if not row.blocks_claims(tokens.clock()):
                     row = tokens.renew(app_id, row, app_context)
                     renewed.append(app_id)
+                elif row.mint_failure:
+                    failed[app_id] = TokenUnavailableError(f"minting failed: {row.mint_failure}")
         except RowChangedError as conflict:
             # Another instance renews it.
             row = conflict.row

@@ -88,8 +88,8 @@ class SharedTokenSource:
     def renew(self, app_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
         """Mint a token in the place of that of `row`, which may still work; return the new row.
 
-        Raises RowChangedError if another instance has changed the row; TokenUnavailableError whose `retry_after`
-        says how long a claim holds it back; StorageUnavailableError also if the new token could not be stored.
+        Raises RowChangedError if another instance has changed the row; TokenUnavailableError whose `retry_after` says
+        how long a claim holds it back, also if the new token could not be stored; and StorageUnavailableError.
         """
         credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
         mints = credentials.is_minted_here(app_id)
@@ -97,7 +97,7 @@ class SharedTokenSource:
             raise self._unavailable_error(app_id, row, mints)
         renewed = self._mint(app_id, credentials.apps[app_id], row, context)
         if not renewed.is_in_table:
-            raise StorageUnavailableError("the new token could not be stored")
+            raise TokenUnavailableError("the new token could not be stored")
         return renewed
 
     def _find_token(self, app_id: str, row: TokenRow, old_token: str, context: RequestContext) -> str:

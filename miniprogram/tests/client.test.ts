@@ -158,6 +158,22 @@ describe("a list", () => {
     assert.deepEqual(statuses(zhou), ["POST 200", "GET 200"]);
   });
 
+  test("begins again after the server has rejected the next cursor", async () => {
+    let forged = false;
+    const forge = intercept((options, send) => {
+      const url = options.url.replace(/cursor=[^&]*/, "cursor=forged");
+      const isFirst = !forged && url !== options.url;
+      forged ||= isFirst;
+      return send(isFirst ? { ...options, url } : options);
+    });
+    const zhou = createPhone("zhou", { change: forge });
+    const pager = zhou.client.listCertificates(STORE);
+    assert.equal(certificatesOf(await pager.next()).length, 200);
+    const problem = problemOf(await pager.next());
+    assert.deepEqual([problem.code, problem.action], ["invalid_request", "retry"]);
+    assert.equal(certificatesOf(await pager.next()).length, 340);
+  });
+
   test("sends the filters", async () => {
     const zhao = createPhone("zhao");
     const standard = certificatesOf(await zhao.client.listCertificates(STORE).next());

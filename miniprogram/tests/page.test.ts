@@ -357,8 +357,8 @@ describe("messages", () => {
     }
   });
 
-  test("count the certificates and their kinds, and say whether there are more", () => {
-    const many = (certificates: number, kinds = certificates) => ({ certificates, kinds });
+  test("count the certificates and their titles, and say whether there are more", () => {
+    const many = (certificates: number, titles = certificates) => ({ certificates, titles });
     assert.deepEqual(
       [countTexts(many(8), 3, false), countTexts(many(8), 3, true)],
       [

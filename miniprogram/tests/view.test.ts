@@ -147,6 +147,7 @@ describe("券详情", () => {
       [{}, { tapped: ["1"] }, ""],
       [{}, { tapped: ["2"] }, "店长点此验券"],
       [{}, { isSelecting: true }, ""],
+      [{}, { stores: { ...STORES, poiId: "" } }, ""],
     ];
     for (const [list, visited, button] of texts) {
       assert.equal(

@@ -193,14 +193,6 @@ for (const path of [COUNTER, STORES]) {
   });
 }
 
-test("a page that has been left does not replace the page under it", async () => {
-  const program = new Program();
-  program.open(LIST);
-  program.stack.pop()?.onUnload();
-  await flush();
-  assert.deepEqual(program.paths, []);
-});
-
 test("an unknown merchant is no dead end: its button leads to the own one", async () => {
   const program = await openList({ account_id: "unknown" });
   assert.equal(program.top.data.problem?.button, "切换门店");

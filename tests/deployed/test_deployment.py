@@ -54,6 +54,20 @@ def test_another_region_than_that_of_the_settings_stops_the_deployment_before_an
     assert {call.operation for call in cloud.proxy.calls[before:]} <= {"GetCallerIdentity"}
 
 
+def test_a_file_that_changes_during_a_deployment_stops_it(cloud: Cloud) -> None:
+    """Chalice would build an archive of its own, without the lock and the commit."""
+    clone = cloud.clone()
+
+    def build(project: Path) -> Path:
+        archive = stack.reuse_bundle(project)
+        with (project / "app.py").open("a") as app:
+            app.write("\n")
+        return archive
+
+    with pytest.raises(StageError, match="has changed since the bundle was built"):
+        cloud.deploy(clone, build_bundle=build)
+
+
 def test_a_deployment_builds_its_bundle_although_there_is_one(cloud: Cloud) -> None:
     """The one in the clone may have been built with a lock that is in no commit."""
     clone = cloud.clone()
@@ -81,7 +95,7 @@ burst = 9
     assert limits == {"*/*": (7, 9)}
     function = cloud.client("lambda").get_function(FunctionName=API_FUNCTION)
     assert function["Configuration"]["MemorySize"] == 512
-    with pytest.raises(StageError, match=rf"has another \[domain\] than the stage, which serves {DOMAIN}"):
+    with pytest.raises(StageError, match=rf"must have the \[domain\] that the stage serves, {DOMAIN}"):
         cloud.deploy(cloud.clone())
     client.delete_base_path_mapping(domainName=DOMAIN, basePath="(none)")
     cloudformation.update_stack(cloud.account, STAGE, {"DomainName": "", "CertificateArn": ""})

@@ -30,7 +30,7 @@ from tests.harness import TOKEN_ROW, end_claim
 from tests.operators import SECRET, TABLE, Operator, run_operator
 
 OTHER_APP, OTHER_SECRET = "tt-other", "other-secret-planted"
-SHOWN = {"account_id": ACCOUNT_ID, "app_id": APP_ID, "name": "四季小馆", "active": True}
+SHOWN = {"account_id": ACCOUNT_ID, "app_id": APP_ID, "name": "四季小馆", "active": True, "redeeming": True}
 
 
 @pytest.fixture(scope="module")
@@ -277,8 +277,8 @@ def test_merchants_and_stores_are_added_changed_and_removed(operator: Operator) 
     operator.succeed("merchant", "add", "7", "--app", APP_ID, "--name", "巷口面馆")
     assert operator.succeed("merchant", "list").splitlines() == [
         "account_id\tname\tapp_id\tstores\tactive\tredeeming",
-        f"7\t巷口面馆\t{APP_ID}\tall\tyes\t",
-        f"{ACCOUNT_ID}\t四季小馆\t{APP_ID}\tall\tyes\t",
+        f"7\t巷口面馆\t{APP_ID}\tall\tyes\tyes",
+        f"{ACCOUNT_ID}\t四季小馆\t{APP_ID}\tall\tyes\tyes",
     ]
     store, position = ("store", "add", "7", POI_ID), ("--latitude", "31.2327", "--longitude", "121.4751")
     result = operator.succeed("--yes", *store, "人民广场店", "--address", "西藏中路180号", *position)
@@ -347,11 +347,11 @@ def test_a_malformed_row_is_reported_and_can_be_removed(operator: Operator, tmp_
     operator.account.client("dynamodb").put_item(TableName=TABLE, Item=item)
     malformed = "merchant odd: Expected `str`, got `float` - at `$.app_id`"
     listed = operator.run("merchant", "list")
-    assert f"malformed row: {malformed}" in listed.stderr
+    assert f"malformed: {malformed}" in listed.stderr
     assert ACCOUNT_ID in listed.stdout
     assert malformed in operator.fail(1, "merchant", "show", "odd")
     file = tmp_path / "merchants.csv"
-    assert "lacks the malformed rows" in (said := operator.fail(1, "merchant", "export", str(file)))
+    assert "lacks what is malformed" in (said := operator.fail(1, "merchant", "export", str(file)))
     assert malformed in said
     assert ACCOUNT_ID in file.read_text("utf-8-sig"), "the other merchants are there"
     assert "1" in operator.succeed("app", "list").splitlines()[1]
@@ -417,14 +417,17 @@ def test_a_rotation_keeps_two_former_keys_and_a_revocation_asks_and_keeps_none(
     ]
 
 
-def test_a_row_that_was_changed_or_removed_meanwhile_is_not_written(operator: Operator) -> None:
+def test_a_change_of_another_attribute_is_no_conflict(operator: Operator) -> None:
     table = MerchantTable(operator.account.client("dynamodb"), TABLE)
     seen = table.get(ACCOUNT_ID)
     assert seen is not None
     table.write(seen, edit_item(ACCOUNT_ID, seen, {"name": "first"}))
-    for edited in (edit_item(ACCOUNT_ID, seen, {"active": False}), None):
-        with pytest.raises(ConflictError):
-            table.write(seen, edited)
+    table.write(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
+    with pytest.raises(ConflictError):
+        table.write(seen, edit_item(ACCOUNT_ID, seen, {"name": "second"}))
+    with pytest.raises(ConflictError):
+        table.write(seen, None)
+    assert operator.read_json("merchant", "show", ACCOUNT_ID) == {**SHOWN, "name": "first", "active": False}
     table.write(table.get(ACCOUNT_ID), None)
     with pytest.raises(ConflictError):
         table.write(seen, edit_item(ACCOUNT_ID, seen, {"active": False}))
@@ -445,7 +448,7 @@ def test_many_merchants_are_imported_completely_or_not_at_all(operator: Operator
     file = make_file(tmp_path / "merchants.csv", 40)
     preview = operator.run("merchant", "import", str(file), "--dry-run")
     assert "9000000000039 stores.1.name\t-\t一店" in preview.stdout
-    assert "Changes: 320. Continue?" in operator.fail(5, "merchant", "import", str(file), stdin="n\n")
+    assert "Changes: 360. Continue?" in operator.fail(5, "merchant", "import", str(file), stdin="n\n")
     text = file.read_text(encoding="utf-8")
     file.write_text(f"{text}\n8,tt-unknown\n9,tt unknown", encoding="utf-8")
     message = operator.fail(2, "--yes", "merchant", "import", str(file))
@@ -453,7 +456,7 @@ def test_many_merchants_are_imported_completely_or_not_at_all(operator: Operator
     assert "line 83, app_id: must be" in message
     assert operator.read_json("merchant", "list") == [SHOWN]
     file.write_text(text, encoding="utf-8")
-    assert "changes: 320, saved" in operator.succeed("--yes", "merchant", "import", str(file))
+    assert "changes: 360, saved" in operator.succeed("--yes", "merchant", "import", str(file))
     exported = tmp_path / "export.csv"
     assert "was not written" in operator.run("merchant", "export", str(exported), "--dry-run").stderr
     operator.succeed("merchant", "export", str(exported))

@@ -30,6 +30,8 @@ def fake_aws(status: str | None = "UPDATE_COMPLETE") -> Mock:
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
+        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name douyin-redemption-dev"),
+        ("REVIEW_IN_PROGRESS", "aws cloudformation delete-stack --stack-name douyin-redemption-dev"),
         ("DELETE_FAILED", "remove the cause, then make destroy STAGE=dev"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name douyin-redemption-dev"),
         ("UPDATE_IN_PROGRESS", "another deployment is running"),
@@ -130,7 +132,7 @@ def test_an_alarm_fires_at_its_limit_and_clears_when_a_metric_has_no_data(
 
 
 def test_the_alarms_are_those_of_the_guide() -> None:
-    """Eight cost 0.90 USD a month."""
+    """Their eight metrics cost 0.80 USD a month."""
     assert {alarm["AlarmName"].removeprefix("douyin-redemption-dev-") for alarm in read_alarms().values()} == {
         "availability", "refused", "api-errors", "latency", "empty-lists", "tokens", "certificate",
     }  # fmt: skip

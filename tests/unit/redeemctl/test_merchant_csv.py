@@ -60,7 +60,7 @@ def test_csv_files_of_excel_are_read(tmp_path: Path, encoding: str) -> None:
     edits, errors = edit(tmp_path, text, {}, encoding)
     assert errors == []
     assert {change.field: change.new for change in list_changes(None, edits["7"])} == {
-        "app_id": "tt1", "active": "no", "name": "四季小馆", "stores.1.name": "人民广场店",
+        "app_id": "tt1", "active": "no", "redeeming": "yes", "name": "四季小馆", "stores.1.name": "人民广场店",
         "stores.1.latitude": "31.5", "stores.1.longitude": "121", "stores.2.name": "二店",
     }  # fmt: skip
 

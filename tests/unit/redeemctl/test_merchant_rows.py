@@ -73,6 +73,7 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
         "account_id": "7",
         "app_id": "tt1",
         "active": True,
+        "redeeming": True,
         "stores": [{"poi_id": "1", "name": "x"}, {"poi_id": "2", "name": "y", "latitude": 1.5, "longitude": 2.0}],
     }
     assert merchant_rows.list_changes(None, item) == [
@@ -82,6 +83,7 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
         Change("stores.2.name", "", "y"),
         Change("stores.2.latitude", "", "1.5"),
         Change("stores.2.longitude", "", "2"),
+        Change("redeeming", "", "yes"),
     ]
 
 
@@ -107,9 +109,9 @@ def test_notice_and_switch_are_read_as_the_service_reads_them_and_stay_in_the_ro
 ) -> None:
     item = make_item(**attributes)
     assert merchant_rows.dump(parse_merchant("7", item)) == {
-        "account_id": "7", "app_id": "tt1", "active": True, **read}  # fmt: skip
+        "account_id": "7", "app_id": "tt1", "active": True, "redeeming": True, **read}  # fmt: skip
     assert {change.field: change.new for change in merchant_rows.list_changes(None, item)} == {
-        "app_id": "tt1", "active": "yes", **shown}  # fmt: skip
+        "app_id": "tt1", "active": "yes", "redeeming": "yes", **shown}  # fmt: skip
     assert merchant_rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
 
 
@@ -131,6 +133,13 @@ def test_notice_and_switch_are_read_as_the_service_reads_them_and_stay_in_the_ro
 def test_an_edit_changes_only_what_it_gives(stores: Any, patch: Any, expected: Any) -> None:
     item = make_item(later={"NS": ["1"]}) if stores is None else make_item(later={"NS": ["1"]}, stores={"M": stores})
     assert merchant_rows.edit_item("7", item, {"stores": patch}) == {**item, "stores": {"M": expected}}
+
+
+def test_only_attributes_that_differ_are_changed() -> None:
+    before = make_item(name={"S": "old"}, active={"BOOL": True})
+    after = merchant_rows.edit_item("7", before, {"name": None, "life_account_id": "8", "active": True})
+    assert merchant_rows.changed_attributes(before, after) == {"name": None, "life_account_id": {"S": "8"}}
+    assert merchant_rows.list_changes(before, after) == [Change("name", "old", ""), Change("life_account_id", "", "8")]
 
 
 @pytest.mark.parametrize(

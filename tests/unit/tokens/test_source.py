@@ -324,7 +324,7 @@ class TestRenew:
     def test_a_token_that_could_not_be_stored_is_an_error(self) -> None:
         tokens = Tokens(token_row("clt.row", 1000))
         tokens.douyin.on_mint = lambda: setattr(tokens.table, "fails_writes", True)
-        with pytest.raises(errors.StorageUnavailableError, match="could not be stored"):
+        with pytest.raises(errors.TokenUnavailableError, match="could not be stored"):
             tokens.renew()
 
 

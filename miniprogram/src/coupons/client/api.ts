@@ -177,7 +177,7 @@ export interface components {
             /** @description The HTTP status */
             status: number;
             /**
-             * @description See the table of codes
+             * @description What went wrong; `x-codes` explains each
              * @enum {unknown}
              */
             code: "invalid_request" | "unauthenticated" | "wrong_app" | "merchant_not_authorized" | "merchant_not_found" | "store_not_found" | "not_found" | "method_not_allowed" | "unsupported_media_type" | "rate_limited" | "internal_error" | "upstream_rejected" | "upstream_malformed" | "upstream_unavailable" | "token_unavailable" | "app_not_permitted" | "app_misconfigured" | "quota_exhausted" | "unavailable" | "upstream_timeout";

@@ -146,7 +146,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   /** Get a code of the user whose storage this is; if another logs in meanwhile, a new one, once. */
   function loginCode(retry: boolean): Promise<Result<string>> {
-    const mark = user.mark();
+    const mark = user.ensureMark();
     return settle<{ code?: unknown }, string>({
       name: "tt.login",
       call: (success, fail) => tt.login({ force: true, success, fail }),
@@ -157,7 +157,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return { value: code };
       },
     }).then((result) => {
-      user.compare();
+      user.sync();
       if (result.problem || user.isStored(mark)) {
         return result;
       }
@@ -210,7 +210,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       if (!credential) {
         return result;
       }
-      user.compare();
+      user.sync();
       return user.changes() === sender ? result : { problem: otherUser() };
     });
     return { done, abort: () => attempt(() => task?.abort()) };
@@ -244,7 +244,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
     /** Forget the list of a former user. */
     function checkUser(): void {
-      if (!user.compare() && user.session() && !hasLoggedIn) {
+      if (!user.sync() && user.session() && !hasLoggedIn) {
         // The storage does not say whose session this is.
         user.change(undefined);
       }
@@ -299,7 +299,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
           user.change(user.session());
         }
         checkUser();
-        return first ? check(first, token, retryLogin) : getPart(token, retryLogin);
+        return first ? retryAfter401(first, token, retryLogin) : getPart(token, retryLogin);
       });
     }
 
@@ -308,11 +308,11 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return Promise.resolve(undefined);
       }
       request = send(() => listPath(query, cursor), readList, token);
-      return request.done.then((result) => check(result, token, retryLogin));
+      return request.done.then((result) => retryAfter401(result, token, retryLogin));
     }
 
-    /** After a 401, log in again and retry once. */
-    function check(
+    /** After a 401, log in again and retry once. After a refused cursor, the next call begins again. */
+    function retryAfter401(
       result: Result<List>,
       token: string,
       retryLogin: boolean,
@@ -326,6 +326,11 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
           return load(false);
         }
       }
+      if (result.problem.code === "invalid_request" && cursor) {
+        // Without the cursor, this query was accepted: the next call reads the list from its beginning.
+        cursor = undefined;
+        result.problem.action = "retry";
+      }
       return result;
     }
 
@@ -337,10 +342,13 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return { kind: "problem", problem: result.problem };
       }
       const part = result.value;
+      if (!cursor) {
+        found.clear();
+      }
       for (const certificate of part.certificates) {
         found.set(certificate.certificate_id, certificate);
       }
-      unusable = sum(unusable, part.unusable || {});
+      unusable = sum(cursor ? unusable : {}, part.unusable || {});
       settings = {};
       for (const name of Object.keys(MERCHANT_SETTINGS) as (keyof MerchantSettings)[]) {
         if (part[name] !== undefined) {

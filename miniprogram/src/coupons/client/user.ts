@@ -34,7 +34,7 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
   }
 
   /** Compare with the storage, and change the user if it has another token. Return whether it holds the session. */
-  function compare(): boolean {
+  function sync(): boolean {
     return !!attempt(() => {
       const stored = tt.getStorageSync(SESSION_KEY);
       const found = attempt(() => readStoredSession(stored));
@@ -53,8 +53,8 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
   }
 
   /** Return the token in this user's storage. An empty storage gets a mark; the result is empty if that fails, too. */
-  function mark(): string {
-    compare();
+  function ensureMark(): string {
+    sync();
     if (!isStored(storedToken)) {
       // Without a mark, the empty storage of another user would look the same. One that cannot be read counts as none.
       const marked = { token: `${Math.random()}`, endsAt: 0 };
@@ -85,10 +85,10 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     session: () => session,
     /** Number of changes of the user, so that lists and responses of a former user are not used. */
     changes: () => changes,
-    compare,
+    sync,
     change,
     isStored,
-    mark,
+    ensureMark,
     save,
     discard,
   };

@@ -109,18 +109,18 @@ export function isRefusal({ code }: Problem): boolean {
 }
 
 /**
- * Return the headings of the certificates without a doubt, and of the `doubted` ones. `kinds`: the number of different
+ * Return the headings of the certificates without a doubt, and of the `doubted` ones. `titles`: the number of different
  * titles of the plain ones.
  */
 export function countTexts(
-  plain: { certificates: number; kinds: number },
+  plain: { certificates: number; titles: number },
   doubted: number,
   more: boolean,
 ): [plain: string, doubted: string] {
-  const { certificates, kinds } = plain;
+  const { certificates, titles } = plain;
   const start = more ? "已找到 " : certificates && doubted ? "" : "共 ";
   return [
-    `${start}${kinds === certificates ? "" : `${kinds} 种 `}${certificates} 张显示可用，${SCAN_DECIDES}`,
+    `${start}${titles === certificates ? "" : `${titles} 种 `}${certificates} 张显示可用，${SCAN_DECIDES}`,
     `${certificates ? "另 " : start}${doubted} 张可能暂不可用，可请店员扫`,
   ];
 }

@@ -80,7 +80,7 @@ export function cardsView(visit: Visited, now: number) {
   const select = (fits: (doubt: string) => boolean) => {
     const certificates = list.certificates.filter((one) => fits(judge(one)));
     const cards = cardsOf(certificates, judge, now);
-    return { cards, certificates: certificates.length, kinds: new Set(cards.map(({ title }) => title)).size };
+    return { cards, certificates: certificates.length, titles: new Set(cards.map(({ title }) => title)).size };
   };
   const plain = select((doubt) => !doubt);
   const doubted = select((doubt) => !!doubt && doubt !== TAPPED);
@@ -98,7 +98,7 @@ export function cardsView(visit: Visited, now: number) {
 export function certificateView(visit: Visited, config: Config, id: string, now: number) {
   const { list, stores } = visit;
   const header = headerOf(stores, now);
-  const certificate = certificateOf(list, id);
+  const certificate = listed(visit, id);
   const doubt = certificate && !isTapped(visit, id) ? doubtOf(certificate, now) : "";
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
@@ -128,13 +128,18 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
 /** Whether the hook can be called for a certificate: a new list has it, without a doubt, and it was not tapped before. */
 export function canSelect(visit: Visited, config: Config, id: string, now: number): boolean {
   const { list, isSelecting } = visit;
-  const certificate = certificateOf(list, id);
+  const certificate = listed(visit, id);
   const isPlain = !!certificate && !doubtOf(certificate, now) && !ageText(list, now);
   return isPlain && !!config.onSelect && list.redeeming && !isSelecting && !isTapped(visit, id);
 }
 
 function isTapped({ tapped }: Visited, id: string): boolean {
   return tapped.indexOf(id) >= 0;
+}
+
+/** Return a certificate of the list; undefined while no store is chosen. */
+function listed({ list, stores }: Visited, id: string): Certificate | undefined {
+  return stores.poiId ? certificateOf(list, id) : undefined;
 }
 
 /** Return what a customer can do whatever the page finds. `path`: where Douyin has the orders. */
