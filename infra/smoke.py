@@ -75,7 +75,7 @@ UNKNOWN_ROUTE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found
 INVALID_LOGIN = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
 """A response of the function."""
 
-UNKNOWN_MERCHANT = Probe("GET", "/v1/merchants/smoke-test/stores", None, 404, {"code": "merchant_not_found"})
+UNKNOWN_MERCHANT_PROBE = Probe("GET", "/v1/merchants/smoke-test/stores", None, 404, {"code": "merchant_not_found"})
 """The function has read the table."""
 
 FORGED_SESSION = Probe(
@@ -126,14 +126,13 @@ def check(
     notes = ["smoke test: passed"]
     if domain is not None:
         at_domain = f"https://{domain.name}"
-        found = repeat(
-            functools.partial(_check_http, at_domain, [health_probe(build)]), [[], [_NOT_IN_DNS]].__contains__
-        )
+        check = functools.partial(_check_http, at_domain, [health_probe(build)])
+        found = repeat(check, lambda failures: failures in ([], [_NOT_IN_DNS]))
         if found == [_NOT_IN_DNS]:
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         else:
             failures += [f"domain {domain.name}: {failure}" for failure in found]
-    probes = [health_probe(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT]
+    probes = [health_probe(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT_PROBE]
     # Before the first app is added, the secret has no value.
     secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
     if has_app := bool(secret.get("VersionIdsToStages")):

@@ -36,7 +36,7 @@ from redeemctl.output import print_json, print_line, print_note
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage
 
-UNKNOWN_MERCHANT = "7000000000000000001"
+UNKNOWN_ACCOUNT_ID = "7000000000000000001"
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
 SMALL_PAGE = 2
 DOCUMENTED_LIST = Path(__file__).with_name("documented_list.json")
@@ -96,7 +96,7 @@ class Run:
                 errors.TokenRefusedError, lambda: self._fetch_page(everything, 1, token=INVALID_TOKEN)
             ),
             "unauthorized-merchant": lambda: _refused(
-                errors.MerchantNotAuthorizedError, lambda: self._fetch_page(ListQuery(UNKNOWN_MERCHANT), 1)
+                errors.MerchantNotAuthorizedError, lambda: self._fetch_page(ListQuery(UNKNOWN_ACCOUNT_ID), 1)
             ),
         }
         for name, step in steps.items():

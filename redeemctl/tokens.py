@@ -53,10 +53,10 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
         cli.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 
 
-def _describe(stage: Stage, app_id: str, mints: bool) -> dict[str, Any]:
+def _describe(stage: Stage, app_id: str, is_minted_here: bool) -> dict[str, Any]:
     now = time.time()
     row = stage.components.tokens.read_row(app_id, stage.new_context())
-    state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if mints else "another system"}
+    state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if is_minted_here else "another system"}
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)
         state |= {"expires_at": row.expires_at, "expires_in": row.expires_at - int(now)}

@@ -65,7 +65,10 @@ class MintedToken(RedactedStruct, frozen=True):
 
 
 def parse_data(envelope: dict[str, Any], model: type[S]) -> S:
-    """Return the `data` of a short reply; raises UpstreamMalformedError without a required field that is readable."""
+    """Return the `data` of a short reply.
+
+    Raises UpstreamMalformedError if a required field is missing or unreadable.
+    """
     try:
         return msgspec.convert(envelope.get("data"), model, strict=False)
     except msgspec.ValidationError:

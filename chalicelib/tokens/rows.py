@@ -69,7 +69,7 @@ class TokenRow(RedactedStruct, frozen=True):
     #: When the last claim was made; -inf without one.
     claimed_at: float = -math.inf
     #: What came of the mint of this claim: MINTED, or why it failed; "" while it is not known.
-    mint_outcome: str = ""
+    mint_result: str = ""
     #: The content in DynamoDB's format; empty if the table does not have this row.
     item: Item = msgspec.field(default_factory=dict)
 
@@ -88,12 +88,12 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def is_being_minted(self, now: float) -> bool:
         """Return whether the token of the last claim can be waited for."""
-        return self.blocks_claims(now) and now - self.claimed_at < WAIT_SECONDS and not self.mint_outcome
+        return self.blocks_claims(now) and now - self.claimed_at < WAIT_SECONDS and not self.mint_result
 
     @property
     def mint_failure(self) -> str:
         """Why the mint of the last claim failed; "" if it is not known to have failed."""
-        return "" if self.mint_outcome == MINTED else self.mint_outcome
+        return "" if self.mint_result == MINTED else self.mint_result
 
     def seconds_until_claim(self, now: float) -> float:
         """Return the seconds until the next claim may be made, or 0."""
@@ -109,7 +109,7 @@ class TokenRow(RedactedStruct, frozen=True):
             access_token=access_token if is_access_token(access_token) else "",
             expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
             claimed_at=int(claim[1]) / 1000 if claim else -math.inf,
-            mint_outcome=item.get("outcome", {}).get("S", ""),
+            mint_result=item.get("outcome", {}).get("S", ""),
             item=item,
         )
 

@@ -92,9 +92,12 @@ class SharedTokenSource:
         how long a claim holds it back, also if the new token could not be stored; and StorageUnavailableError.
         """
         credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
-        mints = credentials.is_minted_here(app_id)
-        if not mints or next_action(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint":
-            raise self._unavailable_error(app_id, row, mints)
+        is_minted_here = credentials.is_minted_here(app_id)
+        if (
+            not is_minted_here
+            or next_action(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint"
+        ):
+            raise self._unavailable_error(app_id, row, is_minted_here)
         renewed = self._mint(app_id, credentials.apps[app_id], row, context)
         if not renewed.is_in_table:
             raise TokenUnavailableError("the new token could not be stored")
@@ -184,10 +187,10 @@ class SharedTokenSource:
         self._cache.put(app_id, row, started)
         return row
 
-    def _unavailable_error(self, app_id: str, row: TokenRow, mints: bool) -> TokenUnavailableError:
+    def _unavailable_error(self, app_id: str, row: TokenRow, is_minted_here: bool) -> TokenUnavailableError:
         """Return the error of a row that has no token to be used, and that cannot be renewed now."""
         now = self.clock()
-        if not mints:
+        if not is_minted_here:
             text = f"no valid token of {app_id} is stored; another system makes them, or the app is not in the secret"
             return TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)
         if row.is_being_minted(now) or not row.blocks_claims(now):

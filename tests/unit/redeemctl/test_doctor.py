@@ -215,31 +215,31 @@ ITEM: Item = {"access_token": {"S": "t"}}
     [
         (TokenRow("t", int(NOW) + 1201), False, OK, "expires in 1201 s"),
         (
-            TokenRow("t", int(NOW) + 1201, mint_outcome="10013", item=ITEM),
+            TokenRow("t", int(NOW) + 1201, mint_result="10013", item=ITEM),
             False,
             FAILED,
             "has failed: app_misconfigured (platform error 10013",
         ),
         (
-            TokenRow("t", int(NOW) + 1201, mint_outcome="2100004", item=ITEM),
+            TokenRow("t", int(NOW) + 1201, mint_result="2100004", item=ITEM),
             False,
             WARNING,
             "has failed: upstream_unavailable (platform error 2100004",
         ),
         (
-            TokenRow("t", int(NOW) + 1201, mint_outcome="12001", item=ITEM),
+            TokenRow("t", int(NOW) + 1201, mint_result="12001", item=ITEM),
             False,
             WARNING,
             "has failed: rate_limited (platform error 12001",
         ),
         (
-            TokenRow("t", int(NOW) + 1201, mint_outcome="timeout", item=ITEM),
+            TokenRow("t", int(NOW) + 1201, mint_result="timeout", item=ITEM),
             False,
             WARNING,
             "the last renewal has failed (timeout)",
         ),
-        (TokenRow("t", int(NOW) + 7000, mint_outcome="10013", item=ITEM), False, OK, "expires in 7000 s"),
-        (TokenRow("t", int(NOW) + 1201, mint_outcome="10013"), True, OK, "of another system, valid"),
+        (TokenRow("t", int(NOW) + 7000, mint_result="10013", item=ITEM), False, OK, "expires in 7000 s"),
+        (TokenRow("t", int(NOW) + 1201, mint_result="10013"), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) + 1200), False, WARNING, "the schedule has not renewed it"),
         (TokenRow("t", int(NOW) + 60), True, OK, "of another system, valid"),
         (TokenRow("t", int(NOW) - 60), True, FAILED, "has expired"),
@@ -250,7 +250,7 @@ ITEM: Item = {"access_token": {"S": "t"}}
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
     row: TokenRow, is_external: bool, status: str, text: str
 ) -> None:
-    judged(doctor.judge_token("tt1", row, NOW, mints=not is_external), status, text)
+    judged(doctor.judge_token("tt1", row, NOW, is_minted_here=not is_external), status, text)
 
 
 def aws_error(code: str) -> ClientError:

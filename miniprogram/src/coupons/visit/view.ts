@@ -65,8 +65,8 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     hasOrders: !!config.openOrders,
     help: helpOf(config),
     // The list names the way to the orders above.
-    unlistedHelp: helpOf(config, ""),
-    path: ORDERS_PATH,
+    helpWithoutPath: helpOf(config, ""),
+    ordersPath: ORDERS_PATH,
   };
 }
 
@@ -111,7 +111,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     decision: `仍可请店员扫，${SCAN_DECIDES}`,
     hasEnded: !!certificate && hasEnded(certificate, now),
     age: doubt || !age ? "" : `${age}，${SCAN_DECIDES}`,
-    path: ORDERS_PATH,
+    ordersPath: ORDERS_PATH,
     hasOrders: !!config.openOrders,
     /** Calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",

@@ -48,7 +48,7 @@ export const visit = {
   /** What `beforeLogin` has said since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as ShownPage | undefined,
-  hidden: undefined as ShownPage | undefined,
+  lastHidden: undefined as ShownPage | undefined,
   timer: 0,
 
   // Pages
@@ -73,21 +73,21 @@ export const visit = {
       this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
     }
-    const isOther = this.list.updatedAt > 0 && !this.isSameUser();
-    if (isOther) {
+    const isOtherUser = this.list.updatedAt > 0 && !this.isSameUser();
+    if (isOtherUser) {
       this.forgetUser();
     }
     // The page that was left last is shown again: Douyin, another program or a page of this one was over it. Meanwhile, the
     // customer may have used a certificate.
-    const isBack = page === this.hidden;
-    this.hidden = undefined;
+    const isBack = page === this.lastHidden;
+    this.lastHidden = undefined;
     this.shown = page;
     // The customer may have changed it since the program was started.
     page.setData({ textSize: device.initialTextSize() });
     if (isBack) {
       this.loadStores();
     }
-    if (isBack || isOther) {
+    if (isBack || isOtherUser) {
       this.refresh();
     }
     this.render();
@@ -96,7 +96,7 @@ export const visit = {
   hide(page: ShownPage) {
     // Not if the page that covers it is shown already.
     if (this.shown === page) {
-      this.hidden = page;
+      this.lastHidden = page;
       this.shown = undefined;
       clearTimeout(this.timer);
     }
@@ -127,7 +127,7 @@ export const visit = {
       this.hide(page);
       navigate(() => {
         stay();
-        this.hidden = undefined;
+        this.lastHidden = undefined;
         this.show(page);
       });
     }
