@@ -76,7 +76,9 @@ def print_certificates(stack: Stack) -> None:
     response.raise_for_status()
     view = response.json()
     milliseconds = (time.perf_counter() - start) * 1000
-    console.print_json(data=view)
+    for certificate in view["certificates"]:
+        yuan = certificate["pay_amount"] / 100
+        console.print(f"{certificate['title']} ({certificate['kind']}), ¥{yuan:.2f}, order {certificate['order_id']}")
     console.print(f"{len(view['certificates'])} certificates in {milliseconds:.0f} ms")
 
 
