@@ -1,8 +1,8 @@
 /**
  * Mock of Douyin's `tt` API, built on fetch and the mock platform. The preview and the client's tests use it.
  *
- * It has the functions that this mini-program calls and tt.showModal for hooks. It behaves like Douyin where that is unusual: `success` is called for every status, a body that is not JSON arrives
- * as text, storage returns copies.
+ * It has the functions that this mini-program calls, and tt.showModal for hooks. Like Douyin's `tt`, it calls `success`
+ * for every HTTP status, passes a body that is not JSON as text, and returns copies from the storage.
  */
 
 import type * as tt from "@douyin-microapp/typings/types/api";
@@ -11,7 +11,7 @@ import type * as tt from "@douyin-microapp/typings/types/api";
 export interface Call {
   method: string;
   url: string;
-  /** 0 without a response. */
+  /** HTTP status; 0 without a response. */
   status: number;
   body: unknown;
 }
@@ -30,19 +30,19 @@ export interface PhoneOptions {
   onCall?: (call: Call) => void;
   onLogin?: () => void;
   onToast?: (text: string) => void;
-  /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Without it, the dialog is confirmed. */
+  /** Show tt.showModal's dialog, and resolve to whether it was confirmed. Default: every dialog is confirmed. */
   onModal?: (options: ModalOptions) => Promise<boolean>;
   onStopPullDownRefresh?: () => void;
 }
 
 export type ModalOptions = Parameters<typeof tt.showModal>[0];
 
-/** Only what `createMockTt` returns is there. */
+/** The type of the real `tt`. A mock has only the functions that `createMockTt` returns. */
 export type MockTt = typeof tt;
 
 type Callbacks = { success?: (result: never) => void; complete?: (result: never) => void } | undefined;
 
-/** Call back as a function of tt that has succeeded. */
+/** Call `success` and `complete`, as a function of tt does when it succeeds. */
 function succeed(name: string, options: Callbacks, result: object = {}): void {
   const answer = { errMsg: `${name}:ok`, ...result } as never;
   options?.success?.(answer);

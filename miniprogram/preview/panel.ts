@@ -9,7 +9,7 @@ interface SampleData {
 
 const LIST = "query_user_certificates";
 const LOGIN = "jscode2session";
-/** Fault rules of the mock platform, by what they do (see `sandbox/faults.py`). */
+/** Fault rules of the mock platform, by their labels in the panel. `sandbox/faults.py` has the fields of a rule. */
 const FAULTS: Record<string, object> = {
   "系统繁忙 (2100004)": { kind: "code", call: LIST, code: 2100004 },
   "请求过于频繁 (2119003)": { kind: "code", call: LIST, code: 2119003 },
@@ -29,7 +29,7 @@ const hook = element<HTMLSelectElement>("hook");
 const notice = element<HTMLInputElement>("notice");
 const redeeming = element<HTMLInputElement>("redeeming");
 const situations = new Map<string, string>();
-/** What is being switched, one after the other: the phone is opened after it. */
+/** Pending changes of the merchant and of the faults; each starts after the one before. `loadPhone` waits for them. */
 let updating: Promise<unknown> = Promise.resolve();
 
 async function start(): Promise<void> {
@@ -74,7 +74,7 @@ function ids(account_id: string, poi_id?: string): string {
   return String(new URLSearchParams(poi_id ? { account_id, poi_id } : { account_id }));
 }
 
-/** Open the page with the chosen settings; what is being switched has taken effect before. */
+/** Open the page with the chosen settings, after the pending changes have taken effect. */
 async function loadPhone(): Promise<void> {
   await updating;
   const settings = new URLSearchParams({

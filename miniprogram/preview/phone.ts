@@ -1,11 +1,14 @@
 /**
- * A phone with Douyin: loads the files of the built mini-program (JavaScript, TTML, TTSS, JSON) unchanged and runs its
- * pages, the first one at the start. Vue renders them. The other parts of Douyin's runtime that they need are here. The
- * browser's way back is the phone's.
+ * A phone with Douyin. It loads the files of the built mini-program (JavaScript, TTML, TTSS, JSON) unchanged, and opens
+ * the first page. Vue renders the pages. Of Douyin's runtime, this module has only what the pages need. The browser's
+ * back button is the phone's.
  *
- * URL query: the page's own parameters (account_id, poi_id), and `customer`, `text` (the phone's font size in per cent),
- * `place` ("latitude,longitude"), `host` (`bare`: `tt` has login, request, storage and navigation only), and what config.ts
- * has: `help`, `hook` (an `onSelect`: a name of `HOOKS`) and `orders` (an `openOrders`).
+ * URL query:
+ *
+ * - `account_id`, `poi_id`: the page's own parameters
+ * - `customer`; `text`: the phone's font size in per cent; `place`: "latitude,longitude"
+ * - `host=bare`: `tt` has only login, request, storage and navigation
+ * - settings of config.ts: `help`; `hook`, a name in `HOOKS`, for `onSelect`; `orders` for `openOrders`
  */
 
 import { createApp, reactive } from "vue";
@@ -17,7 +20,7 @@ interface Program {
   /** Ids of the sample data, which replace those of the program. */
   app_id: string;
   account_id: string;
-  /** Path to content. */
+  /** Contents of the files, by path. */
   files: Record<string, string>;
 }
 
@@ -39,7 +42,7 @@ interface NavigateOptions {
 
 const TOAST_MS = 1500;
 
-/** How an `onSelect` ends. */
+/** The ways in which an `onSelect` can end, by the value of `hook` in the URL. */
 const HOOKS: Record<string, () => Promise<unknown>> = {
   resolves: async () => true,
   rejects: () => Promise.reject(new Error("the hook has failed")),
@@ -50,7 +53,7 @@ let toastTimer: ReturnType<typeof setTimeout> | undefined;
 
 const query = new URLSearchParams(location.search);
 
-/** Pages from the first to the one that is shown. */
+/** The open pages. The last one is shown. */
 const stack: OpenPage[] = [];
 
 interface OpenPage {
@@ -66,7 +69,7 @@ interface OpenPage {
 
 async function start(): Promise<void> {
   const program = (await (await fetch("program.json")).json()) as Program;
-  // Where the folder of the pages is in the program.
+  // Another program may have the folder `coupons` at another path.
   const file = Object.keys(program.files).find((path) => /(^|\/)coupons\/config\.js$/.test(path)) as string;
   const folder = file.replace("config.js", "");
   const app = JSON.parse(readFile(program, "app.json"));
@@ -82,7 +85,7 @@ async function start(): Promise<void> {
       throw new Error(`${path} does not call Page()`);
     }
     const settings = { ...app.window, ...JSON.parse(program.files[`${path}.json`] || "{}") };
-    // The preview never omits a part of the folder's own pages.
+    // An unsupported part is an error in the folder's own pages, and a warning in other pages of the program.
     const omit = (what: string) => {
       const message = `${path}: the preview does not support ${what}`;
       if (path.startsWith(folder)) {
@@ -93,7 +96,10 @@ async function start(): Promise<void> {
     };
     openPage(definition, path, program, omit, settings, Object.fromEntries(new URLSearchParams(search)));
   };
-  /** Open a page after `leave`. As in Douyin, a path without a slash in front is relative to the page that is shown. */
+  /**
+   * Return a navigation function of tt, which calls `leave` and then opens the page. As in Douyin, a path without a
+   * leading slash is relative to the page that is shown.
+   */
   const navigate = (name: string, leave: () => void) => (options: NavigateOptions) => {
     const [relative = "", search] = options.url.split("?");
     const path = resolve(relative, shownPage().path);
@@ -143,7 +149,7 @@ async function start(): Promise<void> {
   try {
     running.onLaunch?.({ path: app.pages[0], query: Object.fromEntries(query) });
   } catch (error) {
-    // It may use a part of Douyin's runtime that is not here. The pages can be shown all the same.
+    // `onLaunch` may use a part of Douyin's runtime that the preview lacks. The pages can be shown without it.
     reportError(error);
   }
   document.head.append(styleOf(program, "app.ttss"));
@@ -182,7 +188,7 @@ function logError(text: string): void {
   console.error(`preview: ${text}`);
 }
 
-/** Return what the chosen host has of `tt`. */
+/** Return the functions of `tt` that the chosen host has. */
 function hostOf(tt: MockTt): Partial<MockTt> {
   const { login, request, getStorageSync, setStorageSync, removeStorageSync } = tt;
   return query.get("host") === "bare" ? { login, request, getStorageSync, setStorageSync, removeStorageSync } : tt;
@@ -207,7 +213,7 @@ function showToast(text: string): void {
   }, TOAST_MS);
 }
 
-/** Show tt's dialog, with Douyin's defaults. Resolves to whether it was confirmed; never if the page under it is left. */
+/** Show tt's dialog, with Douyin's default texts. Resolve to whether it was confirmed. */
 function showDialog({ title, content, confirmText, cancelText, showCancel }: ModalOptions): Promise<boolean> {
   const dialog = document.getElementById("dialog") as HTMLDialogElement;
   const texts = { title, content, cancel: cancelText || "取消", confirm: confirmText || "确定" };
@@ -295,14 +301,14 @@ function cover(covered: OpenPage): void {
   covered.page.onHide?.();
 }
 
-/** Take the shown page away. */
+/** Close the shown page. */
 function close(): void {
   const { page, element } = stack.pop() as OpenPage;
   page.onUnload?.();
   element.remove();
 }
 
-/** Pass what happens to the phone on to the page that is shown. */
+/** Pass the phone's events (back, hidden, pull-down) on to the page that is shown. */
 function listen(): void {
   addEventListener("popstate", ({ state }) => {
     if (stack.length > state) {
@@ -333,7 +339,7 @@ function styleOf({ files }: Program, path: string): HTMLStyleElement {
   return style;
 }
 
-/** Return the path in the program that a file at `path` means by a relative one. */
+/** Convert a relative path in the file at `path` to a path in the program. */
 function resolve(relative: string, path: string): string {
   return new URL(relative, `http://program/${path}`).pathname.slice(1);
 }

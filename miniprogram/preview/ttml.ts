@@ -10,7 +10,8 @@ const HTML_ATTRIBUTE = /^(class|style|id|type|value|placeholder|disabled|hidden|
 
 /**
  * Convert TTML to a Vue template. `read` returns a file by its relative path. Event handlers call `$fire(name, event)`.
- * `omit` is called for what the preview does not support: an element, which becomes a view, or an attribute, which is left out.
+ * `omit` is called for each part that the preview does not support. Such an element becomes a view; such an attribute
+ * is removed.
  */
 export function templateOf(ttml: string, read: (path: string) => string, omit: (what: string) => void): string {
   const whole = ttml.replace(/<import src="([^"]+)" \/>/g, (_, path) => read(path));
@@ -26,7 +27,7 @@ export function templateOf(ttml: string, read: (path: string) => string, omit: (
   );
 }
 
-/** Replace each `<template is="x" data="{{name: value, name: value}}" />`, or without data, by the body of template x. */
+/** Replace each `<template is="x" data="{{name: value, …}}" />` by the body of template x. `data` is optional. */
 function inlineTemplates(ttml: string): string {
   const bodies = new Map<string, string>();
   const rest = ttml.replace(/<template name="([\w-]+)">([\s\S]*?)<\/template>/g, (_, name, body) => {
@@ -39,7 +40,7 @@ function inlineTemplates(ttml: string): string {
       if (body === undefined) {
         throw new Error(`there is no template ${name}`);
       }
-      // A loop over one value defines its name. Templates can contain templates.
+      // A Vue template has no local variables, but a loop over one value defines a name. The body may use templates.
       return (values?.split(", ") ?? []).reduce((inner, pair) => {
         const [item, value] = pair.split(": ");
         return `<block tt:for="{{[${value}]}}" tt:for-item="${item}">${inner}</block>`;
@@ -62,7 +63,7 @@ function convertAttributes(text: string, omit: (what: string) => void): string {
   return [...attributes].map(convert).join("");
 }
 
-/** Return undefined for an attribute that the preview does not support. */
+/** Convert one attribute; undefined if the preview does not support it. */
 function convertAttribute(name: string, value: string, item: string, index: string): string | undefined {
   switch (name) {
     case "tt:if":

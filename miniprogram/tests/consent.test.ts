@@ -16,7 +16,7 @@ afterEach(() => {
   mock.restoreAll();
 });
 
-/** A phone with the list on its screen. */
+/** Start a phone, and open the list. */
 async function open(settings: Settings) {
   const urls: string[] = [];
   const tt = Object.assign(new FakeTt(), { navigateTo: ({ url }: { url: string }) => urls.push(url) });

@@ -29,7 +29,7 @@ class Phone {
   list!: Page;
   page!: Page;
   isOffline = false;
-  /** The responses to come: parts of the list. Without one, the response is the complete list. */
+  /** The next responses: parts of the list. When none is left, the response is the complete list. */
   parts: object[] = [];
 
   constructor(public coupons: Certificate[] = [COUPON]) {}
@@ -85,19 +85,19 @@ class Phone {
     return this.tt.sent.length;
   }
 
-  /** What the page shows of the hook. */
+  /** What the page shows of the hook: its button, that it was tapped, that it runs. */
   get door(): string[] {
     const { button, tapped, isSelecting } = this.page.data;
     return [button, tapped, isSelecting ? "runs" : ""].filter(Boolean);
   }
 }
 
-/** A hook that ends when the test says so. */
+/** Return a hook that ends when the test says so, and its calls. */
 function pendingHook() {
   const calls: { id: string; store: object; resolve: (value?: unknown) => void; reject: (error: Error) => void }[] = [];
   const onSelect = (certificate: Certificate, store: object) => {
     const { certificate_id: id } = certificate;
-    // It may use its argument for a request of its own.
+    // A hook may change its argument.
     certificate.certificate_id = "changed";
     return new Promise((resolve, reject) => calls.push({ id, store, resolve, reject }));
   };

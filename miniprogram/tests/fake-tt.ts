@@ -1,4 +1,4 @@
-/** A `tt` without a network, whose every call a test can replace, and a clock that a test turns. */
+/** A `tt` without a network, of which a test can replace every call, and a clock that a test advances. */
 
 import assert from "node:assert/strict";
 import { mock } from "node:test";
@@ -33,7 +33,7 @@ export const PROBLEM: Problem = {
   action: "retry",
 };
 
-/** The list of a customer: one certificate that names them. */
+/** The list of a customer: one certificate, whose id is the customer's name. */
 export function listOf(customer: string) {
   const certificate = { certificate_id: customer, order_id: "2", kind: "groupon", sku_id: "3" };
   return { ...STORE, certificates: [certificate] };
@@ -57,7 +57,7 @@ function respond({ url, header, data }: RequestOptions): Reply {
   return customer ? reply(listOf(customer)) : reply({ code: "unauthenticated", detail: "登录已失效，请重新登录" }, 401);
 }
 
-/** A phone with a storage for each customer, and with a service that knows whose a token or a code is. */
+/** A phone with a storage for each customer, and a service that knows the customer of each token and code. */
 export class FakeTt implements TtApi {
   customer = "lin";
   logins = 0;
@@ -65,7 +65,7 @@ export class FakeTt implements TtApi {
   /** The storage of each customer. */
   readonly all = new Map<string, Map<string, unknown>>();
 
-  /** A test replaces these three. */
+  /** Tests can replace these three functions. */
   onLogin = (options: LoginOptions): unknown => options.success({ code: codeOf(this.customer) });
   onRequest = (options: RequestOptions): unknown => {
     options.success(respond(options));
@@ -79,7 +79,7 @@ export class FakeTt implements TtApi {
     return stored;
   }
 
-  /** Method and credential of each request but those for stores. */
+  /** Method and credential of each request, except the requests for stores. */
   get sent(): string[] {
     return this.requests
       .filter(({ url }) => !url.endsWith("/stores"))
@@ -122,12 +122,12 @@ export function thrower(value: unknown): () => never {
   };
 }
 
-/** Let pending promises run; timers do not. */
+/** Let pending promises run, but no timers. */
 export function flush(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Turn the mocked clock until a promise is fulfilled, and return its value. Fails after `limit` seconds. */
+/** Advance the mocked clock until a promise is fulfilled, and return its value. Fail after `limit` seconds. */
 export async function settled<T>(promise: Promise<T>, limit: number | (() => number)): Promise<T> {
   const isTooLate = (seconds: number) => seconds >= (typeof limit === "number" ? limit : limit());
   let value: { is: T } | undefined;

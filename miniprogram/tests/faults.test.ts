@@ -9,7 +9,7 @@ import { codeOf, FakeTt, listOf, reply, STORE, STORES, settled, thrower, tokenOf
 type Outcome = Clients.Outcome;
 
 const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
-/** Each call of tt has as many seconds. */
+/** Time limit of one call of tt, in seconds. */
 const LIMIT = 13;
 const CERTIFICATE = { certificate_id: "1", order_id: "2", kind: "groupon" };
 
@@ -266,7 +266,7 @@ describe("a body", () => {
 });
 
 describe("parts without certificates", () => {
-  /** Return a client whose service sends these parts, and what it was asked and has reported. */
+  /** Return a pager whose service sends these parts, the cursors of its requests, and its progress reports. */
   function serve(part: (number: number) => object) {
     const tt = new FakeTt();
     const cursors: string[] = [];

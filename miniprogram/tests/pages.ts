@@ -1,4 +1,4 @@
-/** The pages from `dist` on a phone without a network: each is opened by itself. */
+/** Opens the pages from `dist`, each by itself, on a phone without a network. */
 
 import assert from "node:assert/strict";
 import type { Progress } from "../src/coupons/client/client";
@@ -39,7 +39,7 @@ export function cardsIn({ data }: Page) {
   return data.sections.flatMap(({ cards }) => cards);
 }
 
-/** What a developer may write, also in JavaScript. */
+/** Settings as a developer may write them: in JavaScript, a hook can return anything. */
 export interface Settings extends Partial<Omit<Config, "onSelect" | "beforeLogin">> {
   onSelect?: (...values: Parameters<NonNullable<Config["onSelect"]>>) => unknown;
   beforeLogin?: () => unknown;

@@ -1,4 +1,4 @@
-/** The templates of the pages, rendered as the preview does it, without a browser. An expression that fails throws. */
+/** Renders the templates of the pages as the preview does, but without a browser. A failing expression throws. */
 
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,7 +8,7 @@ import { templateOf } from "../preview/ttml";
 
 const PAGES = new URL("../src/coupons/pages/", import.meta.url).pathname;
 
-/** Return the HTML of `certificate` or `certificates` with its data, without tags that Vue adds. */
+/** Return the HTML of the page `certificate` or `certificates` with this data. */
 export function rendered(page: string, data: object): Promise<string> {
   const path = join(PAGES, page, `${page}.ttml`);
   const read = (file: string) => readFileSync(join(dirname(path), file), "utf-8");

@@ -1,6 +1,6 @@
 /**
- * Generated runs of the client from `dist`: users change at every callback, and storages fail. Nobody must get what is
- * another's. They need no sandbox. The seed of a failed run is in its message.
+ * Tests of the client from `dist` in generated runs: users change at any callback, and storages fail. No user may get
+ * data of another user. The tests need no sandbox. The message of a failed run has its seed.
  */
 
 import assert from "node:assert/strict";
@@ -13,7 +13,7 @@ import { pick, type Random, seeded } from "./random";
 const { createClient } = loadBuilt<typeof Clients>("coupons/client/client");
 
 const RUNS = 2000;
-/** For one call of tt. */
+/** Time limit of one call of tt, in seconds. */
 const LIMIT = 13;
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
@@ -22,8 +22,9 @@ afterEach(() => mock.timers.reset());
 const CUSTOMERS = ["lin", "wang", "zhao"] as const;
 
 /**
- * Let other users log in before callbacks, sessions end, and the storage of some users fail. Returns whether the client
- * can know whose phone it is: nobody has logged in since `restart`, or the storage of all who have works.
+ * Let other users log in before callbacks, let the service reject sessions, and let the storage of some users fail. The
+ * returned `isKnown` tells whether the client can know the user of the phone: since `restart`, no other user has logged
+ * in, or the storage of each user of the phone has worked.
  */
 function shareByUsers(tt: FakeTt, random: Random) {
   const failing: readonly string[] = CUSTOMERS.filter(() => random() < 0.2);
@@ -75,7 +76,7 @@ async function run(seed: number): Promise<void> {
   const users = shareByUsers(tt, random);
   const wrong: string[] = [];
   const { onRequest } = tt;
-  /** Of two parts, each with one certificate; the cursor names the customer, too. */
+  /** Return the first or second part of a customer's list. Certificate and cursor contain the customer's name. */
   const withParts = (list: Clients.Certificate[] | undefined, isSecond: boolean) => {
     const [{ certificate_id = "" } = {}] = list ?? [];
     const certificates = list?.map((each) => ({ ...each, certificate_id: `${certificate_id}${isSecond ? 2 : 1}` }));
@@ -86,7 +87,7 @@ async function run(seed: number): Promise<void> {
     const cursor = /cursor=(\w+)/.exec(options.url)?.[1];
     const sender = CUSTOMERS.find((customer) => token?.includes(tokenOf(customer)));
     if (sender && (sender !== tt.customer || (cursor && cursor !== sender)) && users.isKnown()) {
-      // Thrown here, the client would take it for an error of tt.
+      // Do not throw here: the client would take it for an error of tt.
       wrong.push(`${sender} for ${tt.customer}, ${cursor}`);
     }
     const success = (answer: Clients.Reply) => {

@@ -1,4 +1,4 @@
-/** Tests of the client and of the page file from `dist` on a phone on which another user logs in. They need no sandbox. */
+/** Tests of the client and the pages from `dist` on a phone on which another user logs in. They need no sandbox. */
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
@@ -209,7 +209,7 @@ describe("the page", () => {
     }
   });
 
-  /** The list, with one of the program's own pages over it. */
+  /** Open the list, and then one of the program's own pages over it. */
   async function covered(tt: FakeTt): Promise<Page & { openQualification(): void }> {
     start(Object.assign(tt, { navigateTo: () => {} }), { qualificationPage: "/pages/licences/licences" });
     const list = openPage("certificates", { poi_id: STORE.poi_id }) as Page & { openQualification(): void };

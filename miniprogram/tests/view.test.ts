@@ -71,7 +71,7 @@ describe("the list", () => {
     assert.equal(lists.map((list) => view(list).hasCards).join(), "true,true,false,false");
   });
 
-  /** Return the sections: heading and cards. */
+  /** Return each section: its heading, and its cards. */
   const cards = (certificates: Certificate[], visited = EMPTY) =>
     cardsView({ ...visited, list: { ...LISTED, certificates } }, NOW).sections.map((section) => [
       section.heading,

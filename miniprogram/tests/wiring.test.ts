@@ -1,4 +1,4 @@
-/** Tests of the pages and the visit that they share, from `dist`: what leads where. They need no sandbox. */
+/** Tests of the navigation between the pages, and of the visit that they share, from `dist`. They need no sandbox. */
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
@@ -35,9 +35,9 @@ afterEach(() => {
 class Program {
   readonly stack: Page[] = [];
   readonly toasts: string[] = [];
-  /** What the last page showed before its onLoad. */
+  /** The data of the page that was opened last, as it was before its onLoad. */
   first?: Page["data"];
-  /** The navigation that fails: Douyin opens no more pages than 10 over each other, for example. */
+  /** Names of navigation functions that fail: Douyin opens at most 10 pages over each other, for example. */
   readonly failing = new Set<string>();
   private readonly definitions = new Map<string, Page>();
 

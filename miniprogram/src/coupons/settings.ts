@@ -5,28 +5,34 @@ import type { Certificate } from "./client/client";
 export interface Config {
   api: string;
   account_id: string;
-  /** Path of this folder in the program; in a subpackage (分包), with the subpackage's root. */
+  /** Path of this folder in the program. In a subpackage (分包), the path begins with the subpackage's root. */
   basePath: string;
   /** The app_id, for hosts without `tt.getEnvInfoSync` (base library older than 2.21.0). */
   appId?: string;
-  /** What a customer does when the page cannot help. Default: show the coupon in Douyin's orders. */
+  /** Text: what customers do when the page cannot help. Default: show the coupon in Douyin's orders to the staff. */
   help?: string;
-  /** Opens the customer's orders in Douyin: the pages have a button 打开我的订单. Where it fails, the steps take its place. */
+  /**
+   * Opens the customer's orders in Douyin. With this function, the pages have a button 打开我的订单. If it throws or rejects,
+   * the pages show where Douyin has the orders instead of the button.
+   */
   openOrders?: () => unknown;
-  /** A page of your program that shows its licences; the list links it as 资质公示. With a slash in front. */
+  /** Path, with a leading slash, of a page of your program that shows its licences. The list links it as 资质公示. */
   qualificationPage?: string;
   /**
    * Called before the first request for a list: ask the customer for a consent here. No list is requested before it has
-   * returned `true`, or a promise of it; that holds until the program is started again. After any other value, and after an
-   * error, the page offers 重试, which calls it again.
+   * returned `true`, or a promise of `true`. This consent is valid until the program is restarted. After any other
+   * value or an error, the page offers 重试, which calls it again.
    */
   beforeLogin?: () => boolean | Promise<boolean>;
   /**
-   * Called when the customer has tapped the button of 券详情: what is asked, redeemed, shown and stored is yours. Read
-   * `docs/redeem.zh-CN.md` of this project first. Until its promise is settled, it is not called again; then the list is read
-   * again. After any result but `false` (nothing was submitted), this coupon has no button until the program is restarted.
+   * Redeems a coupon. Called when the button of 券详情 was tapped. Your program decides what it asks, submits, shows and
+   * stores. Read `docs/redeem.zh-CN.md` of this project first.
+   *
+   * It is not called again before its promise is settled. Then the list is read again. The result `false` means that
+   * nothing was submitted: the coupon keeps its button. After any other result or an error, the coupon has no button
+   * until the program is restarted.
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<unknown>;
-  /** The text of that button. Default: 店长点此验券. */
+  /** The text of the button of 券详情. Default: 店长点此验券. */
   selectText?: string;
 }

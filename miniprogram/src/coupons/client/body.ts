@@ -1,8 +1,8 @@
 /**
- * Reads the bodies of responses, and what the phone has stored.
+ * Reads the bodies of responses, and the values in the phone's storage.
  *
- * A member whose type is not the documented one is omitted; unknown members stay. Of a list, the elements that can be
- * used remain. Readers throw if what remains cannot be used.
+ * A member whose type is not the documented one is removed. Unknown members are kept. An element of a list is removed
+ * if it lacks a required member. A reader throws if the rest cannot be used.
  */
 
 import type { components } from "./api";
@@ -39,7 +39,10 @@ export interface StoredMerchant {
   readAt: number;
 }
 
-/** A value with every member of `T`, to show their types. One that is missing, or not in `api.ts`, does not compile. */
+/**
+ * A value with every member of `T`: `keepTyped` takes the types from it. A sample that lacks a member of `T`, or has
+ * another one, does not compile.
+ */
 type Sample<T> = T extends object ? { [name in keyof T]-?: Sample<NonNullable<T[name]>> } : T;
 
 const CERTIFICATE: Sample<Certificate> = {
@@ -84,7 +87,7 @@ const PROBLEM: Sample<Omit<ServerProblem, "type" | "upstream">> = {
 
 export function readList(body: unknown): List {
   const list = need<List>("list", keepTyped(body, LIST));
-  // Without its cursor, the list would seem to end here.
+  // A malformed cursor has been removed. Throw, because without a cursor the list would seem to end here.
   need("next_cursor", list.next_cursor || !(body as List).next_cursor);
   list.certificates = elements<Certificate>("certificates", list.certificates, CERTIFICATE, [
     "certificate_id",
@@ -106,7 +109,7 @@ export function readSessionResponse(body: unknown): SessionResponse {
   return need("session", keepTyped(body, SESSION, ["token", "expires_in"]));
 }
 
-/** Undefined if the body is no problem. */
+/** Read a problem; undefined if the body is not one. */
 export function readServerProblem(body: unknown): ServerProblem | undefined {
   return keepTyped(body, PROBLEM, ["code", "detail"]) as ServerProblem | undefined;
 }
@@ -127,7 +130,7 @@ function need<T>(name: string, value: unknown): T {
   return value as T;
 }
 
-/** Return the elements that can be used. Throw if none of them can. */
+/** Return the elements that can be used. Throw if there are elements, but none of them can be used. */
 function elements<T>(name: string, values: unknown, sample: Sample<T>, required: string[]): T[] {
   const all = need<unknown[]>(name, Array.isArray(values) && values);
   const usable = all.map((value) => keepTyped(value, sample, required)).filter((value) => value);
@@ -136,8 +139,10 @@ function elements<T>(name: string, values: unknown, sample: Sample<T>, required:
 }
 
 /**
- * Return what has the type of the sample: of an object the members that do, of an array all elements or nothing.
- * Undefined if nothing has, or if a required member is missing or empty.
+ * Return `value` if it has the type of the sample; otherwise undefined.
+ *
+ * Members of a wrong type are removed from an object. The result is undefined if a required member is missing or empty,
+ * or if one element of an array has a wrong type.
  */
 function keepTyped(value: unknown, sample: unknown, required: string[] = []): unknown {
   if (Array.isArray(sample)) {

@@ -2,8 +2,8 @@
  * Client of the redemption service, built on `tt.login` and `tt.request`.
  *
  * Without a valid session, one request logs in and lists. The session is cached on the phone until it expires. When the
- * server rejects it, log in again and retry once; concurrent requests share one login. Every promise resolves to an
- * outcome, whatever `tt` and the server do.
+ * server rejects it, the client logs in again and retries once. Concurrent requests share one login. Every promise
+ * resolves to an outcome, whatever `tt` and the server do.
  */
 
 import type { operations } from "./api";
@@ -25,7 +25,7 @@ export type { Action, Code, Problem, Reply } from "./problem";
 export type { LoginOptions, RequestOptions, TtApi } from "./tt";
 
 export type Unusable = NonNullable<List["unusable"]>;
-/** What the merchant has set for its pages: a `notice`, and `redeeming` if it is false. */
+/** Settings of the merchant for the pages: `notice`, if there is one, and `redeeming`, if it is false. */
 export type MerchantSettings = Omit<List, "account_id" | "poi_id" | "certificates" | "unusable" | "next_cursor">;
 type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;
 
@@ -47,8 +47,9 @@ export interface ListOptions extends Pick<QueryParameters, "biz_type" | "start_t
 /**
  * Result of `next()`. Ignore `cancelled`.
  *
- * `list` contains everything found so far. `unusable` has the numbers of certificates that cannot be used in this store,
- * by reason; a certificate can be counted once per part. `notice` and `redeeming` are those of the newest part.
+ * `list` contains everything found so far. `unusable` has the numbers of certificates that cannot be used in this
+ * store, by reason. A certificate that several parts report is counted several times. `notice` and `redeeming` are
+ * those of the newest part.
  */
 export type Outcome =
   | ({ kind: "list"; certificates: Certificate[]; unusable: Unusable; more: boolean } & MerchantSettings)
@@ -58,11 +59,11 @@ export type Outcome =
 /** Pagination of one list. */
 export interface Pager {
   /**
-   * Load the next part and return the whole list so far: soonest to expire first, without duplicates. Parts without new
-   * certificates are followed by the next, at most 10 times.
+   * Load the next part and return the whole list so far: soonest to expire first, without duplicates. While a part has
+   * no new certificates, the next one is loaded too, at most 10 times.
    *
-   * Calls during a load share its promise. At the end, the list is returned without a request. After a problem, the
-   * same part is requested again.
+   * Calls during a load share its promise. After the last part, a call returns the list without a request. After a
+   * problem, a call requests the same part again.
    */
   next(): Promise<Outcome>;
   /** Abort the request in flight. A pending `next()` and every later one resolve to `cancelled`. */
@@ -73,12 +74,12 @@ export interface Pager {
  * Report to the page.
  *
  * - `searching`: a part had no new certificates, so the next one is being requested
- * - `user_changed`: another user has logged in on this phone, or the storage has failed, so that it cannot be excluded.
- *   Clear what is shown; the pager has done so.
+ * - `user_changed`: another user has logged in on this phone, or may have, because the storage has failed. Clear what
+ *   is shown. The pager has already cleared its list.
  */
 export type Progress = "searching" | "user_changed";
 
-/** Result of `listStores()`. `stale`: the service did not respond; these are the last known stores. */
+/** Result of `listStores()`. `stale`: the request failed; these are the last known stores. */
 export type StoresOutcome =
   | { kind: "stores"; merchant: Merchant; stale: boolean }
   | { kind: "problem"; problem: Problem };
@@ -106,7 +107,7 @@ interface PendingRequest<T> {
 /** Do not use a session that could expire during the request. */
 const EXPIRY_MARGIN_MS = 30000;
 const STORES_CACHE_MS = 300000;
-// The service reads up to four pages of the platform for a part, and ends a list after 40 (paging.py).
+// The service reads up to 4 pages of the platform for a part, and ends a list after 40 (paging.py): 10 full parts.
 const MAX_EMPTY_PARTS = 10;
 const CANCELLED: Outcome = { kind: "cancelled" };
 const MERCHANT_SETTINGS: { [name in keyof MerchantSettings]-?: true } = { notice: true, redeeming: true };
@@ -132,7 +133,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   const user = createPhoneUser(tt, () => report("user_changed"));
 
-  /** Log in, and ask for a list in the same request. */
+  /** Log in. The same request asks for the list of `query`. */
   function logIn(query?: ListOptions): Promise<Result<Login>> {
     const login = loginCode(true)
       .then((result) => (result.problem ? result : openSession(result.value, query)))
@@ -144,7 +145,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     return login;
   }
 
-  /** Get a code of the user whose storage this is; if another logs in meanwhile, a new one, once. */
+  /** Get a login code of the user whose storage this is. If another user logs in meanwhile, get a new code, once. */
   function loginCode(retry: boolean): Promise<Result<string>> {
     const mark = user.ensureMark();
     return settle<{ code?: unknown }, string>({
@@ -164,7 +165,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       if (retry) {
         return loginCode(false);
       }
-      // If nothing can be stored, users cannot be told apart. The session then serves this list only.
+      // With neither mark nor session, nothing can be stored, so users cannot be told apart. The code is used all the
+      // same; its session serves this list only.
       return mark || user.session() ? { problem: otherUser() } : result;
     });
   }
@@ -231,7 +233,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     let cursor: string | undefined;
     let complete = false;
     let cancelled = false;
-    // This list has logged in: it goes on with a session that could not be stored. The next list logs in again.
+    // Whether this list has logged in. Then it continues with its session, even if that could not be stored. The next
+    // list logs in again.
     let hasLoggedIn = false;
     let request: PendingRequest<List> | undefined;
     let pending: Promise<Outcome> | undefined;
@@ -242,10 +245,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       return Object.assign({ kind: "list" as const, certificates, unusable, more: !complete }, settings);
     }
 
-    /** Forget the list of a former user. */
+    /** Clear the list if the user has changed. */
     function checkUser(): void {
       if (!user.sync() && user.session() && !hasLoggedIn) {
-        // The storage does not say whose session this is.
+        // The session is not in the storage, so it may be another user's.
         user.change(undefined);
       }
       if (owner !== user.changes()) {
@@ -281,13 +284,14 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return getPart(session.token, retryLogin);
       }
       if (pendingLogin) {
-        // Share the login of a replaced list, if its session is stored: otherwise it may be another user's. If that list
-        // was invalid, nobody has been logged in.
+        // Share the login of a replaced list. `load` uses its session only if that is stored: otherwise it may be
+        // another user's. Status 400 means that the replaced list was invalid, so nobody has been logged in: log in for
+        // this list.
         return pendingLogin.then((result) =>
           result.problem && result.problem.status !== 400 ? result : load(retryLogin),
         );
       }
-      // Only the first part has no cursor.
+      // A login returns only a first part. A part with a cursor is requested after the login.
       return logIn(cursor ? undefined : query).then((result) => {
         if (result.problem) {
           return result;
@@ -295,7 +299,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         const { token, first } = result.value;
         hasLoggedIn = true;
         if ((found.size || cursor) && !user.isStored(token)) {
-          // Nothing shows that what was found before is of the same user.
+          // The session is not in the storage, so the user may have changed: clear what was found before.
           user.change(user.session());
         }
         checkUser();
@@ -311,7 +315,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       return request.done.then((result) => retryAfter401(result, token, retryLogin));
     }
 
-    /** After a 401, log in again and retry once. After a refused cursor, the next call begins again. */
+    /** After a 401, log in again and retry once. After a refused cursor, let the next call begin at the first part. */
     function retryAfter401(
       result: Result<List>,
       token: string,
@@ -327,7 +331,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         }
       }
       if (result.problem.code === "invalid_request" && cursor) {
-        // Without the cursor, this query was accepted: the next call reads the list from its beginning.
+        // The service accepted the same query without a cursor, so it refuses the cursor. Offer a retry without it.
         cursor = undefined;
         result.problem.action = "retry";
       }

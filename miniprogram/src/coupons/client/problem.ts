@@ -13,8 +13,8 @@ import { type OrNewer, readServerProblem, type ServerProblem } from "./body";
 export type Action = "retry" | "login" | "store" | "staff";
 
 /**
- * The codes that this client knows: the server's, and `network` (no response), `login` (the customer is not logged in to
- * Douyin), `unreadable` (not a service response).
+ * The codes that this client knows: the server's, and `network` (no response), `login` (the customer is not logged in
+ * to Douyin), `unreadable` (not a service response).
  */
 export type Code = ServerProblem["code"] | "network" | "login" | "unreadable";
 
@@ -31,8 +31,8 @@ export interface Problem {
   /** For support; empty without a response of the service. */
   requestId: string;
   /**
-   * For the developer: what tt reported or threw, with errNo and errorCode, after `tt.login: ` or `tt.request: `; what was
-   * malformed; or the title and the errors of the service. It contains no token and no code.
+   * For the developer: `tt.login: ` or `tt.request: ` and what tt reported or threw, with errNo and errorCode; or what
+   * was malformed in the response; or the service's title and errors. It contains no token and no login code.
    */
   cause?: string;
 }
@@ -82,7 +82,10 @@ export function readReply<T>(reply: Reply, read: (body: unknown) => T): Result<T
   return { problem: readProblem(body, status) || newProblem("unreadable", status, `status ${status}: ${cause}`) };
 }
 
-/** Convert a problem of the service; undefined if the body is another one. `status`: of the response, if it is its body. */
+/**
+ * Convert a problem of the service; undefined if `body` is not one. `status`: the HTTP status, if `body` is the body of
+ * a response, not a part of it.
+ */
 export function readProblem(body: unknown, status = 0): Problem | undefined {
   const read = readServerProblem(body);
   if (!read) {
@@ -104,12 +107,12 @@ export function readProblem(body: unknown, status = 0): Problem | undefined {
   return problem;
 }
 
-/** tt.request parses valid JSON; any other body arrives as text. */
+/** Return the parsed body; throw if it is not JSON. tt.request parses valid JSON; any other body arrives as text. */
 function parse(data: unknown): unknown {
   try {
     return typeof data === "string" ? JSON.parse(data) : data;
   } catch (_) {
-    // The error of JSON.parse quotes the body.
+    // The message of JSON.parse quotes the body, which must not get into `cause`.
     throw new Error("not JSON");
   }
 }

@@ -1,8 +1,11 @@
-/** The part of Douyin's `tt` that the client calls, and how. `tt` of @douyin-microapp/typings, Taro and uni-app all fit. */
+/**
+ * The functions of Douyin's `tt` that the client calls, and `settle`, which calls them. The declarations of `tt` in
+ * Taro, uni-app and @douyin-microapp/typings all fit `TtApi`.
+ */
 
 import { newProblem, type Reply, type Result } from "./problem";
 
-/** Where the session is stored. Douyin isolates storage by user and mini-program and clears it when the user logs out. */
+/** Storage key of the session. Douyin isolates storage by user and mini-program, and clears it at the user's logout. */
 export const SESSION_KEY = "redemption.session";
 
 export interface RequestOptions {
@@ -24,34 +27,34 @@ export interface LoginOptions {
   fail: (reason?: unknown) => void;
 }
 
-/** Methods, not properties: their parameters are compared bivariantly, so that other declarations of `tt` fit. */
+/** Has methods, not properties: TypeScript compares their parameters bivariantly, so other declarations of `tt` fit. */
 export interface TtApi {
   login(options: LoginOptions): unknown;
   request(options: RequestOptions): { abort(): void };
-  /** May throw, as the other two storage functions. */
+  /** May throw. The other two storage functions may, too. */
   getStorageSync(key: string): unknown;
   setStorageSync(key: string, data: unknown): unknown;
   removeStorageSync(key: string): unknown;
 }
 
-// Every platform has both; the package does not depend on the types of one.
+// Every platform has both functions. They are declared here, so that the package needs no platform's types.
 declare function setTimeout(callback: () => void, milliseconds: number): unknown;
 declare function clearTimeout(timer: unknown): void;
 
-/** Of tt.request. The service responds within 10 s. */
+/** Time limit of tt.request. The service responds within 10 s. */
 export const TIMEOUT_MS = 12000;
-/** Later than tt.request, which reports its time limit itself. */
+/** Time limit of `settle`. It is longer, so that tt.request reports its own timeout first. */
 const SETTLE_MS = TIMEOUT_MS + 1000;
 const MAX_CAUSE = 200;
 /**
- * Texts with which tt.login fails although the customer may be logged in: its document has "network unavailable" and
- * "service error".
+ * Error texts of tt.login that mean "no response": the customer may be logged in. Its document lists "network
+ * unavailable" and "service error".
  */
 const NO_RESPONSE = /network|service|timeout/i;
 
 interface TtCall<V, T> {
   name: "tt.login" | "tt.request";
-  /** Call tt. Return what it returns: if that is a promise, it may be rejected. */
+  /** Call tt and return its result. If that is a promise which is rejected, the call has failed. */
   call: (success: (value: V) => void, fail: (reason?: unknown) => void) => unknown;
   /** Read what `success` received; may throw. */
   read: (value: V) => Result<T>;
@@ -60,12 +63,12 @@ interface TtCall<V, T> {
 }
 
 /**
- * Call tt.login or tt.request. The promise always resolves, once and in time, whatever tt does: to what `read` returns,
- * or to a problem with the cause.
+ * Call tt.login or tt.request. Return what `read` returns, or a problem with the cause. The promise always resolves
+ * within `SETTLE_MS`, whatever tt does.
  */
 export function settle<V, T>({ name, call, read, secret }: TtCall<V, T>): Promise<Result<T>> {
   let timer: unknown;
-  // In an array, because a promise would wait for a value that has a `then`.
+  // The value is in an array: a promise would wait for a bare value that has a `then`.
   const called = new Promise<[V]>((resolve, reject) => {
     timer = setTimeout(() => reject(`no callback in ${SETTLE_MS / 1000} s`), SETTLE_MS);
     Promise.resolve(call((value) => resolve([value]), reject)).catch(reject);
@@ -84,7 +87,7 @@ export function settle<V, T>({ name, call, read, secret }: TtCall<V, T>): Promis
     });
 }
 
-/** Call a function that may throw, as those of the storage; undefined if it does. */
+/** Call a function that may throw, for example one of the storage. Return its result; undefined if it throws. */
 export function attempt<T>(call: () => T): T | undefined {
   try {
     return call();
@@ -93,7 +96,7 @@ export function attempt<T>(call: () => T): T | undefined {
   }
 }
 
-/** Return the text of an error, or of what tt passes to `fail`: Douyin adds errorCode to errNo, API by API. */
+/** Return the text of an error, or of what tt passes to `fail`. Some APIs of Douyin report errorCode besides errNo. */
 function reasonText(reason: unknown): string {
   const { errMsg, errNo, errorCode, message } = Object(reason);
   const numbers = [errNo && `errNo ${errNo}`, errorCode && `errorCode ${errorCode}`].filter(Boolean).join(", ");

@@ -1,6 +1,6 @@
 /**
- * The user of the phone, as far as tt's storage can tell. Each user has a storage of their own, and the token in it marks
- * it: if another one is found, another user has logged in.
+ * The user of the phone, as far as tt's storage can tell. Douyin gives each user a separate storage. The token in a
+ * storage identifies it: if the storage has another token than before, another user has logged in.
  */
 
 import { readStoredSession, type Session } from "./body";
@@ -8,10 +8,10 @@ import { attempt, SESSION_KEY, type TtApi } from "./tt";
 
 export type PhoneUser = ReturnType<typeof createPhoneUser>;
 
-/** `onChange` is called when a user with a session is replaced. */
+/** Create the state of the user. `onChange` is called when a user with a session is replaced. */
 export function createPhoneUser(tt: TtApi, onChange: () => void) {
   let session: Session | undefined;
-  // The token that was last found in the storage: that of `session`, unless the storage has failed.
+  // The token that was last found in the storage. If the storage works, it is the token of `session`.
   let storedToken = "";
   let changes = 0;
 
@@ -33,7 +33,7 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     }
   }
 
-  /** Compare with the storage, and change the user if it has another token. Return whether it holds the session. */
+  /** Read the storage, and change the user if it has another token. Return whether it has the token of the session. */
   function sync(): boolean {
     return !!attempt(() => {
       const stored = tt.getStorageSync(SESSION_KEY);
@@ -47,16 +47,19 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     });
   }
 
-  /** Whether this token is in the storage: then no other user has logged in since it was stored. */
+  /** Whether this token is in the storage. If it is, the user is still the one for whom it was stored. */
   function isStored(token: string): boolean {
     return !!token && readToken() === token;
   }
 
-  /** Return the token in this user's storage. An empty storage gets a mark; the result is empty if that fails, too. */
+  /**
+   * Return the token in this user's storage. If there is none, store a mark first: a random token that has expired.
+   * Empty if the mark cannot be stored.
+   */
   function ensureMark(): string {
     sync();
     if (!isStored(storedToken)) {
-      // Without a mark, the empty storage of another user would look the same. One that cannot be read counts as none.
+      // Without a mark, the empty storage of another user would look the same. An unreadable token counts as none.
       const marked = { token: `${Math.random()}`, endsAt: 0 };
       store(marked);
       session = storedToken ? marked : undefined;
@@ -64,7 +67,7 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     return storedToken;
   }
 
-  /** Use a session, and store it if the storage still is that of its user. */
+  /** Use a session. Store it only if the storage still belongs to its user. */
   function save(saved: Session): void {
     session = saved;
     if (isStored(storedToken)) {
@@ -75,15 +78,15 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
   /** Expire a rejected session, unless a new one has replaced it. */
   function discard(token: string): void {
     if (session && session.token === token) {
-      // Stored, so that another user of the phone is noticed.
+      // The token stays in the storage, because it shows a change of the user.
       save({ token, endsAt: 0 });
     }
   }
 
   return {
-    /** The session of the present user; it has expired if it was rejected, or is only a mark. */
+    /** The session of the present user. A rejected session and a mark are expired sessions. */
     session: () => session,
-    /** Number of changes of the user, so that lists and responses of a former user are not used. */
+    /** Number of changes of the user. A list or response from before the last change is not used. */
     changes: () => changes,
     sync,
     change,

@@ -11,7 +11,7 @@ export interface Card {
   id: string;
   /** What the certificate is worth: an amount, or the uses that are left; otherwise its kind. */
   figure: string;
-  /** Below it: the kind, or the uses in all; empty below the kind. */
+  /** Text below `figure`: the kind, or the total number of uses. Empty if `figure` is the kind. */
   unit: string;
   title: string;
   /** Number of identical certificates; empty for one. */
@@ -20,12 +20,12 @@ export interface Card {
   until: string;
   /** It expires today. */
   isLastDay: boolean;
-  /** The rule of a voucher, the hours, and what to say about identical certificates. */
+  /** The rule of a voucher, the hours, and, for identical certificates, what the customer must tell the staff. */
   note: string;
   doubt: string;
   /** The price. */
   paid: string;
-  /** The end of their order's number; empty if they are of several orders. */
+  /** The end of the order's number; empty if the certificates are of several orders. */
   tail: string;
 }
 
@@ -39,10 +39,10 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
   other: "",
 };
 
-/** A certificate without a title, of a kind that is unknown or newer than this program. */
+/** Title of a certificate that has no title, and whose kind this program cannot name. */
 const UNKNOWN_TITLE = "优惠券";
 
-/** Group identical certificates of the same doubt. */
+/** Return the cards. One card shows the identical certificates that have the same doubt. */
 export function cardsOf(certificates: Certificate[], judge: Judge, now: number): Card[] {
   return groupsOf(certificates, judge).map((group) => cardOf(group, judge, now));
 }
@@ -83,12 +83,12 @@ export function yuan(amount: number): string {
   return `¥${amount % 100 === 0 ? amount / 100 : (amount / 100).toFixed(2)}`;
 }
 
-/** Return figure and unit: what the platform says that a certificate is worth; the kind alone if it says nothing. */
+/** Return `figure` and `unit` of a card: the worth that the platform reports; only the kind if it reports none. */
 export function worthOf({ kind, times, voucher }: Certificate): [figure: string, unit: string] {
   if (times?.usable !== undefined) {
     return [`剩 ${times.usable} 次`, times.total === undefined ? "次卡" : `共 ${times.total} 次`];
   }
-  // No voucher deducts nothing: 0 is an unknown amount.
+  // Every voucher deducts something, so 0 means that the amount is unknown.
   const { min_amount: min = 0, max_amount: max = 0 } = voucher || {};
   const range = min === max || !min || !max ? "" : `${yuan(min)}\u00a0至 `;
   const bound = min && max ? range : max ? "最高 " : "至少 ";

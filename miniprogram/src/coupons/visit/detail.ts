@@ -1,4 +1,4 @@
-/** 券详情 of one certificate: its name, end and facts. Pure functions. */
+/** 券详情 of one certificate: its title, expiry and facts. Pure functions. */
 
 import type { Certificate } from "../client/client";
 import { kindTextOf, orderTailOf, titleOf, worthOf, yuan } from "./cards";
@@ -17,9 +17,9 @@ export interface Detail {
   /** Its kind, and until when it is valid. */
   until: string;
   isLastDay: boolean;
-  /** The uses of a times card that are left, and the number of identical certificates. */
+  /** The remaining uses of a times card; otherwise the number of identical certificates, if there are several. */
   uses: string;
-  /** By what it is found in Douyin's orders: price, and the end of the order's number. */
+  /** How the customer finds it in Douyin's orders: by the price and the end of the order's number. */
   orderText: string;
   facts: Fact[];
 }
@@ -68,7 +68,7 @@ function factsOf(certificate: Certificate, store: string): Fact[] {
   };
   const [figure, unit] = worthOf(certificate);
   if (kind === "voucher" && (unit || voucher?.description)) {
-    // A voucher usually leaves a remainder; nothing is promised of the others.
+    // A voucher usually leaves a remainder to pay. Of other kinds, this is not known.
     add("可抵", `${unit && `${figure}，`}超出部分另付`);
   }
   add("抵扣规则", voucher?.description);

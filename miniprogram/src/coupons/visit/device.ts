@@ -1,6 +1,6 @@
 /**
- * What the pages need of the phone. The only module of the pages that calls `tt`: login, request, storage and navigation
- * are needed, every other function may be missing, in an old base library or another host.
+ * The functions of the phone that the pages use. Only this module of the pages calls `tt`. It needs login, request,
+ * storage and navigation. Every other function may be missing, in an old base library or another host.
  */
 
 import { attempt, SESSION_KEY } from "../client/tt";
@@ -19,7 +19,7 @@ type Needed =
 
 export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 
-/** Base font sizes in pixels; all text on the page is relative to them. The template `size` knows the standard one. */
+/** Base font sizes in pixels. All text on the page is relative to them. The template `size` repeats the standard. */
 const STANDARD_TEXT = 16;
 const LARGE_TEXT = 32;
 const TEXT_SIZE_KEY = "redemption.text_size";
@@ -33,12 +33,12 @@ export function epochSeconds(): number {
   return Date.now() / 1000;
 }
 
-/** Call a function after some seconds, whatever the phone's clock says meanwhile. */
+/** Call a function after some seconds, even if the phone's clock is changed meanwhile. */
 export function later(seconds: number, callback: () => void): void {
   setTimeout(callback, seconds * 1000);
 }
 
-// Navigation. `fail`: the page stays on the screen.
+// Navigation. `fail` is called if the page stays on the screen.
 
 export function openPage(url: string, fail: () => void): void {
   call(host.navigateTo, { url, fail: (reason?: unknown) => navigationFailed(url, reason, fail) });
@@ -72,7 +72,7 @@ export function saveLastStore(accountId: string, poiId: string): void {
   attempt(() => host.setStorageSync(storeKey(accountId), poiId));
 }
 
-/** Return the token of the user's stored session: another one may be another user's. Empty if there is none. */
+/** Return the token of the user's stored session; empty without one. A different token may be another user's. */
 export function readSessionToken(): string {
   const { token } = Object(attempt(() => host.getStorageSync(SESSION_KEY)));
   return typeof token === "string" ? token : "";
@@ -93,10 +93,10 @@ export function changeTextSize(size: number): number {
   return next;
 }
 
-/** Whether the host has positions at all. */
+/** Whether the host can report a position. */
 export const hasPosition = !!host.getLocation;
 
-/** Ask for the position. Douyin asks the customer the first time only. Undefined if it is refused. */
+/** Ask for the position; undefined if it is refused. Douyin asks the customer only the first time. */
 export function readPosition(): Promise<Position | undefined> {
   return new Promise((resolve) => {
     call(host.getLocation, { type: "gcj02", success: resolve, fail: () => resolve(undefined) });
@@ -119,7 +119,7 @@ export function logError(name: string, error: unknown): void {
 
 const warned = new Set<string>();
 
-/** Tell the developer, once, what may be wrong in the settings. */
+/** Log, once, what may help the developer: a wrong setting, or the cause of a problem. */
 export function warn(text: string): void {
   if (!warned.has(text)) {
     warned.add(text);
@@ -127,7 +127,7 @@ export function warn(text: string): void {
   }
 }
 
-/** Call a function of the host. If it is missing or throws, it has failed. */
+/** Call a function of the host. If it is missing or throws, call `fail`. */
 function call<O extends object>(method: ((options: O) => unknown) | undefined, options: O): void {
   try {
     (method as (options: O) => unknown).call(host, options);

@@ -1,8 +1,8 @@
 /**
- * What makes it doubtful that a certificate can be used now. Pure functions.
+ * Doubts: reasons why a certificate may not be usable now. Pure functions.
  *
- * It is a line for the customer, and never a refusal: the phone's clock may be wrong, and the platform says that the
- * certificate can be used.
+ * A doubt is a line of text for the customer, never a refusal: the platform says that the certificate can be used, and
+ * the phone's clock may be wrong.
  */
 
 import type { Certificate } from "../client/client";
@@ -13,7 +13,7 @@ import { isWithinHours, nextStartToday, type OffPeak } from "./offPeak";
 
 const MAX_AGE_SECONDS = 300;
 
-/** Return the fact of the first doubt that applies at `now` (epoch seconds); empty without one. */
+/** Return the text of the first doubt that applies at `now` (epoch seconds); empty without one. */
 export function doubtOf(certificate: Certificate, now: number): string {
   const { start_time = 0, lock, times, off_peak } = certificate;
   if (hasEnded(certificate, now)) {
@@ -26,15 +26,18 @@ export function doubtOf(certificate: Certificate, now: number): string {
   return lock ? "暂时查不到状态" : times?.usable === 0 ? "剩余 0 次" : offPeak;
 }
 
-/** Say that the list is old: its update has failed, or it is older than five minutes; empty if it is neither. */
+/** Return the time of a list that is old: its update has failed, or it is older than five minutes. Otherwise empty. */
 export function ageText({ updatedAt, isStale }: ListState, now: number): string {
-  // One from the future is old, too: the phone's clock was changed.
+  // A list from the future counts as old: the phone's clock was changed.
   const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
   const day = daysBetween(updatedAt, now) === 0 ? "今天" : `\u00a0${dateText(updatedAt).slice(5)}`;
   return isFresh || !updatedAt ? "" : `本页为${day}\u00a0${timeText(updatedAt)}\u00a0的数据`;
 }
 
-/** Douyin documents neither the numbers of weekdays nor the unit of dates. */
+/**
+ * Return the doubt about an off-peak deal; empty without one. Only hours are evaluated: Douyin documents neither the
+ * numbers of weekdays nor the unit of dates.
+ */
 function offPeakText(offPeak: OffPeak, now: number): string {
   const { weekdays = [], start_time, end_time } = offPeak;
   const isWithin = isWithinHours(offPeak, now);
@@ -49,7 +52,7 @@ function offPeakText(offPeak: OffPeak, now: number): string {
   return isWithin ? "" : "可用时段见抖音订单";
 }
 
-/** Format a start or an end: 今天 with the time of day, or the date. */
+/** Format a moment: today as 今天 with the time of day, another day as a date. */
 function dayText(seconds: number, now: number): string {
   return daysBetween(now, seconds) === 0 ? `今天 ${timeText(seconds)}` : dateText(seconds);
 }

@@ -1,4 +1,4 @@
-/** Until when a certificate is valid. Pure functions. */
+/** The expiry of a certificate. Pure functions. */
 
 import type { Certificate } from "../client/client";
 import { dateText, daysBetween, timeText } from "./dates";
@@ -14,7 +14,7 @@ export function hasEnded(certificate: Certificate, now: number): certificate is 
   return certificate.expire_time !== undefined && certificate.expire_time <= now;
 }
 
-/** Return the text; empty if it has expired, which its doubt says. */
+/** Return until when a certificate is valid. If it has expired, the text is empty: its doubt says so. */
 export function expiryOf(certificate: Certificate, now: number): Expiry {
   const { expire_time } = certificate;
   if (expire_time === undefined) {

@@ -2,7 +2,10 @@
 
 import type { Certificate } from "../client/client";
 
-/** Return the certificates in groups of identical ones, each group at the place of its first certificate. */
+/**
+ * Return the certificates in groups of identical ones, each group at the place of its first certificate. Certificates
+ * with different `stateOf` are in different groups.
+ */
 export function groupsOf(certificates: Certificate[], stateOf = (_: Certificate) => ""): Certificate[][] {
   const groups = new Map<string, Certificate[]>();
   for (const certificate of certificates) {
@@ -18,10 +21,11 @@ export function groupsOf(certificates: Certificate[], stateOf = (_: Certificate)
 }
 
 /**
- * Return a key that is equal for certificates of one product that differ in nothing a customer cares about. Any other
- * difference, also in a field of a newer service, makes two groups.
+ * Return the key of a certificate's group. Certificates of one product have the same key if they differ only in
+ * `certificate_id`, `order_id` or `code_tail`. Any other difference, also in a field that only a newer service sends,
+ * makes two groups.
  */
 function identityOf({ certificate_id, order_id: _, code_tail: __, ...shared }: Certificate): string {
-  // Without a product, nothing shows that two certificates are of the same one.
+  // Without a product id, two certificates may be of different products: each is a group of its own.
   return shared.sku_id === undefined ? certificate_id : JSON.stringify(shared);
 }

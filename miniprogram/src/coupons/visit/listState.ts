@@ -3,7 +3,10 @@
 import type { Certificate, Outcome, Problem, Unusable } from "../client/client";
 import { isRefusal, type Waiting } from "./messages";
 
-/** `first`: nothing to show yet. `refresh`: the old list is shown. `more`: the list is shown and grows. */
+/**
+ * What is being loaded. `first`: a list, while there is nothing to show. `refresh`: a new list, while the old one is
+ * shown. `more`: the next part of the list that is shown.
+ */
 export type Activity = "idle" | "first" | "refresh" | "more";
 
 export interface ListState {
@@ -11,16 +14,19 @@ export interface ListState {
   /** Empty until the list is complete. */
   unusable: Unusable;
   more: boolean;
-  /** A sentence of the merchant; empty without one. */
+  /** The merchant's announcement (商家公告); empty without one. */
   notice: string;
   /** False: the merchant has switched redemption off. */
   redeeming: boolean;
-  /** When the first part of the last list of this store arrived, in epoch seconds; 0 if there was none. */
+  /**
+   * Time of the list, in epoch seconds: when its first response with certificates arrived. Without certificates, when
+   * its newest response arrived. 0 if no list of this store has arrived.
+   */
   updatedAt: number;
-  /** The last update has failed: the certificates are those of an earlier one. */
+  /** The last update has failed: the certificates are those of an earlier update. */
   isStale: boolean;
   activity: Activity;
-  /** Number of the request in flight, so that a timer knows which request it belongs to. */
+  /** Number of the last request: timers of earlier requests are ignored. */
   requestNumber: number;
   waiting: Waiting;
   problem: Problem | undefined;
@@ -28,7 +34,7 @@ export interface ListState {
   problemAt: number;
   /** Show the problem below the list, where the customer is scrolling, not above it. */
   problemBelow: boolean;
-  /** Certificates that the present pager has found. During a refresh, `certificates` still are the previous pager's. */
+  /** Number of certificates found by the present pager. During a refresh, `certificates` are the previous pager's. */
   found: number;
 }
 
@@ -108,7 +114,7 @@ function start(state: ListState, activity: Activity): ListState {
   return { ...state, activity, requestNumber: state.requestNumber + 1, waiting: "", problem: undefined };
 }
 
-/** Return what a retry continues: a failed refresh starts at the first part again. */
+/** Return the activity of a retry. A refresh that has found nothing yet starts at the first part again. */
 function resumed({ certificates, found }: ListState): Activity {
   return certificates.length ? (found ? "more" : "refresh") : "first";
 }
@@ -123,7 +129,7 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     more,
     notice,
     redeeming,
-    // Of the first part that has certificates: a later one does not make it newer.
+    // A later part does not make the first certificates newer.
     updatedAt: state.found ? state.updatedAt : now,
     isStale: false,
     activity: "idle",
@@ -143,7 +149,7 @@ function withProblem(state: ListState, problem: Problem, now: number): ListState
     problemBelow: state.activity === "more",
     isStale: state.isStale || (state.activity === "refresh" && state.certificates.length > 0),
   };
-  // After a refusal, the old list may no longer be true. What remains is the problem.
+  // After a refusal, the old list may be wrong: remove it, and show only the problem.
   return isRefusal(problem)
     ? {
         ...failed,

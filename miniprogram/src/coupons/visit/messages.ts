@@ -9,7 +9,7 @@ export type ProblemAction = Problem["action"] | "own_merchant";
 export interface ProblemView {
   action: ProblemAction;
   text: string;
-  /** What to do instead. */
+  /** What the customer can do instead. */
   help: string;
   /** Button text; empty for no button. */
   button: string;
@@ -19,10 +19,10 @@ export interface ProblemView {
   number: string;
 }
 
-/** What the page knows when a problem arrives. */
+/** What else decides how a problem is shown. */
 export interface Situation {
   help: string;
-  /** No list was shown before: the customer has not been logged in. */
+  /** No list of this store has arrived yet. */
   isFirst: boolean;
   /** The launch query named another merchant than `config.ts`. */
   isForeignMerchant: boolean;
@@ -38,13 +38,13 @@ const BUTTONS: { [action in ProblemAction]: string } = {
   staff: "",
 };
 
-/** What decides. */
+/** The result of the staff's scan decides, not this page. */
 export const SCAN_DECIDES = "以扫码结果为准";
-/** The way that always works, unless `config.ts` says another. */
+/** What a customer can do in any case. `help` of `config.ts` replaces this text. */
 export const DEFAULT_HELP = "请打开抖音「我的订单」给店员扫码";
-/** Where Douyin has the orders. Nothing documents it. */
+/** Where Douyin has the orders. Douyin does not document this. */
 export const ORDERS_PATH = "一般在「我」→ 右上角 ☰ 里";
-/** `beforeLogin` of `config.ts` has not agreed. */
+/** The problem if `beforeLogin` of `config.ts` has not returned `true`. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
   status: 0,
@@ -59,8 +59,8 @@ const MAX_WAIT_SECONDS = 60;
 export const LATE_SECONDS = 6;
 
 /**
- * Return the seconds until the button of a problem is enabled; 0 without a problem. `at`: when it arrived. If that is in the
- * future, the phone's clock was changed, and nobody waits for it.
+ * Return the seconds until the button of a problem is enabled; 0 without a problem. `at`: when the problem arrived. If
+ * that is in the future, the phone's clock was changed, and the button is enabled at once.
  */
 export function waitLeft(problem: Problem | undefined, at: number, now: number): number {
   if (!problem || at > now) {
@@ -83,7 +83,8 @@ export function problemViewOf(problem: Problem, { help, isFirst, isForeignMercha
   if (code === "unauthenticated" && isFirst) {
     return { ...view, text: "登录失败，请重试", button: "重试" };
   }
-  // Not a dead end: another merchant may be open in this mini-program, or this one a moment later.
+  // An unknown merchant is no dead end. If the launch query named it, the button opens the merchant of `config.ts`.
+  // Otherwise the button retries, because the merchant may be registered a moment later.
   if (isForeignMerchant && (code === "merchant_not_found" || code === "invalid_request")) {
     return { ...view, action: "own_merchant", button: BUTTONS.own_merchant };
   }
@@ -93,7 +94,7 @@ export function problemViewOf(problem: Problem, { help, isFirst, isForeignMercha
   return view;
 }
 
-/** The problems which say that the customer can use nothing here. After any other, the older list stays. */
+/** Problems after which the older list is removed, because it may be wrong. After any other problem, it stays. */
 const REFUSALS: Problem["code"][] = [
   "unauthenticated",
   "login",
@@ -103,14 +104,14 @@ const REFUSALS: Problem["code"][] = [
   "store_not_found",
 ] satisfies Code[];
 
-/** Whether a problem ends the older list. */
+/** Whether the older list is removed after a problem. */
 export function isRefusal({ code }: Problem): boolean {
   return REFUSALS.indexOf(code) >= 0;
 }
 
 /**
- * Return the headings of the certificates without a doubt, and of the `doubted` ones. `titles`: the number of different
- * titles of the plain ones.
+ * Return two headings: of the `plain` certificates, which have no doubt, and of the `doubted` ones. `titles`: the
+ * number of different titles of the plain ones.
  */
 export function countTexts(
   plain: { certificates: number; titles: number },
@@ -136,10 +137,13 @@ export function unusableText(unusable: Unusable): string {
   return texts.length ? `另有 ${texts.join("，")}，${SCAN_DECIDES}` : "";
 }
 
-/** `searching`: the client goes on after a part of the list without certificates. */
+/**
+ * What is known of a request in flight. `searching`: a part had no new certificates, so the client requests the next
+ * one. `late`: there is no response after `LATE_SECONDS`.
+ */
 export type Waiting = "" | "searching" | "late";
 
-/** Say what a request waits for; `usual`: while it is neither late nor searching. */
+/** Return the text that is shown during a request. `usual`: the text if it is neither late nor searching. */
 export function waitingText(waiting: Waiting, usual: string): string {
   return { "": usual, searching: "正在继续查找可用的券…", late: "查询时间较长" }[waiting];
 }

@@ -5,13 +5,13 @@ import { DAY_SECONDS, secondsOfDay } from "./dates";
 
 export type OffPeak = NonNullable<Certificate["off_peak"]>;
 
-/** Seconds since midnight; the end of a range that ends on the next day is more than a day. */
+/** Start and end in seconds since midnight. If a range ends on the next day, its end is more than `DAY_SECONDS`. */
 interface Range {
   start: number;
   end: number;
 }
 
-/** Whether the hours contain `now`; undefined if there are none, or some that cannot be read. */
+/** Whether the hours contain `now`; undefined if there are no hours, or if some of them cannot be read. */
 export function isWithinHours({ hours = [] }: OffPeak, now: number): boolean | undefined {
   const ranges = hours.map(rangeOf);
   const time = secondsOfDay(now);
@@ -21,7 +21,7 @@ export function isWithinHours({ hours = [] }: OffPeak, now: number): boolean | u
     : ranges.some((range) => isIn(range, time) || isIn(range, time + DAY_SECONDS));
 }
 
-/** Return when the hours begin today, in epoch seconds; undefined if they do not begin any more today. */
+/** Return the next start of the hours today, in epoch seconds; undefined if there is none. */
 export function nextStartToday(offPeak: OffPeak, now: number): number | undefined {
   const midnight = now - secondsOfDay(now);
   const starts = rangesOf(offPeak).map(({ start }) => midnight + start);

@@ -3,7 +3,7 @@
 import * as device from "./device";
 import { type ShownPage, visit } from "./visit";
 
-/** A tap on an element with values of its own. */
+/** A tap event, with the `data-` values of the tapped element. */
 export interface TapEvent {
   currentTarget: { dataset: { id?: string; poi?: string } };
 }

@@ -8,14 +8,17 @@ export interface StoreState {
   accountId: string;
   /** The store whose list is shown; empty if none is chosen. */
   poiId: string;
-  /** The store that the customer chose last, as on the phone's storage; empty if there is none. */
+  /** The store that the customer chose last, as stored on the phone; empty if there is none. */
   lastPoiId: string;
-  /** When `poiId` was chosen or named, in epoch seconds; 0 at an earlier visit: the store may be closed by now. */
+  /**
+   * When the customer chose `poiId`, or Douyin named it, in epoch seconds. 0 if that was at an earlier visit: the
+   * customer may be in another store now.
+   */
   chosenAt: number;
-  /** Number of stores opened so far. The page loads a list when it changes, also if the store is the same. */
+  /** Number of stores opened so far. When it changes, the visit loads a list, even if the store is the same. */
   openCount: number;
   stores: Store[];
-  /** The stores are the last known ones: the service did not respond. */
+  /** The stores are the last known ones, because the request for new ones has failed. */
   stale: boolean;
   /** Stores are being loaded, and there are none to show yet. */
   loading: boolean;
@@ -33,7 +36,7 @@ export type StoreEvent =
   /** A visit begins. `poiId`: the store that Douyin names; may be empty. */
   | { kind: "entered"; accountId: string; poiId: string; lastPoiId: string; now: number }
   | { kind: "merchant_changed"; accountId: string; lastPoiId: string }
-  /** Another user has logged in on this phone: what the former one chose and allowed no longer counts. */
+  /** Another user has logged in on this phone: the former user's last choice and position are dropped. */
   | { kind: "user_changed"; lastPoiId: string }
   | { kind: "requested" }
   | { kind: "waited"; requestNumber: number }
@@ -42,7 +45,7 @@ export type StoreEvent =
   | { kind: "locating" }
   | { kind: "located"; position: Position | undefined };
 
-/** What the page must do after a change of the state. */
+/** What the visit must do after a change of the state: a method of `visit`. */
 export type StoreTask = "saveChoice" | "requestStores" | "openList";
 
 export const INITIAL_STORE_STATE: StoreState = {
@@ -92,10 +95,10 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
   }
 }
 
-/** Return what the page must do after a change of the state, in this order. */
+/** Return what the visit must do after a change of the state, in this order. */
 export function storeTasks(before: StoreState, after: StoreState): StoreTask[] {
   const tasks: StoreTask[] = [];
-  // The last choice of another merchant comes from the storage.
+  // If the merchant has changed, its last choice was read from the storage: there is nothing to save.
   if (after.accountId === before.accountId && after.lastPoiId !== before.lastPoiId) {
     tasks.push("saveChoice");
   }
@@ -127,7 +130,10 @@ function open(state: StoreState, poiId: string, chosenAt: number): StoreState {
   return { ...state, poiId, chosenAt, openCount: state.openCount + 1 };
 }
 
-/** Return the state without merchant, store and position; requests and lists that are under way stay known as old ones. */
+/**
+ * Return the state without merchant, store and position. The counters stay, so that responses to earlier requests are
+ * still ignored.
+ */
 function forgotten({ requestNumber, openCount }: StoreState): StoreState {
   return { ...INITIAL_STORE_STATE, requestNumber, openCount };
 }
@@ -137,13 +143,13 @@ function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): St
   if (outcome.kind === "stores") {
     return withStores({ ...responded, stores: outcome.merchant.stores || [], stale: outcome.stale }, now);
   }
-  // With stores to choose from, a failed refresh needs no message.
+  // If there are stores to choose from, a failed refresh needs no message.
   return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };
 }
 
 /** Return the state with its new stores. If there is only one, it is opened. */
 function withStores(state: StoreState, now: number): StoreState {
   const only = onlyStore(state.stores);
-  // The next visit opens it without a request for the stores.
+  // `lastPoiId` is stored: the next visit opens this store without waiting for the stores.
   return only && !state.poiId ? open({ ...state, lastPoiId: only.poi_id }, only.poi_id, now) : state;
 }

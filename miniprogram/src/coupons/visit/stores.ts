@@ -13,7 +13,7 @@ export interface StoreRow {
   name: string;
   address: string;
   distance: string;
-  /** A word for the present store, for the one that was chosen last, and for the nearest. */
+  /** A label of the present store, of the last choice, or of the nearest store; empty for any other store. */
   tag: string;
   /** All texts as one sentence, for a screen reader. */
   label: string;
@@ -24,7 +24,7 @@ export function onlyStore(stores: Store[]): Store | undefined {
   return stores.length === 1 ? stores[0] : undefined;
 }
 
-/** Return the header of a store's list; empty for an unknown store: stores are loaded while the list is. */
+/** Return the header of a store's list; empty if the store is unknown, or not loaded yet: it loads beside the list. */
 export function storeHeader(poiId: string, stores: Store[]) {
   const store = stores.filter(({ poi_id }) => poi_id === poiId)[0];
   return { store: store?.name || "", address: store?.address || "", phone: store?.phone || "" };
@@ -44,14 +44,14 @@ export function canSortByDistance(stores: Store[]): boolean {
   return stores.some((store) => positionOf(store));
 }
 
-/** How the stores are listed; every part may be unknown. */
+/** What decides the order and the tags of the stores. Every part may be unknown. */
 export interface Listing {
   position?: Position | undefined;
   poiId?: string;
   lastPoiId?: string;
 }
 
-/** Return the stores, the nearest first; without a position, the last choice, then the given order. */
+/** Return the stores, the nearest first. Without a position: the last choice first, then the given order. */
 export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "" }: Listing): StoreRow[] {
   const tags: { [poiId: string]: string } = { [lastPoiId]: "上次选择", [poiId]: "已选" };
   const rank = ({ poi_id }: Store) => (poi_id === lastPoiId && !position ? 0 : 1);

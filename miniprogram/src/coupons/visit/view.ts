@@ -1,4 +1,4 @@
-/** What the pages show: their data, from the states of the list and of the stores. Pure functions. */
+/** The data of the pages, made from the states of the list and of the stores. Pure functions. */
 
 import type { Certificate, Problem } from "../client/client";
 import type { Config } from "../settings";
@@ -26,9 +26,9 @@ import { storeHeader, storeRows } from "./stores";
 interface Visited {
   list: ListState;
   stores: StoreState;
-  /** The ids of the certificates whose button was tapped since the program was started. */
+  /** Ids of the certificates for which the hook was called, without those for which it returned `false`. */
   tapped: readonly string[];
-  /** The program's hook has not ended. */
+  /** The program's hook is running. */
   isSelecting: boolean;
 }
 
@@ -64,13 +64,13 @@ export function listView(list: ListState, stores: StoreState, config: Config, no
     hasQualification: !!config.qualificationPage,
     hasOrders: !!config.openOrders,
     help: helpOf(config),
-    // The list names the way to the orders above.
+    // Further up, the page shows where Douyin has the orders.
     helpWithoutPath: helpOf(config, ""),
     ordersPath: ORDERS_PATH,
   };
 }
 
-/** Return the cards under their headings, those with a doubt and the tapped ones last. */
+/** Return the cards in sections with headings, in this order: without a doubt, with a doubt, tapped. */
 export function cardsView(visit: Visited, now: number) {
   const { list } = visit;
   const judge = (certificate: Certificate) => {
@@ -94,7 +94,10 @@ export function cardsView(visit: Visited, now: number) {
   return { sections: sections.filter(({ cards }) => cards.length) };
 }
 
-/** Return the data of 券详情. Without a certificate, the list is loading, has a problem, or no longer has it. */
+/**
+ * Return the data of 券详情. `detail` is null if the list does not have the certificate: the list is loading, has a
+ * problem, or no longer contains it.
+ */
 export function certificateView(visit: Visited, config: Config, id: string, now: number) {
   const { list, stores } = visit;
   const header = headerOf(stores, now);
@@ -102,7 +105,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
   const doubt = certificate && !isTapped(visit, id) ? doubtOf(certificate, now) : "";
   const age = ageText(list, now);
   const tail = certificate?.code_tail || "";
-  // As in the list, identical certificates are counted without the tapped ones, or these alone.
+  // As in the list, the tapped ones of identical certificates are counted separately.
   const alike = list.certificates.filter((one) => isTapped(visit, one.certificate_id) === isTapped(visit, id));
   return {
     ...header,
@@ -113,7 +116,7 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
     age: doubt || !age ? "" : `${age}，${SCAN_DECIDES}`,
     ordersPath: ORDERS_PATH,
     hasOrders: !!config.openOrders,
-    /** Calls the hook; empty without a button. */
+    /** Text of the button that calls the hook; empty without a button. */
     button: canSelect(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tapped: isTapped(visit, id) ? TAPPED : "",
     checkRecord: `先别出餐，叫店长查核销记录${tail && `（尾号\u00a0${tail}）`}；有、没出过餐才出；没有，听店长的`,
@@ -125,7 +128,10 @@ export function certificateView(visit: Visited, config: Config, id: string, now:
   };
 }
 
-/** Whether the hook can be called for a certificate: a new list has it, without a doubt, and it was not tapped before. */
+/**
+ * Whether the hook can be called for a certificate: a recent list has it, it has no doubt and was not tapped, the
+ * merchant has redemption on, and the hook is not running.
+ */
 export function canSelect(visit: Visited, config: Config, id: string, now: number): boolean {
   const { list, isSelecting } = visit;
   const certificate = listed(visit, id);
@@ -142,7 +148,7 @@ function listed({ list, stores }: Visited, id: string): Certificate | undefined 
   return stores.poiId ? certificateOf(list, id) : undefined;
 }
 
-/** Return what a customer can do whatever the page finds. `path`: where Douyin has the orders. */
+/** Return what a customer can do in any case. `path`: where Douyin has the orders; added to the default text only. */
 function helpOf({ help, openOrders }: Config, path = openOrders ? "" : `；它${ORDERS_PATH}`): string {
   return help || DEFAULT_HELP + path;
 }
@@ -184,7 +190,7 @@ function problemView(
     : null;
 }
 
-/** `remembered`: nobody has chosen the store today. */
+/** Return the header of a page. `remembered`: the store was chosen at an earlier visit, or before today. */
 function headerOf({ poiId, stores, chosenAt }: StoreState, now: number) {
   return { ...storeHeader(poiId, stores), remembered: !!poiId && daysBetween(chosenAt, now) !== 0 };
 }

@@ -1,8 +1,9 @@
 /**
- * The present visit, which the pages share: the states of the list and of the stores, connected with `tt` and the client.
+ * The present visit, which the pages share. It connects the states of the list and of the stores with `tt` and the
+ * client.
  *
- * A page shows the visit while it is on the screen: `show` is its onShow, `hide` its onHide and its onUnload. After it was
- * left, it must not open another page: one of the merchant's own pages may be on the screen.
+ * A page shows the visit while it is on the screen: its onShow calls `show`, its onHide and onUnload call `hide`. A
+ * page that was left must not open another page, because one of the merchant's own pages may be on the screen.
  */
 
 import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../client/client";
@@ -13,7 +14,7 @@ import { LATE_SECONDS, NO_CONSENT, waitLeft } from "./messages";
 import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
 import { canSelect } from "./view";
 
-// Every platform has it; Douyin's types do not.
+// Every platform has this function; Douyin's types lack it.
 declare function clearTimeout(timer: number): void;
 
 /** A page that shows the visit. */
@@ -41,11 +42,11 @@ export const visit = {
   pager: undefined as Pager | undefined,
   /** The stored session of the user whose list is shown. */
   session: "",
-  /** The certificates that the hook was called for; not those for which nothing was submitted. */
+  /** Ids of the certificates for which the hook was called, without those for which it returned `false`. */
   tapped: [] as readonly string[],
-  /** The hook has not ended: no other call starts. */
+  /** The hook is running: it is not called again. */
   isSelecting: false,
-  /** What `beforeLogin` has said since the program was started. */
+  /** The answer of `beforeLogin` since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as ShownPage | undefined,
   lastHidden: undefined as ShownPage | undefined,
@@ -61,14 +62,14 @@ export const visit = {
     this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId, now: device.epochSeconds() });
   },
 
-  /** Whether a visit has begun: not if a page other than the list was launched directly. */
+  /** Whether a visit has begun. It has not if a page other than the list was launched directly. */
   isEntered(): boolean {
     return this.stores.requestNumber > 0;
   },
 
   show(page: ShownPage) {
     if (!this.isEntered()) {
-      // The list begins the visit; if it cannot be opened, this page does.
+      // The list page begins the visit. If it cannot be opened, this page begins the visit.
       this.shown = page;
       this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
@@ -77,12 +78,12 @@ export const visit = {
     if (isOtherUser) {
       this.forgetUser();
     }
-    // The page that was left last is shown again: Douyin, another program or a page of this one was over it. Meanwhile, the
-    // customer may have used a certificate.
+    // If the page that was left last is shown again, something else was over it: Douyin, another program, or one of the
+    // merchant's own pages. Meanwhile, the customer may have used a certificate, so load the list again.
     const isBack = page === this.lastHidden;
     this.lastHidden = undefined;
     this.shown = page;
-    // The customer may have changed it since the program was started.
+    // The customer may have changed the text size since the program was started.
     page.setData({ textSize: device.initialTextSize() });
     if (isBack) {
       this.loadStores();
@@ -94,7 +95,7 @@ export const visit = {
   },
 
   hide(page: ShownPage) {
-    // Not if the page that covers it is shown already.
+    // If the page that covers this one is shown already, there is nothing to hide.
     if (this.shown === page) {
       this.lastHidden = page;
       this.shown = undefined;
@@ -133,23 +134,23 @@ export const visit = {
     }
   },
 
-  /** Update the page that is shown: now, and when its texts may have changed. */
+  /** Render the shown page now, and then every minute (every second while a button waits), because its texts age. */
   render() {
     this.shown?.render();
-    // The page may have begun another request, and so have been rendered again.
+    // While it was rendered, the page may have begun a request, which has rendered it again and set a timer.
     clearTimeout(this.timer);
     if (this.shown) {
       const now = device.epochSeconds();
       const isWaiting = [this.list, this.stores].some(({ problem, problemAt }) => waitLeft(problem, problemAt, now));
       const seconds = isWaiting ? 1 : 60;
-      // Not earlier: the texts would be those of the minute before.
+      // Rounded up: a timer that ends too early would show the texts of the minute before.
       this.timer = setTimeout(() => this.render(), Math.ceil((seconds - (now % seconds)) * 1000));
     }
   },
 
   // Stores
 
-  /** Change the state of the stores, show it, and do what it requires. */
+  /** Change the state of the stores, do the tasks that the change requires, and show the state. */
   updateStores(event: StoreEvent) {
     const before = this.stores;
     const after = nextStoreState(before, event);
@@ -182,13 +183,13 @@ export const visit = {
     device.saveLastStore(accountId, lastPoiId);
   },
 
-  /** Leave a merchant of the launch query for the one in `config.ts`. */
+  /** Switch from the merchant of the launch query to the one in `config.ts`. */
   openOwnMerchant() {
     const accountId = config.account_id;
     this.updateStores({ kind: "merchant_changed", accountId, lastPoiId: device.readLastStore(accountId) });
   },
 
-  /** Sort the stores by distance. Only this can ask for the customer's position. */
+  /** Sort the stores by distance. Only this function asks for the customer's position. */
   sortByDistance() {
     this.updateStores({ kind: "locating" });
     device.readPosition().then((position) => this.updateStores({ kind: "located", position }));
@@ -227,7 +228,7 @@ export const visit = {
     this.loadNext(this.pager);
   },
 
-  /** Call `beforeLogin`, once; after a refusal only if the customer retries. There is no time limit. */
+  /** Call `beforeLogin` once. After a refusal, call it again only if the customer retries. It has no time limit. */
   askConsent(isRetry: boolean) {
     this.reportLate();
     if (this.consent === "asked") {
@@ -256,13 +257,13 @@ export const visit = {
       });
   },
 
-  /** Say that the list is not requested without a consent. */
+  /** Show the problem that no list is requested without a consent. */
   refuse() {
     device.stopPullDownRefresh();
     this.update({ kind: "responded", outcome: { kind: "problem", problem: NO_CONSENT }, now: device.epochSeconds() });
   },
 
-  /** The client goes on searching, or has found out that another user has logged in. */
+  /** Handle a report of the client: it searches on, or another user has logged in. */
   onProgress(progress: Progress) {
     if (progress === "user_changed") {
       this.forgetUser();
@@ -276,7 +277,7 @@ export const visit = {
     }
   },
 
-  /** Whether the list is that of the present user, as far as the storage can tell. */
+  /** Whether the list belongs to the present user, as far as the storage can tell. */
   isSameUser(): boolean {
     const session = device.readSessionToken();
     return !!session && session === this.session;
@@ -288,7 +289,7 @@ export const visit = {
     this.updateStores({ kind: "user_changed", lastPoiId: device.readLastStore(this.stores.accountId) });
   },
 
-  /** Say so if the present request takes long. */
+  /** Show that the present request takes long, if it is still in flight after `LATE_SECONDS`. */
   reportLate() {
     const { requestNumber } = this.list;
     device.later(LATE_SECONDS, () => this.update({ kind: "waited", requestNumber }));
@@ -310,7 +311,7 @@ export const visit = {
     const before = this.list;
     this.list = nextListState(before, event);
     if (event.kind === "responded") {
-      // The client has compared the user with that of the list.
+      // Before it responded, the client has checked the user. So this is the session of the list's user.
       this.session = device.readSessionToken();
     }
     if (this.list !== before) {
@@ -323,14 +324,14 @@ export const visit = {
     const { onSelect } = config;
     const certificate = certificateOf(this.list, id);
     if (!onSelect || !certificate || !canSelect(this, config, id, device.epochSeconds())) {
-      // The list has grown old since the page was rendered.
+      // Since the page was rendered, the list has changed or grown old: remove the button.
       this.render();
       return;
     }
     this.isSelecting = true;
     this.tapped = this.tapped.concat(id);
     this.render();
-    // A copy, because the hook may change it. In a promise, so that a hook that throws has failed.
+    // The hook gets a copy, because it may change it. It runs in a promise, so that an exception counts as a rejection.
     const copy = JSON.parse(JSON.stringify(certificate)) as typeof certificate;
     new Promise((resolve) => resolve(onSelect(copy, this.store())))
       .catch((error) => device.logError("onSelect", error))
@@ -344,12 +345,12 @@ export const visit = {
       });
   },
 
-  /** Open the user's orders with the program's hook. If this fails, the pages show the way to them instead of the button. */
+  /** Open the user's orders with the program's hook. If it fails, the pages show the way to them instead. */
   openOrders() {
     new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
       device.logError("openOrders", error);
       device.toast("打不开，请自己打开抖音「我的订单」");
-      // Until the program is started again, each page is shown without the button.
+      // Without the hook, no page has the button until the program is restarted.
       delete config.openOrders;
       this.render();
     });
@@ -361,7 +362,7 @@ export const visit = {
   },
 };
 
-/** Tell the developer what is behind a problem. */
+/** Log the cause of a problem for the developer. */
 function warnOf(outcome: Outcome | StoresOutcome): void {
   if (outcome.kind === "problem" && outcome.problem.cause) {
     device.warn(outcome.problem.cause);

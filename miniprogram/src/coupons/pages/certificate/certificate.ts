@@ -9,7 +9,7 @@ import { pageMethods } from "../../visit/pageMethods";
 import { certificateView } from "../../visit/view";
 import { visit } from "../../visit/visit";
 
-/** A tap this soon after the button was shown was not meant for it. */
+/** Taps are ignored for this long after the button was shown: they were not meant for it. */
 const GUARD_SECONDS = 0.8;
 
 Page({
@@ -17,21 +17,21 @@ Page({
 
   data: {
     ...certificateView(visit, config, "", 0),
-    // Until the first `render`.
+    // The page shows that it is loading until the first `render`.
     loading: true,
-    /** What was shown of a coupon that has left the list. */
+    /** The detail that was shown last of a coupon that is no longer in the list. */
     former: null as Detail | null,
     textSize: device.initialTextSize(),
   },
 
   id: "",
-  /** Number of times that taps had to be ignored for a while; and whether they are not now. */
+  /** Number of calls of `guard`: only the timer of the last call sets `isReady`. Taps count while `isReady` is true. */
   guards: 0,
   isReady: false,
 
   onLoad(query: { id?: string }) {
     const { id = "" } = query;
-    // Douyin does not document whether it decodes the query.
+    // Douyin does not document whether it decodes the query: try the id unchanged, then decoded.
     this.id = certificateOf(visit.list, id) ? id : attempt(() => decodeURIComponent(id)) || id;
   },
 
@@ -43,7 +43,7 @@ Page({
   render() {
     const { list, stores } = visit;
     if (stores.poiId && canLoadMore(list) && this.id && !certificateOf(list, this.id)) {
-      // After a refresh, it can be in a part that has not been loaded again.
+      // After a refresh, the coupon can be in a later part, which has not been loaded again.
       visit.loadMore();
       return;
     }
@@ -72,7 +72,7 @@ Page({
     }
   },
 
-  /** Handle the button of a problem: what needs another store is left to the list. */
+  /** Handle the button of a problem. If it needs another store or merchant, go back: the list page handles that. */
   resolveProblem() {
     const action = this.data.problem?.action;
     if (action === "retry" || action === "login") {

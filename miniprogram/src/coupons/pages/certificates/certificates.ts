@@ -19,11 +19,11 @@ Page({
 
   /** The cards that are shown, as JSON. */
   shownCards: "",
-  /** The selection could not take the place of this page. */
+  /** The store selection could not replace this page. */
   isStuck: false,
 
   onLoad(query: { account_id?: string; poi_id?: string; chosen?: string }) {
-    // The store selection leads here too, with the list of the chosen store.
+    // The store selection opens this page, too. Then the visit has begun, and already has the chosen store's list.
     if (!query.chosen || !visit.isEntered()) {
       visit.enter(query);
     }
@@ -32,7 +32,7 @@ Page({
   render() {
     const { list, stores } = visit;
     if (!stores.poiId && !this.isStuck) {
-      // Nothing to list: the selection takes the place of this page, so that a step back does not lead here.
+      // Without a store, there is nothing to list. The selection replaces this page, so that back does not lead here.
       visit.replace(this, STORES_PAGE, () => {
         this.isStuck = true;
       });

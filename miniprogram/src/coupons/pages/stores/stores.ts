@@ -11,14 +11,14 @@ Page({
 
   data: {
     ...storesView(visit.stores, config, 0),
-    // Until the first `render`.
+    // The page shows that it is loading until the first `render`.
     loading: true,
     textSize: device.initialTextSize(),
   },
 
-  /** A list is under this page. */
+  /** This page was opened over a list page. */
   isOverList: false,
-  /** Number of stores opened before this page. When it changes, a store was chosen, and the page closes. */
+  /** The visit's `openCount` when this page was opened. When it has changed, a store was chosen: close the page. */
   openCount: 0,
 
   onLoad(query: { over?: string }) {
