@@ -9,11 +9,11 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 INSTALLED := $(VENV)/.installed-$(PYTHON_VERSION)
 LAMBDA_INSTALLED := $(LAMBDA)/.installed-$(PYTHON_VERSION)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-# For `command || $(HINT)`, after what pip, npm or apt have said themselves.
+# For `command || $(HINT)`: a hint after the error message of pip, npm or apt.
 HINT = { echo "If a registry cannot be reached: PIP_INDEX_URL, npm_config_registry and PLAYWRIGHT_DOWNLOAD_HOST name mirrors," \
 	"https_proxy and http_proxy a proxy." >&2; exit 2; }
-# $(call patiently,WORDS,COMMAND): from the tenth second on, say every ten seconds what is being done.
-# It ends with its shell: Ctrl-C ends only the shell.
+# $(call patiently,WORDS,COMMAND): run COMMAND, and print every ten seconds that WORDS is still going on. Ctrl-C ends
+# only the shell, so the loop checks whether its shell is alive.
 patiently = { while sleep 10 > /dev/null 2>&1 && kill -0 $$$$ 2> /dev/null; do echo "  still $(1)"; done & ticker=$$!; \
 	$(2); status=$$?; kill $$ticker; wait $$ticker 2> /dev/null; [ $$status = 0 ]; }
 NODE_VERSION = $(shell node --version 2>/dev/null)
@@ -21,7 +21,7 @@ FIND_NODE = ( case "$(NODE_VERSION)" in v[2-9][0-9].*|v[1-9][0-9][0-9].*) ;; *) 
 	echo "Node.js 20 or newer is needed, but node is $(or $(NODE_VERSION),not found)." \
 	     "Install it, or put it first on PATH."; exit 2;; esac; \
 	command -v npm > /dev/null || { echo "npm is needed, which belongs to Node.js, but was not found."; exit 2; } )
-# Compiled modules are kept, whatever the environment says: the tests start hundreds of Python processes.
+# Keep compiled modules even if the environment forbids it, because the tests start hundreds of Python processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # Each test process starts an emulated AWS and a mock platform of its own. The tests of a file share one process. The files
 # of tests/deployed take longest, so they begin first (in the order of collection).
@@ -85,14 +85,14 @@ $(LAMBDA_INSTALLED): constraints.txt | python
 
 bundle: build/.bundled-$(PYTHON_VERSION)
 
-# The folders, too: their times change when a file is removed.
+# `find` also names the folders, because only a folder's time changes when a file in it is removed.
 build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements-bundle.txt infra/bundle.py infra/sdkdata.py app.py \
 		$(shell find chalicelib -not -path '*/__pycache__*')
 	@echo "building the Lambda bundle"
 	@$(call patiently,building the Lambda bundle,$(BIN)/python -m infra.bundle) || $(HINT)
 	@mkdir -p build && rm -f build/.bundled-* && touch $@
 
-# npm's own record of what it installed is the stamp.
+# The stamp is npm's own record of the packages that it has installed.
 MODULES := miniprogram/node_modules/.package-lock.json
 NPM := npm --prefix miniprogram --silent
 
@@ -110,7 +110,7 @@ miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/pr
 	@$(call patiently,building the mini-program,$(NPM) run build) && touch $@
 	@echo "written: miniprogram/dist"
 
-# $(call flags,NAMES): the option of each variable that is set and does not mean no, such as --dry-run for DRY_RUN.
+# $(call flags,NAMES): the option of each variable that has a value other than those in NO: --dry-run for DRY_RUN=1.
 NO := 0 n N no No NO f F false False FALSE off Off OFF
 flags = $(foreach name,$(1),$(if $(filter-out $(NO),$($(name))),$(OPTION_$(name))))
 OPTION_DRY_RUN := --dry-run
@@ -120,8 +120,8 @@ deploy: OPTIONS := [DRY_RUN=1] [NO_PLATFORM=1] (stages: infra/stages)
 deploy: stage $(INSTALLED)
 	@$(BIN)/python -m infra.deploy $(STAGE) $(call flags,DRY_RUN NO_PLATFORM)
 
-# An environment of another commit will do: in an emergency, nothing is installed or built. A fresh clone installs only
-# what it needs; the next `make install` completes it.
+# A rollback is made in an emergency. So it builds nothing, and uses an existing .venv, even one of another commit. In a
+# fresh clone, it installs only the packages that it needs; the next `make install` installs all.
 rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [NO_PLATFORM=1]
 rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
@@ -146,7 +146,7 @@ LINT = failed=; \
 	$(BIN)/lint-imports --no-logo --no-cache || failed="$$failed imports"
 FAIL = [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-# The mini-program is checked if its packages are there and as new as their list.
+# The mini-program is checked only if its packages are installed, and newer than package-lock.json.
 check: $(INSTALLED)
 	@$(LINT); \
 	$(PYTEST) tests/unit || failed="$$failed tests"; \
@@ -156,7 +156,7 @@ check: $(INSTALLED)
 	$(FAIL)
 
 ifdef T
-# What looks like a path, and is none, would be an expression that matches no test.
+# Refuse a T that looks like a path but does not exist: pytest would use it as an expression, which matches no test.
 test: install
 	@case "$(T)" in *.py|*.py::*|tests/*) [ -e "$(firstword $(subst ::, ,$(T)))" ] || { \
 	  echo "make test T=: $(firstword $(subst ::, ,$(T))) does not exist" >&2; exit 2; };; esac
@@ -195,7 +195,7 @@ format: node $(INSTALLED) $(MODULES)
 
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' chalicelib/__init__.py)
 
-# CONTRIBUTING.md, "Release", says how they are published. `awk` prints the version's section of CHANGELOG.md.
+# CONTRIBUTING.md, "Release", says how these files are published. `awk` prints the version's section of CHANGELOG.md.
 release: miniprogram
 	@rm -rf build/release && mkdir -p build/release/files
 	@npm pack ./miniprogram/build/client --silent --pack-destination build/release/files

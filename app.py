@@ -5,7 +5,8 @@ import warnings
 
 # Disable GC during imports: it only rescans live objects (-25 ms cold start).
 gc.disable()
-# requests never detects encodings here, so the bundle omits the library that it would use (-10 ms cold start).
+# This service needs no character detection, so the bundle omits the library for it (-10 ms cold start). requests warns
+# about that when it is imported.
 warnings.filterwarnings("ignore", "Unable to find acceptable character detection dependency")
 
 import functools
@@ -45,7 +46,7 @@ def components() -> Components:
 
 
 class HealthView(msgspec.Struct, omit_defaults=True):
-    """The version, and the git commit of the bundle, if it is known."""
+    """The response of the health check. `commit` is the git commit of the bundle; it is omitted if it is unknown."""
 
     status: str
     version: str
@@ -67,7 +68,7 @@ def create_user_session(request: Request, context: RequestContext) -> LoginView:
 
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> MerchantView:
-    """List where a merchant can be visited. Needs no session: the store is chosen before the login."""
+    """List a merchant's stores. Needs no session: the customer chooses the store before the login."""
     return build_merchant_view(components().merchants.get(account_id, context))
 
 
@@ -91,14 +92,15 @@ def _renew_tokens(context: RequestContext) -> RenewalReport:
 
 
 def warm_up() -> None:
-    """Prepare the first request in the init phase: Lambda gives it a full CPU, whatever the memory setting.
+    """Read the secret and one app's token row into the caches before the first request.
 
-    The first request repeats what has failed.
+    This runs in Lambda's init phase, which has a full CPU at every memory setting. A failure is logged. The first
+    request then reads again.
     """
-    # Lambda ends an init phase after 10 s, and starts it again: no call starts after two seconds.
+    # If the init phase takes longer than 10 s, Lambda ends it and starts again. So no call starts after two seconds.
     context = RequestContext(Deadline(2.0))
     try:
-        # This opens the connections to AWS. The other apps' tokens are read when a request needs them.
+        # One app is enough to open the connections to AWS. A request reads the row of another app when it needs it.
         for app_id in list(components().credentials_cache.get(context).apps)[:1]:
             components().tokens.preload(app_id, context)
     except Exception as error:
@@ -108,8 +110,8 @@ def warm_up() -> None:
 if is_lambda(os.environ):
     warm_up()
 
-# The garbage collector ignores all objects that exist now, and runs less often than by default (after 700 or 2,000 new
-# objects, by version), because a request leaves few reference cycles.
+# The garbage collector ignores all objects that exist now. A request leaves few reference cycles, so the collector runs
+# after 7,000 new objects. (Python's default is 700 or 2,000, by version.)
 gc.freeze()
 gc.set_threshold(7000)
 gc.enable()

@@ -33,11 +33,11 @@ from sandbox.sample_data import ACCOUNT_ID, APP_ID, POI_ID
 
 NAMES = ("ours", "naive")
 Samples = dict[str, list[float]]
-"""By implementation."""
+"""Milliseconds, by implementation."""
 
 LIMITS = {"cold start": 0.35, "warm list, 2 coupons": 0.3, "warm list, 50 coupons": 0.3,
           "first visit, cold": 0.5, "first visit, warm": 0.7}  # fmt: skip
-"""Goals: the upper limits of the ratio between our samples and those of naive (the median)."""
+"""Goals: upper limits of the median ratio between our samples and those of naive."""
 
 PAGE = ROOT / "docs" / "engineer.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -48,10 +48,10 @@ COLD_ROUNDS, VISIT_ROUNDS = 15, 30
 WARM_BLOCKS, WARMUP_REQUESTS = 20, 40
 WARM_BLOCK_SIZES = {"ours": 100, "naive": 5}
 SAMPLE_INTERVAL = 20
-"""One request in 20 is traced. X-Ray's default rule: one request per second, and 5% of the others."""
+"""One request in 20 is traced. X-Ray's default rule traces one request per second, and 5% of the others."""
 
 ROUND_TRIP_SECONDS = 0.06
-"""Of a network: between the phone and the service (4G), and between the service and the platform."""
+"""The round-trip time of each network: from the phone to the service (4G), and from the service to the platform."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Bench:
         options = {"certificate": self.folder / "server.pem", "certificates": certificates, "delay": delay}
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         with stack.run_server("benchmarks.static_platform", *arguments) as server:
-            # Two hosts, as on the real platform: the login's connection is not the list's.
+            # The real platform has two hosts, so login and list use different connections.
             yield self.environment | {
                 "DOUYIN_OPEN_API": f"https://localhost:{server.port}",
                 "DOUYIN_LOGIN_API": f"https://127.0.0.1:{server.port}",
@@ -83,7 +83,7 @@ class Bench:
             yield instance
 
     def log_in(self, name: str, instance: Instance, wanted: Any = None) -> Any:
-        """Log in, as ours with the list that is wanted."""
+        """Log in. With `wanted`, the login also returns this list; naive cannot do this."""
         body = {"app_id": APP_ID, "code": "any"} | ({"list": wanted} if wanted else {})
         event = gateway.build_event("POST", "/v1/sessions", {"Content-Type": "application/json"}, json.dumps(body))
         response = send(instance, event)
@@ -93,7 +93,7 @@ class Bench:
     def list_certificates(self, name: str, instance: Instance) -> None:
         """Request the list."""
         headers = {"Authorization": f"Bearer {self.sessions[name]}"}
-        # As Lambda sends it: a new trace id for each request.
+        # Lambda sends a new trace id for each request.
         root, sampled = f"1-{int(time.time()):x}-{secrets.token_hex(12)}", secrets.randbelow(SAMPLE_INTERVAL) == 0
         event = gateway.build_event("GET", gateway.certificates_url(), headers)
         send(instance, event, f"Root={root};Parent=53995c3f42cd8ad8;Sampled={int(sampled)}")
@@ -145,7 +145,7 @@ def measure_warm_lists(bench: Bench, certificates: int) -> Samples:
 
 
 def measure_first_visits(bench: Bench) -> dict[str, Samples]:
-    """Measure the time from the phone's tap to the list, on an instance that starts with it, and on a warm one."""
+    """Measure the time from the tap on the phone to the list: on an instance that the tap starts, and on a warm one."""
     cold: Samples = {name: [] for name in NAMES}
     warm: Samples = {name: [] for name in NAMES}
     with bench.run_platform(delay=ROUND_TRIP_SECONDS) as environment:
@@ -251,12 +251,15 @@ def run_bench() -> Iterator[Bench]:
 
 
 def _package_naive(environment: dict[str, str]) -> None:
-    """Run `chalice package` for naive. The result is kept, because the command downloads packages: `rm -r build`."""
+    """Run `chalice package` for naive. The archive is kept, because the command downloads packages.
+
+    To build it again: `rm -r build`.
+    """
     if NAIVE_ARCHIVE.exists():
         return
     with tempfile.TemporaryDirectory() as folder:
         project = shutil.copytree(NAIVE, Path(folder) / "naive")
-        # Chalice imports the app, and the import reads the secret and needs the X-Ray SDK.
+        # Chalice imports the app. The import reads the secret, and needs the X-Ray SDK.
         env = {**os.environ, **environment, "PYTHONPATH": str(ROOT / "vendor")}
         command = [str(Path(sys.executable).with_name("chalice")), "package", str(NAIVE_ARCHIVE.parent)]
         subprocess.run(command, cwd=project, env=env, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Sends the calls with an app's access token: gets the token, and replaces a refused one."""
+"""Sends the calls of the platform that need an app's access token: adds the token, and replaces a refused one."""
 
 import threading
 from collections.abc import Mapping
@@ -13,14 +13,20 @@ T = TypeVar("T")
 
 
 class TokenSource(Protocol):
-    """Where the apps' access tokens come from. Raises TokenUnavailableError. `tokens.source` has the usual one."""
+    """Interface: returns the access tokens of the apps. `tokens.source.SharedTokenSource` implements it."""
 
     def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
-        """Return a token. `refused_token` is one that the platform refuses: then return another one."""
+        """Return a token; raises TokenUnavailableError.
+
+        If the platform has refused a token, `refused_token` is this token. Then the result is another token.
+        """
 
 
 class AuthorizedCalls:
-    """The calls of one request. They share a token, which is replaced once if the platform refuses it. Thread-safe."""
+    """Sends the calls of one request, all with the same token. Thread-safe.
+
+    If the platform refuses the token, the request replaces it once.
+    """
 
     def __init__(
         self,
@@ -41,10 +47,11 @@ class AuthorizedCalls:
         self._is_replaced = False
 
     def send(self, endpoint: Endpoint[T], body: Mapping[str, Any]) -> T:
-        """Send a call, and return its result. A refused token is replaced, and the call sent once more.
+        """Send a call, and return its result. If the platform refuses the token, send the call with another token.
 
-        Raises UpstreamError, TokenUnavailableError and StorageUnavailableError. The codes of a TokenUnavailableError
-        are those of the failed mint, otherwise those of the refusal.
+        Raises UpstreamError, TokenUnavailableError, StorageUnavailableError and ConfigurationError. After a refusal, a
+        TokenUnavailableError has the codes of the failed mint. If the mint has failed without a code, it has those of
+        the refusal.
         """
         while True:
             token = self._get_token()
@@ -60,7 +67,10 @@ class AuthorizedCalls:
             return self._token
 
     def _replace_once(self, refused_token: str, refusal: TokenRefusedError) -> None:
-        """Replace a refused token, unless another call has. A second attempt raises TokenUnavailableError."""
+        """Replace the request's token, unless another call of the request has already replaced it.
+
+        Raises TokenUnavailableError if the platform refuses the replacement, too.
+        """
         with self._lock:
             if self._token != refused_token:
                 return

@@ -25,15 +25,15 @@ Item = dict[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
 
 SDK_DATA = Path(__file__).parent.parent / "sdk-data"
-"""botocore's data of these two services only, written by `make bundle`.
+"""The folder with botocore's data for these two services. `make bundle` writes it.
 
-botocore's own data covers four hundred services; searching it takes a third of a cold start.
+botocore's own data covers four hundred services. Searching it would take a third of a cold start.
 """
 
 AWS_ATTEMPT_SECONDS = 1.0
-"""The time that an attempt takes if there is no response: half of it for connecting, half for each read.
+"""The time after which an attempt without a response fails: half of it for connecting, half for each read.
 
-Both services answer in milliseconds: repeat a slow attempt rather than wait for it.
+Both services respond in milliseconds. So it is faster to repeat a slow attempt than to wait for it.
 """
 
 RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, min_seconds_left=AWS_ATTEMPT_SECONDS)
@@ -75,7 +75,7 @@ class Table:
         return _call("dynamodb", "GetItem", context, send).get("Item", {})
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
-        """Update an item if `condition` holds; return the present item in any case, empty when there is none.
+        """Update an item if `condition` holds. Return the item as it is then, updated or not; {} if there is none.
 
         Raises StorageUnavailableError.
         """
@@ -91,7 +91,7 @@ class Table:
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            # A false condition is an answer, not a failure of the call.
+            # A false condition is a result. So it is neither logged as a failed call nor raised.
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 return error.response
 
@@ -115,13 +115,13 @@ def create_clients(warn: Callable[[str], None] = lambda _: None) -> Clients:
         try:
             return _create_clients_with(Loader([str(SDK_DATA)], include_default_search_paths=False))
         except Exception as error:
-            # No error can be named: another version of botocore may fail anywhere in its own code.
+            # Catch every exception: another version of botocore may fail with any error.
             warn(f"the bundle's SDK data does not fit botocore {botocore.__version__}: {type(error).__name__}")
     return _create_clients_with(Loader())
 
 
 def _create_clients_with(loader: Loader) -> Clients:
-    # botocore without boto3's resource layer: an instance starts tens of milliseconds sooner.
+    # Without boto3 above botocore, an instance starts tens of milliseconds sooner.
     session: Any = botocore.session.get_session()
     session.register_component("data_loader", loader)
     create = partial(session.create_client, config=_CLIENT_CONFIG)
@@ -131,19 +131,19 @@ def _create_clients_with(loader: Loader) -> Clients:
 def _call(service: str, operation: str, context: RequestContext, send: Callable[[], T]) -> T:
     """Call AWS, with retries; raises StorageUnavailableError.
 
-    No attempt starts after the deadline. One may end AWS_ATTEMPT_SECONDS after it.
+    No attempt starts after the deadline. An attempt that started before it may end AWS_ATTEMPT_SECONDS after it.
     """
 
     def attempt() -> T:
         with context.record_call(service, operation):
-            # `from None`: botocore's messages quote ids and host names.
+            # `from None`: botocore's messages quote ids and host names, which must not reach a log.
             try:
                 return send()
             except ClientError as error:
                 response: Any = error.response
                 status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
                 code = response.get("Error", {}).get("Code", "")
-                # The code is logged. A broken peer may send any text in its place, also a secret.
+                # The code is logged. A faulty peer may send any text as the code, even a secret.
                 if not _ERROR_CODE.fullmatch(code):
                     code = f"http_{status}"
                 raise StorageUnavailableError(code, is_transient=status >= 500 or code in _THROTTLING_CODES) from None

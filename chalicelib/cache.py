@@ -1,4 +1,4 @@
-"""What requests read from AWS, cached by each instance under one rule: merchants, tokens and the secret."""
+"""The cache of each instance. One rule applies to all that requests read from AWS: merchants, tokens, the secret."""
 
 import math
 import time
@@ -14,33 +14,38 @@ OUTAGE_SECONDS = 3600.0
 """How long a value is used during an outage, from the first failed refresh."""
 
 READ_PAUSE_SECONDS = 10.0
-"""The time between two reads while reading fails: not every request waits for a service that is unavailable."""
+"""The time between two reads during an outage. Without it, every request would wait for the unavailable service."""
 
 
 def is_fresh(max_age: float, since: float, now: float) -> bool:
-    """Return whether less than `max_age` seconds have passed from `since` to `now`. False if `since` is in the future.
+    """Return whether less than `max_age` seconds have passed from `since` to `now` (epoch seconds).
 
-    Wall-clock time goes on while Lambda has frozen the instance. If the clock was set back, the age is unknown.
+    Callers use the wall clock, because it goes on while Lambda has frozen the instance. If the clock was set back,
+    `since` may be in the future. Then the age is unknown, and the result is False.
     """
     return 0 <= now - since < max_age
 
 
 class _Entry(NamedTuple, Generic[V]):
     value: V
-    #: When the read of the value began. A change in the storage after that is not in it.
+    #: When the read of the value began. The value may lack any later change in the storage.
     read_at: float
-    #: When the first read failed after that, and the last one.
+    #: When the first refresh after that failed, and when the last one failed.
     failing_since: float = math.inf
     failed_at: float = -math.inf
 
 
 class Cache(Generic[V]):
-    """Values by key. `read` returns the present value, and raises ServiceError if there is none to be used.
+    """A cache of values by key. `read` reads a value from the storage, or raises a ServiceError.
 
-    A value is used until it is `max_age` seconds old. If reading fails then with one of the errors `outages`, the
-    former value is used for OUTAGE_SECONDS more, and the record has a warning. A DeadlineExceededError leaves the value
-    in the cache; any other ServiceError removes it. Entries need no limit: a failed read adds none, and only operators
-    add merchants and apps.
+    A value is used until it is `max_age` seconds old. Then it is read again. If that fails, the error decides:
+
+    - one of `outages`: the former value is used, for OUTAGE_SECONDS from the first failure, and the record gets a
+      warning. After that, the error is raised;
+    - DeadlineExceededError: it is raised, and the former value stays in the cache;
+    - any other ServiceError: it is raised, and the former value is removed.
+
+    The number of entries has no limit, because a failed read adds none, and only operators add merchants and apps.
     """
 
     def __init__(
@@ -59,9 +64,9 @@ class Cache(Generic[V]):
         self._entries: dict[str, _Entry[V]] = {}
 
     def get(self, key: str, context: RequestContext, max_age: float | None = None) -> V:
-        """Return a value that is younger than `max_age`, or a former one during an outage.
+        """Return a value that is younger than `max_age` seconds, or the former one during an outage.
 
-        Raises what `read` raises if there is none.
+        Raises what `read` raises, if there is no such value.
         """
         now = self._clock()
         entry = self._entries.get(key)
@@ -87,5 +92,5 @@ class Cache(Generic[V]):
         return value
 
     def put(self, key: str, value: V, read_at: float) -> None:
-        """Store a value that is known otherwise, or was read at this time."""
+        """Store a value that the caller has read or written. `read_at` is when this began, in epoch seconds."""
         self._entries[key] = _Entry(value, read_at)

@@ -7,5 +7,5 @@ COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
 
 
 def read_commit() -> str | None:
-    """Return the commit, with `+` at its end if a file of the app differs; None if it is unknown."""
+    """Return the commit, or None if it is unknown. A `+` at its end: a file of the app differs from the commit."""
     return COMMIT_FILE.read_text(encoding="ascii").strip() if COMMIT_FILE.is_file() else None

@@ -11,7 +11,7 @@ from chalicelib.errors import NO_CODES, DeadlineExceededError, ServiceError
 from chalicelib.record import Call, RequestRecord
 
 REQUEST_SECONDS = 9.0
-"""Time limit of one request. A response leaves within 10 s: the last second is for building and sending it."""
+"""Time limit for the calls of one request. The response must leave within 10 s; the last second is for building it."""
 
 RESERVE_SECONDS = 1.0
 """Time reserved before Lambda's timeout, for a call of AWS in progress and for sending the response."""
@@ -43,9 +43,9 @@ class Deadline:
 class RequestContext(msgspec.Struct, frozen=True):
     """The deadline of a piece of work, and the record of the request that it belongs to.
 
-    It is passed down to `douyin` and `aws`, which may raise DeadlineExceededError and log their calls; retries
-    and transport get the deadline alone. A part of the work may have a nearer deadline: then its context has the same
-    record.
+    Every function that gets a context may raise DeadlineExceededError; most docstrings do not repeat this. `douyin` and
+    `aws` log their calls in the record. Retries and transport get only the deadline. A part of the work may have an
+    earlier deadline. Its context then has the same record.
     """
 
     deadline: Deadline
@@ -55,13 +55,14 @@ class RequestContext(msgspec.Struct, frozen=True):
     def for_lambda(
         cls, lambda_context: Any, max_seconds: float = REQUEST_SECONDS, request_id: Any = None
     ) -> "RequestContext":
-        """Create the context of one invocation: at most `max_seconds`, and less when Lambda's own deadline is nearer.
+        """Create the context of one invocation.
 
-        `lambda_context` is the object that Lambda passes to a handler, or None outside of Lambda. `request_id` takes
-        the place of Lambda's own id.
+        Its deadline is `max_seconds` from now, or RESERVE_SECONDS before Lambda's timeout if that is earlier.
+        `lambda_context` is the object that Lambda passes to a handler, or None outside of Lambda. `request_id` replaces
+        Lambda's own id.
         """
         remaining = getattr(lambda_context, "get_remaining_time_in_millis", None)
-        # A minute outside of Lambda.
+        # Outside of Lambda there is no timeout: assume a minute.
         seconds = 60.0 if remaining is None else remaining() / 1000
         request_id = request_id or getattr(lambda_context, "aws_request_id", "")
         return cls(Deadline(min(max_seconds, seconds - RESERVE_SECONDS)), RequestRecord(str(request_id)))
@@ -72,9 +73,9 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[Call]:
-        """Add a call to the call log, and return it. An exception that leaves the block becomes its outcome.
+        """Add a call to the call log, and return it. If an exception leaves the block, the call's outcome names it.
 
-        Without time left, nothing is sent or added.
+        Raises DeadlineExceededError if no time is left. Then no call is added, and the block does not run.
         """
         self.deadline.require_remaining()
         call = Call(service, name, time.time())

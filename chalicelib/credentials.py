@@ -18,13 +18,14 @@ CREDENTIALS_MAX_AGE = 300.0
 """How long the content of the secret is cached, in seconds."""
 
 MIN_REREAD_SECONDS = 10.0
-"""Shortest time between two reads for an unknown key or app: invalid requests do not each cause a read.
+"""Shortest time between two reads of the secret because of an unknown key or app, in seconds.
 
-Only these reads count: an instance that has just read the former keys for another reason reads again after a rotation.
+Without it, every invalid request would cause a read. Reads for other reasons do not count: an operator may change the
+secret just after such a read. Then the next unknown key must cause a read at once.
 """
 
 MIN_KEY_LENGTH = 32
-"""Characters of a session key. A shorter one could be found from one session token, by trying all keys."""
+"""The shortest session key, in characters. A shorter key could be found by brute force from one session token."""
 
 SECRET_FORM = f'{{"apps": {{app_id: app_secret}}, "session_keys": [keys of {MIN_KEY_LENGTH} characters or more]}}'
 
@@ -32,11 +33,11 @@ SECRET_FORM = f'{{"apps": {{app_id: app_secret}}, "session_keys": [keys of {MIN_
 class Credentials(RedactedStruct, frozen=True):
     """Content of the secret."""
 
-    #: app_id to app secret. It is "" for an app of a service provider (服务商), whose system writes the app's token.
+    #: The app secrets by app_id. An app of a service provider (服务商) has "": the provider's system writes its token.
     apps: dict[str, str]
     #: The session keys. The first one signs and verifies, the others only verify.
     session_keys: Annotated[list[Annotated[str, msgspec.Meta(min_length=MIN_KEY_LENGTH)]], msgspec.Meta(min_length=1)]
-    #: The apps with an app secret whose tokens another system of the company makes. Their app secrets are for logins.
+    #: Apps whose tokens another system of the company mints. This service uses their app secrets only for logins.
     external_tokens: list[str] = msgspec.field(default_factory=list)
 
     def is_minted_here(self, app_id: str) -> bool:
@@ -45,9 +46,9 @@ class Credentials(RedactedStruct, frozen=True):
 
 
 class CredentialsCache:
-    """Reads the secret, and caches its content. `fetch` returns its text and may raise StorageUnavailableError.
+    """Reads the secret, and caches its content. `fetch` returns the text, or raises StorageUnavailableError.
 
-    A malformed secret counts as an outage: it never replaces a good one.
+    A malformed secret counts as an outage, so that it never replaces a well-formed one in the cache.
     """
 
     def __init__(self, fetch: Callable[[RequestContext], str], clock: Callable[[], float] = time.time) -> None:
@@ -62,9 +63,10 @@ class CredentialsCache:
         )
 
     def get(self, context: RequestContext, max_age: float = CREDENTIALS_MAX_AGE) -> Credentials:
-        """Return the content of the secret, at most `max_age` seconds old if it can be read.
+        """Return the content of the secret. It is less than `max_age` seconds old, or older during an outage.
 
-        Raises StorageUnavailableError or ConfigurationError if it cannot be read and none is cached.
+        Raises StorageUnavailableError or ConfigurationError if the secret cannot be read, and the cache has no content
+        that may still be used.
         """
         return self._cache.get("", context, max_age)
 

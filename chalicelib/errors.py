@@ -20,7 +20,7 @@ class UpstreamCodes(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def has_code(self) -> bool:
-        """Whether an error code is there."""
+        """Whether the response has an error code."""
         return self.error_code != 0 or self.sub_error_code != 0
 
 
@@ -28,11 +28,12 @@ NO_CODES = UpstreamCodes(0, 0)
 
 
 class ServiceError(Exception):
-    """Base class.
+    """Base class of all exceptions of this service.
 
-    `upstream`: the codes of the platform's response. `is_transient`: the same call may succeed a moment later, so this
-    service may repeat it within a request. Each class has a default. (Whether the customer may try again is another
-    fact: `retryable` in `api.problems`.) `retry_after` is the delay in seconds that the other side asked for, or 0.
+    - `upstream`: the codes of the platform's response.
+    - `is_transient`: the same call may succeed a moment later, so this service may repeat it within a request. Each
+      class has a default. (Whether the customer may try again is `retryable` in `api.problems`.)
+    - `retry_after`: the seconds to wait before the next attempt, or 0.
     """
 
     is_transient = False
@@ -66,7 +67,7 @@ class InvalidRequestError(ServiceError):
 
 
 class UnauthenticatedError(ServiceError):
-    """No session token, an invalid or expired one, or a login for an unknown app."""
+    """The session token is missing, invalid or expired, or the app of a login is unknown."""
 
 
 class WrongAppError(ServiceError):
@@ -74,7 +75,7 @@ class WrongAppError(ServiceError):
 
 
 class NotFoundError(ServiceError):
-    """No route has this path. A route that looks up an id raises it for another user's id, too."""
+    """No route has this path. A route that looks up an id also raises it if the id belongs to another user."""
 
 
 class MerchantNotFoundError(ServiceError):
@@ -96,11 +97,11 @@ class ConfigurationError(ServiceError):
 
 
 class DeadlineExceededError(ServiceError):
-    """The deadline of a call has ended it, or has left no time for it (`budget`)."""
+    """The deadline has passed: during a call (`timeout`), or before it was sent (`budget`)."""
 
 
 class TokenUnavailableError(ServiceError):
-    """No valid access token of the app could be obtained. `upstream`: of the platform's last response, if any."""
+    """No valid access token of the app could be obtained. `upstream`: the codes of the failed mint or refusal."""
 
 
 class UpstreamError(ServiceError):
@@ -116,23 +117,31 @@ class UpstreamError(ServiceError):
 class UpstreamUnavailableError(UpstreamError):
     """The platform is busy, or the connection broke.
 
-    Also an unknown error code, and an HTTP status other than 200 and 429 without an error code.
+    Two other responses also raise it: an unknown error code with HTTP 200, and an HTTP status other than 200 and 429
+    without a known error code. Of these, only a status from 500 is transient.
     """
 
     is_transient = True
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform did not respond completely within `douyin.connections.READ_SECONDS`, before the deadline."""
+    """The platform's response was not complete within `douyin.connections.READ_SECONDS`.
+
+    If the deadline comes first, DeadlineExceededError is raised instead.
+    """
 
     is_transient = True
 
 
 class UpstreamMalformedError(UpstreamError):
-    """The response cannot be used: what it must have is missing or malformed.
+    """The response cannot be used.
 
-    It is not JSON, or no envelope; an error code cannot be read; the list or another required field is missing; the
-    open_id is too long, or reserved; the page is empty, against the total (`empty`); it is too large (`too_large`).
+    `reason` is one of these:
+
+    - `malformed`: it is not a JSON envelope; an error code cannot be read; the list or another required field is
+      missing or malformed; the open_id is reserved.
+    - `empty`: the page has no certificates and a total of 0, but earlier pages had certificates.
+    - `too_large`: it has too many bytes or certificates. This one is not transient.
     """
 
     is_transient = True
@@ -173,9 +182,9 @@ class LoginRefusedError(UpstreamError):
 
 
 def format_error(error: BaseException | None) -> str:
-    """Format an error for the log: our own with its message, any other with its type and location only.
+    """Format an error for the log. A ServiceError has its type and message, any other exception its type and location.
 
-    The message of any other exception may quote a secret.
+    The message of another exception is left out, because it may quote a secret.
     """
     if error is None:
         return ""

@@ -1,4 +1,4 @@
-"""Parses JSON in which something is not as documented: what is malformed counts as missing, and the rest is read."""
+"""Parses JSON that differs from its documentation: a malformed field counts as missing, all others are read."""
 
 import json
 import re
@@ -11,27 +11,28 @@ import msgspec
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_ID_LENGTH = 64
-"""Characters of an id, also of one that arrives as a number."""
+"""The longest id, in characters or digits."""
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n\r")
 _CONTROLS_AS_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
-"""Tabs and line breaks in a text are kept. Each of the other control characters would become six bytes of JSON, and
-the response might not fit.
+"""Replaces control characters by blanks; keeps tabs and line breaks. In our response, each control character could take
+six bytes instead of one. Then the response might be too large for Lambda.
 """
 
 
 def decode_json(body: bytes) -> Any:
-    """Return the value of a JSON text; raises ValueError when it is not JSON.
+    """Return the value of a JSON text; raises ValueError if it is not JSON.
 
-    What makes one field unreadable must not make the page unreadable. So this accepts a byte order mark, control
-    characters in a text, NaN and Infinity, invalid UTF-8 and unpaired surrogates (question marks replace these).
+    One unreadable field must not make the whole page unreadable. So this accepts a byte order mark, control characters
+    in a text, NaN and Infinity. It also accepts invalid UTF-8 and unpaired surrogates, and replaces them by question
+    marks.
     """
-    # JSON allows one control character in a text: DEL.
+    # msgspec refuses all ASCII control characters in a text but DEL, which JSON allows. So DEL is replaced below.
     if b"\x7f" not in body:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # msgspec takes a third of the time of the module json.
+            # msgspec is three times as fast as the module json.
             return msgspec.json.decode(body)
     text = body.translate(_CONTROLS_AS_BLANKS).decode("utf-8-sig", "surrogateescape")
     try:
@@ -41,7 +42,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def parse_int(value: Any) -> int | None:
-    """Return an integer of 64 bits that may arrive as a text or a float, or None."""
+    """Return an integer of 64 bits, or None for another value. It may arrive as a text or a float."""
     try:
         return msgspec.convert(value, Int64, strict=False)
     except msgspec.ValidationError:
@@ -49,7 +50,7 @@ def parse_int(value: Any) -> int | None:
 
 
 def parse_bool(value: Any) -> bool | None:
-    """Return a boolean that may arrive as a number or as a text, or None for another value."""
+    """Return a boolean, or None for another value. It may arrive as a number or a text."""
     # 1, 1.0, 0 and 0.0 are equal to True and False.
     if value in (True, "true", "True", "TRUE", "1"):
         return True
@@ -57,8 +58,8 @@ def parse_bool(value: Any) -> bool | None:
 
 
 def parse_id(value: Any) -> str | None:
-    """Return an id of 1 to MAX_ID_LENGTH characters, or None. It may arrive as a number of any size."""
-    # A larger float has lost digits.
+    """Return an id of 1 to MAX_ID_LENGTH characters, or None for another value. It may arrive as a number."""
+    # A float from 2**53 may have lost digits, and would then be another id.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if type(value) is int:
@@ -67,20 +68,20 @@ def parse_id(value: Any) -> str | None:
 
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {"int": parse_int, "bool": parse_bool}
-"""By the type in an error message of msgspec. Any other type has one form."""
+"""The parsers by the type that msgspec's error message expects. A value of any other type is not converted."""
 
 _ERROR = re.compile(r"(?:Expected `(\w+))?.* - at `\$\.([\w.]+)(\[?)")
 """For example: Expected `int`, got `str` - at `$.times_card_info.used_times_serial_nums[0]`.
 
-msgspec is pinned, and the tests have an error of each kind: another wording fails there.
+msgspec is pinned, and the tests cause each kind of error. So if a new version words an error differently, a test fails.
 """
 
 
 def parse_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
-    """Parse a struct whose own required fields are right; return it, and the paths of the malformed fields.
+    """Parse a struct; return it, and the paths of the malformed fields. The caller has checked its required fields.
 
-    A malformed field counts as missing, and is removed from `fields`; so is a list with a malformed element. Numbers
-    may arrive as strings (related endpoints of the platform do that). null counts as missing.
+    A malformed field counts as missing, and is removed from `fields`. A list with a malformed element is a malformed
+    field. null counts as missing. Numbers may arrive as strings: related endpoints of the platform send them so.
     """
     malformed_paths: list[str] = []
     converted: set[str] = set()
@@ -104,7 +105,7 @@ def parse_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
 
 
 def _parse_digits(digits: str) -> int | float:
-    # A longer number is malformed in every field. (Python refuses to convert thousands of digits.)
+    # No field accepts a longer number, so infinity stands for it. (int() raises ValueError for thousands of digits.)
     return int(digits) if len(digits) <= MAX_ID_LENGTH else float("inf")
 
 

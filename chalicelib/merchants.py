@@ -1,4 +1,4 @@
-"""Merchants (`MERCHANT#` rows): their app, their stores, and whether they are served. Cached for five minutes."""
+"""Reads and caches merchants (`MERCHANT#` rows): their app, their stores, and whether they are active."""
 
 import re
 import time
@@ -26,7 +26,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 """Control characters, line separators, and characters that change the direction of a text."""
 
 MAX_DEGREES = {"latitude": 90, "longitude": 180}
-"""A position lies between this number of degrees and its negative."""
+"""The largest absolute value of each coordinate, in degrees."""
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Latitude = Annotated[float, msgspec.Meta(ge=-MAX_DEGREES["latitude"], le=MAX_DEGREES["latitude"])]
@@ -58,14 +58,14 @@ class Merchant(msgspec.Struct, frozen=True):
     account_id: str
     app_id: str
     life_account_id: str | None
-    #: The stores where it is served, by poi_id; None: in all stores. A store without a readable name is None: it is
-    #: served, but not shown.
+    #: The stores in which certificates can be listed, by poi_id. None: in every store. A store without a readable name
+    #: is None: certificates can be listed there, but customers do not see it in the list of stores.
     stores: dict[str, Store | None] | None
     active: bool
     name: str | None = None
-    #: A sentence that the pages show above list and coupon.
+    #: A sentence that the mini-program shows above the list and above a coupon.
     notice: str | None = None
-    #: Whether the pages offer to redeem.
+    #: Whether the mini-program lets customers redeem.
     redeeming: bool = True
 
     def check_app(self, app_id: str) -> None:
@@ -80,9 +80,9 @@ class Merchant(msgspec.Struct, frozen=True):
 
 
 class _Row(msgspec.Struct):
-    """The attributes that decide who is served, and where. A row in which one of them is malformed is refused.
+    """The attributes that decide who may list, and in which stores. If one of them is malformed, the row is refused.
 
-    `life_account_id` is visible ASCII, because it is sent as a header.
+    `life_account_id` must be visible ASCII, because it is sent in a header.
     """
 
     app_id: _Text
@@ -124,10 +124,10 @@ def merchant_key(account_id: str) -> str:
 
 
 def parse_merchant(account_id: str, item: Item) -> Merchant:
-    """Parse a row; raises ConfigurationError that names a missing attribute or one of the wrong type.
+    """Parse a row. Raises ConfigurationError, which names the missing or malformed attribute.
 
-    What only the customer sees is read leniently: a malformed name, notice, store or attribute of a store counts as
-    missing.
+    Attributes that are only shown are read leniently: a malformed name, notice, store or attribute of a store counts as
+    missing. A malformed `redeeming` is off.
     """
     try:
         row = msgspec.convert({name: _to_plain(attribute) for name, attribute in item.items()}, _Row)
@@ -153,16 +153,16 @@ def parse_notice(item: Item) -> str | None:
 
 
 def clean_notice(text: str) -> str:
-    """Return a notice with blanks for its control and bidirectional characters, or "" when nothing else is in it."""
+    """Return a notice with its control and bidirectional characters replaced by blanks; "" if only blanks remain."""
     cleaned = _CONTROLS.sub(" ", text)
     return cleaned if cleaned.strip() else ""
 
 
 def parse_redeeming(item: Item) -> bool:
-    """Return the switch `redeeming` of a row, by default on.
+    """Return whether a row's `redeeming` is on. If it is missing, it is on.
 
-    A string or number is on if `parse_bool` takes it for true. Any other value is off: an operator who wrote it
-    has tried to switch redemption off.
+    A boolean, string or number is on if `parse_bool` returns True for it. Any other value is off, because the operator
+    who wrote it has probably tried to switch redemption off.
     """
     return parse_bool(_to_plain(item.get("redeeming", {"BOOL": True}))) is True
 
@@ -182,7 +182,7 @@ def _read_text(item: Item, name: str) -> str:
 
 
 def _to_plain(attribute: Mapping[str, Any]) -> Any:
-    """Return the value of an attribute in DynamoDB's format. A set, list or null becomes [], which no field accepts."""
+    """Convert an attribute from DynamoDB's format. A set, list, null or binary becomes [], which no field accepts."""
     [(data_type, value)] = attribute.items()
     if data_type == "M":
         return {name: _to_plain(part) for name, part in value.items()}

@@ -14,18 +14,18 @@ class Call(msgspec.Struct):
     name: str
     #: When the call started, in epoch seconds.
     started: float
-    #: How long the call took.
+    #: How long the call took, in seconds.
     seconds: float = 0.0
-    #: `ok`, the `reason` of an error of this service, or the type of any other error; "" while the call runs.
+    #: `ok`, the `reason` of a ServiceError, or the type of any other error; "" while the call runs.
     outcome: str = ""
-    #: What the platform's response has reported.
+    #: The error codes and the logid of the platform's response.
     upstream: UpstreamCodes = NO_CODES
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Base class of what a request or run has done. The log line has the fields of a report."""
+    """Base class of reports: what a request or run has done. The log line gets all fields of the report."""
 
-    #: What failed, by its name, though the run went on. The first error is the outcome of the run.
+    #: The errors of parts that failed while the run went on, by name of the part. The first error is the run's outcome.
     failed: dict[str, ServiceError] = {}
 
     def metrics(self) -> dict[str, tuple[str, float]]:
@@ -34,26 +34,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a request ended, or the list in a login."""
+    """How a request, a run, or the list in a login ended."""
 
     #: `ok`, the code of the problem, or `failed` for a warm-up.
     code: str = "ok"
     is_callers_mistake: bool = False
     #: The error that caused the problem.
     error: BaseException | None = None
-    #: That of the problem: `api.problems.ProblemType`.
+    #: Whether an operator must act: see `needs_operator` of `api.problems.ProblemType`.
     needs_operator: bool = False
 
 
 class RequestRecord(msgspec.Struct):
-    """What happened in one HTTP request or scheduled run. There is one per request; its parts share it.
+    """What happened in one HTTP request or scheduled run. All parts of the request share one record.
 
-    `Telemetry` decides which fields are logged. A new field is not logged by itself.
+    `Telemetry` names the fields that it logs. So a new field is not logged until somebody adds it there.
 
-    Each record has lists of its own: msgspec copies an empty default.
+    Records do not share their lists, because msgspec copies an empty default.
 
-    Every part may append to the two logs, `calls` and `warnings`, from any thread (list.append is atomic). The other
-    facts are stored by the thread of the request, where they become known.
+    Any thread may append to the lists `calls` and `warnings` (list.append is atomic). Only the thread of the request
+    sets the other fields, as soon as it knows them.
     """
 
     request_id: str = ""
@@ -62,9 +62,9 @@ class RequestRecord(msgspec.Struct):
     #: When the request or run started, in epoch seconds.
     started: float = msgspec.field(default_factory=time.time)
     calls: list[Call] = []
-    #: What went wrong without failing the request.
+    #: Faults that did not make the request fail.
     warnings: list[str] = []
-    #: Whether this is a job (a run of a function without a route), not a request.
+    #: Whether this is a job: the run of a function without a route.
     is_job: bool = False
     #: The app of the login, or of the session.
     app_id: str = ""
@@ -72,11 +72,11 @@ class RequestRecord(msgspec.Struct):
     ids: dict[str, str] = {}
     #: The salted hash of the user's open_id. Its name in the log line is `user`.
     user_hash: str = ""
-    #: Whether the request is a check: by `redeemctl doctor` or the smoke test, or any call of /v1/health. It counts in
-    #: no metric. Its name in the log line is `probe`.
+    #: Whether the request is a probe: of `redeemctl doctor` or the smoke test, or any call of /v1/health. A probe
+    #: counts in no metric. The field's name in the log line is `probe`.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: How the list in a login ended.
     list_outcome: Outcome | None = None
-    #: What the request or run has done, for example the list that it has returned.
+    #: What the request or run has done, for example how many certificates it has returned.
     report: Report = Report()

@@ -16,17 +16,17 @@ T = TypeVar("T")
 class RetryPolicy(msgspec.Struct, frozen=True):
     """When a failed call is repeated. Times are in seconds.
 
-    The delay before retry n (from 1) is random between 0 and `base_delay` × 2^(n-1). It comes after the `retry_after`
-    of the error, and for a RateLimitedError after `rate_limited_delay` at least.
+    The delay before retry n (from 1) is the error's `retry_after` plus a random time between 0 and
+    `base_delay` × 2^(n-1). For a RateLimitedError, `rate_limited_delay` replaces a shorter `retry_after`.
     """
 
-    #: The number of attempts, with the first one.
+    #: The number of attempts, including the first one.
     max_attempts: int
     base_delay: float
-    #: The time that must be left after the delay, or no retry starts.
+    #: If less time is left after the delay, no retry starts.
     min_seconds_left: float
     rate_limited_delay: float = 0.0
-    #: Returns a random number between two others.
+    #: Returns a random number between its two arguments.
     uniform: Callable[[float, float], float] = random.uniform
 
     def delay(self, error: ServiceError, attempt: int, remaining: float) -> float | None:
@@ -44,9 +44,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 def call_with_retries(
     call: Callable[[], T], policy: RetryPolicy, deadline: Deadline, *, sleep: Callable[[float], None] = time.sleep
 ) -> T:
-    """Call, and repeat after a transient error as `policy` allows.
+    """Return the result of `call`. Repeat it after a transient error as `policy` allows.
 
-    Raises the last error. If the deadline has cut the last attempt off, raises the error before it, which is the cause.
+    Raises the last error. But if the deadline has ended a retry, raises the error of the attempt before it: this error
+    was the reason for the retry, and says more about the cause.
     """
     attempt = 1
     previous: ServiceError | None = None

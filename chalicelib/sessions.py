@@ -1,7 +1,7 @@
-"""User sessions: signed tokens that stand for a user of one app. They are not stored.
+"""User sessions: signed tokens that name a user of one app. This service does not store them.
 
-A session token holds app_id, open_id and the expiry time (epoch seconds). Its holder can read them. It holds an expiry
-time rather than an issue time, so that small clock differences between instances do not matter.
+A session token holds app_id, open_id and the expiry time (epoch seconds). Its holder can read them. It has no issue
+time, so that no instance can refuse a token as issued in the future when clocks differ a little.
 """
 
 import hashlib
@@ -16,12 +16,13 @@ from chalicelib.redaction import RedactedStruct
 _PURPOSE = b"douyin-redemption session"
 
 PROBE_OPEN_ID = "redeemctl-doctor"
-"""The reserved user of this project's own checks. A login that returns it is refused: no customer has it."""
+"""The reserved open_id of this project's own probes. If the platform returns it for a login, the login is refused."""
 
 PROBE_CODE = PROBE_OPEN_ID
-"""The login code of this project's own checks, which the platform refuses.
+"""The login code of this project's own probes. The platform refuses it.
 
-Logins with this code count in no metric. Anybody can send it, and is not logged in: no login of a customer is hidden.
+Logins with this code count in no metric. Anybody can send it, but nobody is logged in with it. So the metrics
+still count every login of a customer.
 """
 
 
@@ -40,8 +41,8 @@ def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
 def authenticate(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
     """Return the session of a token. `now` is in epoch seconds.
 
-    App and user are in the record. Raises UnauthenticatedError for a forged or expired token, and what
-    `CredentialsCache.get` raises.
+    Sets `app_id`, `user_hash` and `is_probe` of the record. Raises UnauthenticatedError for a forged or expired token,
+    and what `CredentialsCache.get` raises.
     """
     session, credentials = credentials_cache.find_or_reread(
         lambda credentials: decode_session(token, credentials.session_keys, now), context

@@ -17,17 +17,17 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def _is_safe_base_url(value: str) -> bool:
     try:
         url = urlsplit(value)
-        # Reading the port checks it.
+        # Reading `port` raises ValueError if it is malformed.
         host, _ = url.hostname, url.port
     except ValueError:
         return False
-    # These calls carry the access token and the app secret: no plain http except on this machine.
+    # Calls to these URLs carry the access token or the app secret. So http is allowed only on this machine.
     is_safe = url.scheme == "https" or (url.scheme == "http" and host in _LOOPBACK)
     return bool(host) and is_safe and not url.query and not url.fragment and url.username is None
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Configuration of one deployment. Each field has the name of its environment variable."""
+    """Configuration of one deployment. `name` of each field is its environment variable."""
 
     #: The DynamoDB table.
     table_name: str = msgspec.field(name="TABLE_NAME")
@@ -76,7 +76,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
 
     @property
     def api_name(self) -> str:
-        """The name of the API in API Gateway. API Gateway's own metrics tell two stages apart by it."""
+        """The name of the API in API Gateway. It differs between stages, so that API Gateway's own metrics do, too."""
         return f"douyin-redemption-{self.stage}" if self.stage else "douyin-redemption"
 
 

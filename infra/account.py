@@ -46,9 +46,9 @@ class Account:
 
 
 def open_account(project: Path, stage: str, config: Config | None = None) -> Account:
-    """Return the account and region of the environment; raises StageError if no region is set.
+    """Return the account and region of the environment. If it has no region, the stage's settings give the region.
 
-    The stage's settings give the region if the environment does not.
+    Raises StageError if neither has a region, or if AWS_ENDPOINT_URL is no URL.
     """
     endpoint_url = os.environ.get("AWS_ENDPOINT_URL") or None
     if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
@@ -62,7 +62,10 @@ def open_account(project: Path, stage: str, config: Config | None = None) -> Acc
 
 
 def check_target(account: Account, project: Path, stage: str, print_line: Callable[[str], None]) -> StageSettings:
-    """Report the stage, account and region on which a command acts; return the stage's settings if they allow it."""
+    """Report the stage, account and region on which a command acts; return the stage's settings.
+
+    Raises StageError if the settings require another account or region.
+    """
     settings = read_stage_settings(project, stage)
     endpoint = f", endpoint {account.endpoint_url}" if account.endpoint_url else ""
     print_line(f"stage {stage}, account {account.id}, region {account.region}{endpoint}")

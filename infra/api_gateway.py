@@ -3,9 +3,9 @@
 - The throttling limit of each route. API Gateway rejects requests above it before Lambda starts, so these requests
   cost nothing and do not reach the platform.
 - Gateway responses: API Gateway's own errors (unknown route, throttled, integration failure) get the same problem
-  format as the service's errors. `chalice deploy` imports the API definition again, which removes them.
-- The mapping of the custom domain. The domain itself belongs to the stack: Chalice's own support of domains fails
-  without its record of the last deployment.
+  format as the service's errors. `chalice deploy` imports the API definition again, which removes these responses.
+- The mapping of the custom domain. The stack has the domain itself, because Chalice's support of domains fails without
+  Chalice's record of the last deployment.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
 
 def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings) -> None:
     """Apply all settings of this module to an API that Chalice has deployed."""
-    # First the limit, which protects the platform. It takes effect without a deployment.
+    # The limit comes first, because it protects the platform. It takes effect without a deployment.
     set_throttling(client, api_id, settings.limits)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
     # Any other 4xx response keeps its own status, so its body has no `status`.
     _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, own_status=True)
-    # Former versions could switch off the default endpoint.
+    # Former versions of this project could disable the default endpoint.
     switch: Any = {"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "false"}
     client.update_rest_api(restApiId=api_id, patchOperations=[switch])
     if settings.domain is not None:
@@ -63,7 +63,7 @@ def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings
 
 
 def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> None:
-    """Set the throttling limit of each route, and remove all other settings of methods that there are.
+    """Set the throttling limit of each route, and remove all other method settings.
 
     A limit of `/*/*` applies to each method separately, not to their sum:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
@@ -80,7 +80,7 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
 
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
-    """Let the custom domain serve the API. One that was deleted by hand stays missing: docs/run.md, "Drift"."""
+    """Let the custom domain serve the API. A domain that was deleted by hand is not restored: docs/run.md, "Drift"."""
     for mapping in list_mappings(client, domain):
         if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
             return

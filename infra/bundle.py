@@ -3,14 +3,17 @@
 Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of its inputs (requirements.txt, app.py,
 `chalicelib/`, `vendor/`). This module builds it with Chalice's packager, rewrites it, and saves it under that name.
 
-- Packages come as wheels from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice uses,
-  has none: with them, pip would require hashes of everything that is installed together with it.
-- aws-xray-sdk requires botocore, and a second one (20 MB) would shadow the runtime's: it is in `vendor/`, alone.
-- Chalice imports the app before it packages it. The .pyc files that this writes would change the hash, so they are
-  written first. All modules are compiled, because compiling takes half of a cold start. Invalidation is hash-based:
-  zip entries carry no useful time stamps.
+- Packages are installed as wheels from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice
+  uses, has no hashes: if it had, pip would require the hash of every package that is installed with it.
+- aws-xray-sdk requires botocore. A second botocore (20 MB) in the bundle would shadow that of the runtime. So
+  aws-xray-sdk is in `vendor/`, without its dependencies.
+- Chalice imports the app before it packages it. This import would write .pyc files, which would change the hash. So
+  this module writes them first.
+- All modules are compiled, because compiling takes half of a cold start. Python checks .pyc files by the hash of their
+  source, because zip entries have no useful time stamps.
 - Builds are reproducible: fixed time stamps, sorted entries.
-- An archive that Chalice builds itself, after an edit, has no `commit.txt`: its commit is unknown, but never wrong.
+- If Chalice builds an archive itself (after an edit), the archive has no `commit.txt`. So its commit is unknown, but
+  never wrong.
 """
 
 import argparse
@@ -92,9 +95,10 @@ def parse_version(text: str) -> str | None:
 
 
 def read_git_commit(root: Path = ROOT) -> str | None:
-    """Return the commit of the git repository in `root` in 12 hex digits, and `+` if a file of the app differs from it.
+    """Return the first 12 hex digits of the git commit in `root`, and `+` if a file of the app differs from the commit.
 
-    A file that git ignores differs, too: Chalice packages it. Returns None without a commit, or without git.
+    A file that git ignores also counts as a difference, because Chalice packages it. Returns None if there is no
+    commit, or no git.
     """
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     if not commit:
@@ -115,7 +119,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def make_bundle(root: Path = ROOT) -> Path:
-    """Build the archive of the project in `root`; return its path. Raises BundleError if it would not be complete."""
+    """Build the archive of the project in `root`; return its path. Raises BundleError if pip or the compiler fails."""
     commit = read_git_commit(root)
     install_vendored(root)
     _compile(root / "chalicelib")
@@ -137,7 +141,7 @@ def list_archives(folder: Path) -> list[Path]:
 
 
 def current_archive(root: Path = ROOT) -> Path:
-    """Return the archive that `chalice deploy` would upload; raise BundleError if the present inputs have none."""
+    """Return the archive that `chalice deploy` would upload; raise BundleError if it is not built."""
     archive = archive_path(root)
     if not archive.exists():
         raise BundleError("the bundle is missing or outdated: run `make bundle`")
@@ -148,7 +152,7 @@ class _LockedDependencies(DependencyBuilder):
     """Installs the bundle's packages from LOCK, as wheels for the functions' platform."""
 
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
-        """Ignore `requirements_filepath`, which has the same packages without hashes."""
+        """Install the packages. `requirements_filepath` is not used: it has the same packages without hashes."""
         del abi, requirements_filepath
         _pip_install(target_directory, "--platform=manylinux2014_x86_64", "--platform=manylinux_2_17_x86_64")
 
@@ -161,7 +165,8 @@ def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> N
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.writelines(chosen)
         requirements.flush()
-        # A package that pip builds itself runs its own code here, with a build system that no hash covers.
+        # Wheels only: if pip built a package itself, this would run code of the package, and a build system without a
+        # hash.
         how = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile", *options]
         files = ["--target", str(target), "--requirement", requirements.name]
         run = subprocess.run([*pip, *how, *files], env=_environment(), stderr=subprocess.PIPE, text=True, check=False)
@@ -179,7 +184,7 @@ def _packager() -> LambdaDeploymentPackager:
 
 
 def _compile(package: Path) -> None:
-    """Compile a package and its sub-packages, after removing old .pyc files: Chalice includes them in the hash."""
+    """Remove the old .pyc files of a package, which Chalice includes in the hash; compile it and its sub-packages."""
     for cache in list(package.rglob("__pycache__")):
         shutil.rmtree(cache)
     hash_based = py_compile.PycInvalidationMode.CHECKED_HASH
@@ -187,7 +192,7 @@ def _compile(package: Path) -> None:
 
 
 def install_vendored(root: Path = ROOT) -> None:
-    """Install the package that the bundle has without its dependencies into `vendor/`, which Chalice packages."""
+    """Install VENDORED without its dependencies into `vendor/`. Chalice packages this folder."""
     vendor = root / "vendor"
     if vendor.exists():
         shutil.rmtree(vendor)
@@ -199,7 +204,7 @@ def _rewrite(archive: Path, commit: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive) as original:
             original.extractall(folder, [name for name in original.namelist() if _is_included(name)])
-        # If a step fails, no archive is left.
+        # Delete the archive now: if one of the next steps fails, no incomplete archive remains.
         archive.unlink()
         write_sdk_data(Path(folder) / SDK_DATA.name)
         if commit is not None:
@@ -214,10 +219,11 @@ def _rewrite(archive: Path, commit: str | None) -> None:
 
 
 def compile_modules(folder: Path) -> None:
-    """Add the .pyc file of each module in an unpacked bundle; raises BundleError with the place of an error.
+    """Add the .pyc file of each module in an unpacked bundle; raises BundleError that names the place of an error.
 
-    In a separate process: strings that this process has interned would change the bytes of the .pyc files. Python's
-    variables, the working folder and the user's packages could change or drop them in silence, so it has none of these.
+    A separate process compiles, because strings that this process has interned would change the bytes of the .pyc
+    files. That process ignores Python's variables, the working folder and the user's packages: each of these could
+    change the .pyc files, or leave some out, without an error.
     """
     options = ["-q", "--invalidation-mode", "checked-hash", "-s", str(folder), "-p", TASK_ROOT]
     command = [sys.executable, "-P", "-s", "-m", "compileall", *options, str(folder)]

@@ -75,7 +75,7 @@ def _render_stage(stage: str, settings: StageSettings) -> dict[str, Any]:
 
 
 def _render_policy(stage: str, settings: StageSettings) -> dict[str, Any]:
-    """Return the policy of each function."""
+    """Return the IAM policy that each function gets."""
     log_groups = [f"arn:*:logs:*:*:log-group:/aws/lambda/{APP_NAME}-{stage}{suffix}:*" for suffix in ("", "-*")]
     # IAM checks a secret that does not exist against its ARN without the random suffix.
     secret = [f"arn:*:secretsmanager:*:*:secret:{APP_NAME}/{stage}{ending}" for ending in ("", "-??????")]
@@ -101,7 +101,7 @@ def _statement(sid: str, actions: list[str], *resources: str) -> dict[str, Any]:
 
 def _table_statement(sid: str, stage: str, actions: list[str], keys: list[str]) -> dict[str, Any]:
     statement = _statement(sid, actions, f"arn:*:dynamodb:*:*:table/{APP_NAME}-{stage}")
-    # ForAllValues also allows a call without keys. The listed actions always have one.
+    # ForAllValues also allows a call without keys. But the calls of these actions always have a key.
     return statement | {"Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}}
 
 

@@ -1,9 +1,9 @@
 """Chalice's record of what it has deployed, rebuilt from AWS.
 
 Chalice keeps this record in `.chalice/deployed/<stage>.json` on the machine that deployed, and writes it only after a
-successful deployment. Without it, Chalice would create a second REST API. So it is rebuilt before each run: functions
-have a tag with app and stage, rules the names of these functions, and the API is the one whose methods invoke the
-stage's function. Chalice deletes what is in the record and not in the app.
+successful deployment. Without it, Chalice would create a second REST API. So this module rebuilds it before each run.
+It finds functions by their tag, which names app and stage, and rules by the names of these functions. The API is the
+one whose methods invoke the stage's function. Chalice deletes a resource that is in the record but not in the app.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ API_HANDLER = "api_handler"
 def find_functions(account: Account, stage: str) -> dict[str, str]:
     """Return the ARNs of the stage's functions that exist, by their names in Chalice.
 
-    Chalice calls the HTTP function as the app and stage, and each other one the same with its own name at the end. Its
-    tag names app and stage: a function of another app may have a name that begins like the stage's.
+    Chalice names the HTTP function `<app>-<stage>`, and every other function `<app>-<stage>-<name>`. The name of
+    another app's function may begin with the same text. So Chalice's tag, which names app and stage, is checked, too.
     """
     client, found = account.client("lambda"), {}
     for page in client.get_paginator("list_functions").paginate():

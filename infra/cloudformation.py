@@ -1,9 +1,11 @@
 """The CloudFormation stack of `template.yaml`: create, update, and delete it.
 
-When the creation of a stack fails, CloudFormation deletes the stack. The next deployment creates it again, with the
-table and the secret, which are retained. An update changes what differs between the former template and the present
-one. It does not notice what was deleted by hand: docs/run.md has AWS's commands that find and restore this. Without
-table, secret and roles nothing works, so `check_vital` stops each deployment before the update.
+If the creation of a stack fails, CloudFormation deletes the stack, but retains table and secret. The next deployment
+creates the stack again and uses them.
+
+An update changes only what differs between the former and the present template. So it does not restore resources that
+were deleted by hand: docs/run.md has AWS's commands that find and restore them. Nothing works without table, secret and
+roles. If one of these is missing, `check_vital` stops the deployment before the update.
 """
 
 from __future__ import annotations
@@ -107,7 +109,7 @@ def update_stack(account: Account, stage: str, values: Mapping[str, str | None])
     """Create or update the stack from the current template, and wait until this is complete; return its outputs.
 
     `values` are the template's parameters; None keeps the current value. A new stack uses the table and the secret of
-    an earlier stack if they exist; it is decided when the stack is created.
+    an earlier stack if they exist. Updates do not change this choice.
     Raises StageError that names the resources that failed.
     """
     cloudformation: CloudFormationClient = account.client("cloudformation")
@@ -129,7 +131,7 @@ def update_stack(account: Account, stage: str, values: Mapping[str, str | None])
         response = send(
             StackName=name, TemplateBody=template, Parameters=parameters, Capabilities=capabilities, **options
         )
-        # A stack that CloudFormation has deleted is known by its id only.
+        # CloudFormation finds a deleted stack only by its id, not by its name.
         name = response["StackId"]
         waiter = cloudformation.get_waiter("stack_create_complete" if stack is None else "stack_update_complete")
         _wait(cloudformation, waiter, name, started)
@@ -157,7 +159,7 @@ def _wait(client: CloudFormationClient, waiter: Any, name: str, started: datetim
         failures = [
             f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', '')}"
             for event in events
-            # The events are the newest first, and contain earlier changes of the stack.
+            # The newest event comes first. The list also has events of earlier changes of the stack.
             if event["ResourceStatus"].endswith("_FAILED") and event["Timestamp"] >= started
         ]
         [stack] = client.describe_stacks(StackName=name)["Stacks"]
@@ -176,7 +178,7 @@ def _describe_status(name: str, status: str) -> str:
 def _find_data(account: Account, stage: str) -> tuple[Any, Any]:
     """Return the descriptions of table and secret, each None if it does not exist.
 
-    Raises StageError if the secret is scheduled for deletion: its name cannot be reused yet, and it can be restored.
+    Raises StageError if the secret is scheduled for deletion: until then, AWS allows no new secret of this name.
     """
     name = secret_name(stage)
     table = none_if_not_found(account.client("dynamodb").describe_table, TableName=stack_name(stage))

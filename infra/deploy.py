@@ -26,7 +26,7 @@ class ChaliceError(Exception):
 
 
 BuildBundle = Callable[[Path], Path]
-"""Builds the archive of the project in a folder."""
+"""Builds the archive of the project in a folder; returns its path."""
 
 
 def deploy(
@@ -46,13 +46,13 @@ def deploy(
     outputs = cloudformation.update_stack(account, stage, _parameters(settings))
     is_first = not find_functions(account, stage)
     write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
-    # Chalice would build an archive of its own.
+    # If Chalice does not find the archive under this name, it builds another one itself.
     if not archive.exists() or bundle.archive_path(project) != archive:
         raise StageError("a file of the app has changed since the bundle was built. Run the command again")
     run_chalice(account, project, "deploy", "--stage", stage)
     api_id = read_rest_api_id(project, stage)
     build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
-    # Chalice puts the rule without a state, so one that was disabled by hand may stay disabled.
+    # Chalice updates a rule without its state. So a rule that was disabled by hand may stay disabled.
     for rule in find_rules(account, stage):
         account.client("events").enable_rule(Name=rule)
     client = account.client("lambda")
@@ -85,7 +85,7 @@ def run_chalice(account: Account, project: Path, *arguments: str) -> str:
 
 @contextlib.contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Exit with the message of an error that the caller can do something about, without a traceback."""
+    """Exit with the error's message, without a traceback, if the user can do something about the error."""
     try:
         yield
     except NoCredentialsError as error:
@@ -103,9 +103,9 @@ def prepare(
     print_line: Callable[[str], None],
     build_bundle: BuildBundle = bundle.make_bundle,
 ) -> tuple[StageSettings, Path]:
-    """Check what can be checked before anything is changed in AWS; return settings and bundle.
+    """Make all checks that change nothing in AWS, and build the bundle; return the settings and the bundle's path.
 
-    The files in `.chalice/` are written if the settings have changed.
+    If the settings have changed, the files in `.chalice/` are written, too.
     """
     settings = check_target(account, project, stage, print_line)
     cloudformation.check_vital(account, stage)
@@ -121,7 +121,7 @@ def prepare(
 
 
 def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
-    """Raise StageError if the runtime would change only because this machine has another Python."""
+    """Raise StageError if this Python is not the functions' runtime: that of the settings, or else the deployed one."""
     origin, runtime = "the stage's settings", f"python{settings.python}"
     if settings.python is None:
         client, name = account.client("lambda"), cloudformation.stack_name(stage)
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="check and build; change nothing in AWS")
     parser.add_argument("--no-platform", action="store_true", help="it is known that the platform does not answer")
     arguments = parser.parse_args()
-    # API Gateway allows one CreateDeployment in 5 seconds for each account, and a deployment makes two, one in Chalice:
+    # A deployment calls CreateDeployment twice (once in Chalice), but API Gateway allows one call in 5 s per account:
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
     os.environ |= {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "10"}
     with exit_on_error():

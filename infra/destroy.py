@@ -32,7 +32,7 @@ def destroy(account: Account, project: Path, stage: str, print_line: Callable[[s
     if cloudformation.read_stack(stacks, stage) is not None:
         cloudformation.delete_stack(stacks, stage)
     print_line("stack: deleted")
-    # A late invocation may have created the log group again that the stack has deleted.
+    # The stack has deleted its log group, but a late invocation may have created it again.
     for name in log_groups:
         cloudformation.none_if_not_found(account.client("logs").delete_log_group, logGroupName=name)
     print_line("logs: deleted")
@@ -41,10 +41,11 @@ def destroy(account: Account, project: Path, stage: str, print_line: Callable[[s
 
 
 def _find_log_groups(account: Account, stage: str) -> list[str]:
-    """Return the names of the log groups of functions that the stage has had.
+    """Return the names of the log groups of the stage's functions, including former ones.
 
-    Chalice creates one for each function, and one more, named after the handler. They stay when the functions are
-    deleted, so that a run that failed can be repeated. One whose name begins as another function's is somebody else's.
+    The stack creates the HTTP function's log group. Chalice creates those of the other functions, and an unused one
+    that is named after the HTTP function's handler. Chalice deletes none of them, so a second run after a failure finds
+    them. If a name begins with the name of a function that is not the stage's, the log group belongs to that function.
     """
     prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
     pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
@@ -59,7 +60,7 @@ def _find_log_groups(account: Account, stage: str) -> list[str]:
 def _delete_role_policies(account: Account, stage: str, log_groups: list[str]) -> None:
     """Delete the policies that Chalice adds to the functions' roles, and the roles that are not in the stack.
 
-    CloudFormation cannot delete a role with policies.
+    CloudFormation cannot delete a role with policies. A role has the same name as a log group of Chalice.
     """
     iam, in_stack = account.client("iam"), cloudformation.role_names(stage)
     others = {name.removeprefix("/aws/lambda/") for name in log_groups} - {cloudformation.stack_name(stage)}

@@ -45,7 +45,7 @@ def rollback(
     if API_HANDLER not in functions or api_id is None:
         raise StageError(f"stage {stage} has no function or no API; make deploy STAGE={stage} creates them")
     running, published = versions.read_versions(client, functions[API_HANDLER])
-    # Each build once, with the time when it was first deployed; first the one that ran last.
+    # List each build once, with the time of its first deployment. The build that was published last comes first.
     for version in [*{version.sha256: version for version in published}.values()][:MAX_LISTED]:
         mark = " (runs now)" if version.sha256 == running.sha256 else ""
         print_line(f"build {version.build_text}, {version.modified}{mark}")
@@ -65,7 +65,7 @@ def rollback(
         versions.wait_until_updated(client, functions[name])
         print_line(f"function {name}: {target.build_text}")
     build = read_build(io.BytesIO(archive))
-    # Published again as the newest version: a rollback after the next deployment looks for it there.
+    # Publish this build again, as the newest version. After the next deployment, a rollback looks for it there.
     versions.publish(client, functions[API_HANDLER], build, target.sha256, versions.ROLLBACK)
     url = account.api_url(api_id, API_STAGE)
     advice = (
@@ -78,10 +78,11 @@ def rollback(
 
 
 def choose_build(codes: Set[str], running: Version, published: list[Version], commit: str | None) -> Version:
-    """Return the newest version of `commit`, or what ran before; `codes` are the hashes of all functions' code.
+    """Return the newest version of `commit`; without `commit`, the version that ran before the present one.
 
-    Raises StageError if there is none, or if it is not known what ran before: code that is published, but not as the
-    newest version, comes from a deployment or from a rollback that has ended half-way.
+    `codes` are the hashes of all functions' code. Raises StageError if there is no such version, or if it is unknown
+    what ran before. This is unknown after a deployment or rollback that ended half-way: the functions' codes differ, or
+    the running code is published, but not as the newest version.
     """
     if commit is not None:
         # A build has the first 12 digits of its commit, and a `+` if files of the app were edited.

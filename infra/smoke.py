@@ -1,7 +1,7 @@
 """Smoke test of a deployed stage: the public endpoint, a login and a list.
 
-The code of the login is invented, and the list is that of a user who does not exist: both reach the platform, and count
-in no metric of customers.
+The login code is invented, and the list is requested for a user who does not exist. Both probes reach the platform. The
+service does not count them in its metrics.
 """
 
 import contextlib
@@ -28,13 +28,14 @@ from infra.table import scan_rows
 T = TypeVar("T")
 
 HTTP_SECONDS = 30.0
-"""How long a check is repeated: API Gateway and Lambda switch to a new version with a delay, and one call of the
-platform may fail."""
+"""The time for which a check is repeated. API Gateway and Lambda switch to a new version with a delay, and a single
+call of the platform may fail."""
 
 _POLL_SECONDS = 1.0
 
 _ASK_SECONDS = 10.0
-"""Time between two requests that the platform gets. One may fail without a defect: a login has a single attempt."""
+"""Pause before a probe that reaches the platform is repeated. The service sends a login to the platform only once, so
+one failure is no proof of a defect."""
 
 _REQUEST_SECONDS = 15.0
 """Limit for a response: the service answers within 10 s."""
@@ -45,7 +46,7 @@ SESSION_SECONDS = 600
 NO_ANSWER = "no answer from the platform"
 NO_TOKEN = "no valid access token, or no answer to the request for one"  # noqa: S105 - a text
 UNREACHED = (NO_ANSWER, NO_TOKEN)
-"""Verdicts on requests that the platform has not answered."""
+"""What `find_fault` returns if the platform has not answered."""
 
 _NOT_IN_DNS = "not in DNS"
 
@@ -67,21 +68,21 @@ class Probe(NamedTuple):
 
 
 ANY_STORE = "redeemctl-doctor"
-"""The poi_id in a check of a merchant that does not list its stores: the service accepts any."""
+"""The poi_id for a merchant without a store list. For such a merchant, the service accepts any poi_id."""
 
 UNKNOWN_ROUTE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found"})
-"""API Gateway's own response."""
+"""API Gateway responds to it, without the function."""
 
 INVALID_LOGIN = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
-"""A response of the function."""
+"""The function responds to it."""
 
 UNKNOWN_MERCHANT_PROBE = Probe("GET", "/v1/merchants/smoke-test/stores", None, 404, {"code": "merchant_not_found"})
-"""The function has read the table."""
+"""For this response, the function must read the table."""
 
 FORGED_SESSION = Probe(
     "GET", "/v1/merchants/smoke-test/stores/1/certificates", None, 401, {"code": "unauthenticated"}, "forged"
 )
-"""The function has read the secret."""
+"""For this response, the function must read the secret."""
 
 
 def health_probe(build: Build) -> Probe:
@@ -91,9 +92,10 @@ def health_probe(build: Build) -> Probe:
 
 
 def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
-    """Return the request for the list of a merchant's first store, in a session of the user that does not exist.
+    """Return the request for the list of a merchant's first store, in a session of the user who does not exist.
 
-    The oldest key signs it: an instance whose secret is up to five minutes old knows that one, too.
+    The oldest session key signs this session. An instance may have cached the secret for up to five minutes, but it
+    already knows this key.
     """
     store = next(iter(merchant.stores or ()), ANY_STORE)
     path = f"/v1/merchants/{merchant.account_id}/stores/{store}/certificates"
@@ -102,7 +104,7 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
 
 
 def refused_login(app_id: str) -> Probe:
-    """Return a login with an invented code. It passes through the function, the secret and the platform."""
+    """Return a login with an invented code. The function needs the secret and the platform to refuse it."""
     login = {"app_id": app_id, "code": PROBE_CODE}
     return Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
@@ -117,17 +119,17 @@ def check(
     way_back: str = "",
     no_platform: bool = False,
 ) -> str:
-    """Check the endpoint at its URL, and at its domain, if there is one; return a line for the user.
+    """Check the endpoint at `url` and, if there is one, at `domain`; return a line for the user.
 
-    With `no_platform`, a platform that does not answer is no failure. Raises StageError that lists each failed check,
-    and `way_back`: what brings the former build back.
+    With `no_platform`, the check also passes if the platform does not answer. Raises StageError, whose message lists
+    each failed check. It ends with `way_back`, which says how to restore the former build.
     """
     failures: list[str] = []
     notes = ["smoke test: passed"]
     if domain is not None:
         at_domain = f"https://{domain.name}"
-        check = functools.partial(_check_http, at_domain, [health_probe(build)])
-        found = repeat(check, lambda failures: failures in ([], [_NOT_IN_DNS]))
+        check_domain = functools.partial(_check_http, at_domain, [health_probe(build)])
+        found = repeat(check_domain, lambda failures: failures in ([], [_NOT_IN_DNS]))
         if found == [_NOT_IN_DNS]:
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         else:
@@ -167,7 +169,10 @@ def send(url: str, probe: Probe) -> requests.Response:
 
 
 def compare_response(response: requests.Response, probe: Probe) -> str:
-    """Return how a response differs from the expected one, or "". A problem has its content type and a request id."""
+    """Return how a response differs from the expected one, or "" if it does not.
+
+    If a problem is expected, the response must also have a problem's content type and a request id.
+    """
     body = read_object(response)
     content_type = response.headers.get("Content-Type", "").split(";")[0]
     is_problem = content_type == "application/problem+json" and bool(body.get("request_id"))
@@ -178,11 +183,11 @@ def compare_response(response: requests.Response, probe: Probe) -> str:
 
 
 def find_fault(response: requests.Response, expected_code: str | None = None) -> str:
-    """Return what is wrong with the response to a login or list, or "".
+    """Return what is wrong with the response to a login or list, or "" if nothing is wrong.
 
-    One of UNREACHED says that the platform has not answered.
-    Nothing is wrong with a list, the expected problem, a rate limit, a quota that is used up, and any other problem
-    that has `upstream`: the platform has answered.
+    A text of UNREACHED means that the platform has not answered. Nothing is wrong with a list, the expected problem, a
+    rate limit or a used-up quota. The same is true for any other problem with `upstream`, because it proves that the
+    platform has answered.
     """
     body = read_object(response)
     code = str(body.get("code"))
@@ -190,8 +195,8 @@ def find_fault(response: requests.Response, expected_code: str | None = None) ->
         return ""
     if code == "token_unavailable":
         return NO_TOKEN
-    # Not `upstream_malformed`: the platform has answered, and the build may be what cannot read it.
-    # No other text than that of a problem: a session must not be printed.
+    # `upstream_malformed` is not NO_ANSWER: the platform has answered, and perhaps this build cannot read the answer.
+    # Only status and code are reported: the rest of the response may contain a session token.
     return NO_ANSWER if code in ("upstream_unavailable", "upstream_timeout") else f"HTTP {response.status_code} {code}"
 
 
@@ -225,7 +230,7 @@ def _check_http(url: str, probes: Iterable[Probe]) -> list[str]:
 
 
 def _ask(url: str, probe: Probe) -> tuple[str, str]:
-    """Return what is wrong, or "", and the code of a problem that was not expected, or ""."""
+    """Send a probe; return what is wrong with the response, and the code of an unexpected problem. Each may be ""."""
     try:
         response = send(url, probe)
     except requests.RequestException as error:
@@ -235,16 +240,16 @@ def _ask(url: str, probe: Probe) -> tuple[str, str]:
 
 
 def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str]:
-    """Return a login and a list that the platform can answer, and why there is no list.
+    """Return the probes that reach the platform (a login and a list), and why there is no list, or "".
 
-    Prefers an app whose tokens this service mints; otherwise one whose token in its row has not expired.
+    Prefer an app whose tokens this service mints. Second choice: an app whose token in the table has not expired.
     """
     client, table, merchants = account.client("dynamodb"), stack_name(stage), list[Merchant]()
     try:
         secret = account.client("secretsmanager").get_secret_value(SecretId=secret_name(stage))
         credentials = parse_credentials(secret.get("SecretString", ""))
         for item in scan_rows(client, table, MERCHANT_PREFIX):
-            # A malformed row is a matter of `doctor`.
+            # `redeemctl doctor` reports malformed rows.
             with contextlib.suppress(ConfigurationError):
                 merchants.append(parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item))
         tokens = {row["pk"]["S"]: TokenRow.from_item(row) for row in scan_rows(client, table, token_key(""))}

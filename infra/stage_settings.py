@@ -14,7 +14,8 @@ from chalicelib.settings import Settings
 APP_NAME = "douyin-redemption"
 
 OPTIONAL_VARIABLES = {f.encode_name: str(f.default) for f in msgspec.structs.fields(Settings) if not f.required}
-"""The variables of `Settings` that a stage may set, and the environment of `redeemctl` too, with their defaults."""
+"""The optional variables of `Settings`, with their defaults. A stage may set them. So may the environment in which
+`redeemctl` runs."""
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 _POWERTOOLS_VARIABLES = frozenset(
@@ -31,9 +32,10 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(_Section, frozen=True):
-    """The throttling limit of each route, of all callers together: requests per second, and size of the token bucket.
+    """The throttling limit of each route, for all callers together.
 
-    Twelve shops make about 60,000 lists a month. Somebody who repeats lists all day causes the cost of `rate` a second.
+    `rate` is in requests per second; `burst` is the size of the token bucket. Twelve shops make about 60,000 lists a
+    month. If somebody repeats lists all day, AWS charges at most `rate` requests per second.
     """
 
     rate: Annotated[float, msgspec.Meta(gt=0)] = 20

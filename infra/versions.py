@@ -12,11 +12,11 @@ from infra.bundle import Build
 from infra.stage_settings import StageError
 
 ROLLBACK = " (rollback)"
-"""Ends the description of a version that a rollback has published."""
+"""The end of the description of a version that a rollback has published."""
 
 
 class Version(NamedTuple):
-    """A published version, or with `number` 0 what the function serves now. `sha256` is the hash of its code."""
+    """A published version. `number` 0 is `$LATEST`, which the function serves now. `sha256` is the hash of the code."""
 
     number: int
     sha256: str
@@ -70,7 +70,7 @@ def list_history(published: list[Version]) -> list[Version]:
 
 
 def publish(client: Any, function_name: str, build: Build, code: str, mark: str = "") -> None:
-    """Publish what a function serves; Lambda does nothing if this is its newest version already."""
+    """Publish a version of what a function serves now. Lambda does nothing if its newest version is the same."""
     client.publish_version(FunctionName=function_name, CodeSha256=code, Description=f"{build}{mark}")
 
 

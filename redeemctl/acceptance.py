@@ -1,8 +1,8 @@
 """`redeemctl acceptance`: what the platform really answers, read by the service's own parser.
 
-Each step makes a call as the service does. The report has what the parser could not read, how the form of the replies
-differs from the documented one, and for each call what the platform's support asks for. Of the values, it has only
-numbers below 100.
+Each step makes a call as the service does. The report lists what the parser could not read, and how the form of the
+replies differs from the documented one. For each call, it has the data that the platform's support asks for. The only
+values of replies that it contains are numbers below 100.
 """
 
 import re
@@ -45,7 +45,7 @@ DOCUMENTED_LIST = Path(__file__).with_name("documented_list.json")
 
 @dataclass(repr=False)
 class RecordingTransport(Transport):
-    """The service's transport, which keeps each reply before it is decoded; None if it is no JSON."""
+    """The service's transport. It also keeps the JSON data of each reply, or None if the reply is no JSON."""
 
     http: Any
     replies: list[tuple[str, float, int, Any]] = field(default_factory=list)
@@ -65,7 +65,10 @@ class RecordingTransport(Transport):
 
 @dataclass(repr=False)
 class Run:
-    """An acceptance run of a merchant's store. `code` is one of tt.login, or empty: then nobody has logged in."""
+    """An acceptance run of a merchant's store.
+
+    `code` is a login code of tt.login. If it is empty, nobody logs in, and the lists are those of an unknown user.
+    """
 
     stage: Stage
     app_id: str
@@ -120,13 +123,13 @@ class Run:
     def _fetch_page(self, wanted: ListQuery, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
         life_account_id = self._life_account_id if wanted.account_id == self.account_id else None
         headers = app_headers(token or self._token(), life_account_id)
-        # No token is replaced: each step shows what the platform answers.
+        # A refused token is not replaced here, because each step shows what the platform answers.
         return self.stage.components.douyin.send(
             QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size), self.stage.new_context(), headers
         )
 
     def _read_pages(self, wanted: ListQuery, size: int = PAGE_SIZE) -> list[Page]:
-        """Read the pages up to the last one that the total implies, and after each full page another."""
+        """Read all pages that the total implies. After a full page, read another one in any case."""
         pages = [self._fetch_page(wanted, 1, size)]
         while len(pages) < MAX_PAGES and (pages[-1].size >= size or len(pages) * size < (pages[0].total or 0)):
             pages.append(self._fetch_page(wanted, len(pages) + 1, size))
@@ -148,7 +151,7 @@ class Run:
         return f"{size} certificates, total {pages[0].total}"
 
     def _compare_pages(self, wanted: ListQuery) -> str:
-        """Read the same list in small pages. It shows whether paging, `total` and the filter are as assumed."""
+        """Read the same list in large and small pages. This shows whether paging, `total` and filter are as assumed."""
         lists = [_certificates(self._read_pages(wanted, size)) for size in (PAGE_SIZE, SMALL_PAGE)]
         whole, parts = ([certificate.certificate_id for certificate in found] for found in lists)
         if len(whole) <= SMALL_PAGE:
@@ -188,7 +191,7 @@ def acceptance(cli: CommandLine, /, *, has_code: bool, **ids: str) -> None:
         if cli.dry_run:
             print_line("dry run: no calls were made")
             return
-        # Never an argument: other users of the machine can read those.
+        # The code is never an argument, because other users of the machine can read arguments.
         code, source = read_hidden("REDEEMCTL_LOGIN_CODE", "login code") if has_code else ("", "")
         if has_code and not code:
             raise InvalidInputError(f"login code (from {source}): must not be empty")
@@ -203,7 +206,7 @@ def acceptance(cli: CommandLine, /, *, has_code: bool, **ids: str) -> None:
 
 
 def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
-    """Return each call with the form of its reply, and what differs in the lists from the documented form."""
+    """Return each call with the form of its reply, and how the lists differ from the documented form."""
     calls, lists = [], []
     for url, at, status, reply in replies:
         if url.endswith(QUERY_USER_CERTIFICATES.path) and _look_up(reply, "data", "orders"):
@@ -221,7 +224,7 @@ def _look_up(reply: Any, *names: str) -> Any:
 
 
 _FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
-"""Another name may be the key of a map, for example an id. Only its length is shown."""
+"""The name of a field. Any other name may be the key of a map, for example an id, so only its length is shown."""
 
 
 def find_forms(*replies: Any) -> dict[str, dict[str, int]]:
@@ -240,7 +243,7 @@ def find_forms(*replies: Any) -> dict[str, dict[str, int]]:
 
 
 def compare_forms(lists: list[Any]) -> dict[str, str]:
-    """Return by path how lists differ from the documented one: in their types, and of times also in the digits."""
+    """Return by path how lists differ from the documented one: in the types, and for times also in the digits."""
     documented = find_forms(msgspec.json.decode(DOCUMENTED_LIST.read_bytes()))
     seen, differences = find_forms(*lists), {}
     for path in sorted({*documented, *seen}):
@@ -258,7 +261,7 @@ def compare_forms(lists: list[Any]) -> dict[str, str]:
 def _describe(value: Any) -> str:
     """Return the type of a value, and how many digits or characters it has.
 
-    A number below 100 is shown: most meanings of the platform's enumerations are not published.
+    A number below 100 is shown, because it may belong to an enumeration. The platform publishes few of their meanings.
     """
     kind, text = type(value).__name__, str(value)
     if isinstance(value, bool | dict | list | None):

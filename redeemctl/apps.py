@@ -44,7 +44,7 @@ def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, provider: bool, maker
         keys = seen.session_keys or [new_key()]
         apps = {**seen.apps, **added}
         external = [app_id for app_id in seen.external_tokens if maker is None or app_id not in added]
-        # A service provider's app that gets a secret: its system goes on making the tokens.
+        # If a service provider's app gets a secret, the provider's system still makes its tokens.
         kept = [app_id for app_id in added if added[app_id] and seen.apps.get(app_id) == "" and maker is None]
         external += [app_id for app_id in (added if maker == EXTERNAL else kept) if app_id not in external]
         described = {a: (_describe(a, seen.apps, seen.external_tokens), _describe(a, apps, external)) for a in added}
@@ -104,7 +104,7 @@ def remove_app(cli: CommandLine, app_id: str) -> None:
 
 
 def read_app_secret(app_id: str) -> str:
-    """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError that does not contain it."""
+    """Read an app secret from the variable, stdin or a prompt; raises InvalidInputError without the secret's text."""
     text, source = read_hidden("REDEEMCTL_APP_SECRET", f"app secret of {app_id}")
     if not _APP_SECRET.fullmatch(text):
         rule = "must be 1 to 256 visible ASCII characters, without blanks"

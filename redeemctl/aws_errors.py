@@ -16,7 +16,8 @@ CHECK_CREDENTIALS = "log in to AWS again, or set AWS_PROFILE to a profile of ~/.
 
 _DENIED = re.compile("AccessDenied|Authorization|Unauthorized")
 _CREDENTIALS = re.compile("Credential|Token|AccessKey|Signature|RequestExpired|UnrecognizedClient|SSO")
-"""Parts of AWS's codes for a denied call; of its codes and botocore's classes for missing or expired credentials."""
+"""_DENIED: parts of AWS's codes for a denied call. _CREDENTIALS: parts of AWS's codes, and of the names of botocore's
+classes, for missing or expired credentials."""
 
 _NETWORK = re.compile("Connect|Timeout|HTTPClient|SSLError|ResponseParser")
 """Parts of the names of botocore's classes for an endpoint that cannot be reached or understood."""
@@ -54,5 +55,6 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
 def _code_and_operation(error: Exception) -> tuple[str, str]:
     if isinstance(error, exceptions.ClientError):
         return error.response["Error"]["Code"], error.operation_name
-    # chalicelib.aws reads and writes the rows of tokens, and puts the code or the class into its own error.
+    # chalicelib.aws, which reads and writes the rows of tokens, raises StorageUnavailableError. Its text is AWS's code,
+    # or the name of botocore's class.
     return (str(error), "a token's row") if isinstance(error, StorageUnavailableError) else ("", "")

@@ -1,4 +1,4 @@
-"""What all commands share: their options, the stage, the confirmation of a change, and the output."""
+"""The parts that all commands share: options, the stage, the confirmation of a change, and the output."""
 
 import os
 import sys
@@ -33,12 +33,12 @@ class CommandLine:
 
     @contextmanager
     def open_stage(self, *, describe: bool = True, reads: bool = False) -> Iterator[Stage]:
-        """Open the stage, and show on stderr which stage, account and region this is, and what the environment changes.
+        """Open the stage. Show on stderr stage, account, region, and the environment's variables that change the stage.
 
-        With `describe=False` AWS is not called: only the environment's changes are shown.
+        With `describe=False`, AWS is not called, and only the variables are shown.
 
-        A command that only `reads` uses `dev` if no stage is named. Any other must name one: an app that is added to a
-        second stage by mistake gets two minters, which end each other's tokens.
+        A command that only `reads` uses `dev` if no stage is named. For any other command, the operator must name one.
+        If an app is added to a second stage by mistake, both stages mint its tokens and end each other's.
         """
         if not self.stage and not reads:
             stages = ", ".join(list_stages(self.project))
@@ -51,9 +51,9 @@ class CommandLine:
             yield stage
 
     def change(self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "") -> None:
-        """Show the changes, ask if something is lost, write them, and report.
+        """Show the changes, ask for confirmation if there is a `warning`, write the changes, and report.
 
-        `warning` says what is lost. `write` raises ConflictError if somebody else has changed the data since.
+        `write` raises ConflictError if somebody else has changed the data since it was read.
         """
         if changes:
             print_rows(("field", "current", "new"), [(c.field, c.current or "-", c.new or "-") for c in changes])
@@ -65,7 +65,7 @@ class CommandLine:
             print_line("dry run: no changes were made" if changes else "nothing to change")
 
     def show(self, columns: Sequence[str], rows: Any) -> None:
-        """Print objects as JSON, or these columns of them as a table."""
+        """Print rows as JSON (with --json), or these columns of the rows as a table."""
         if self.as_json:
             print_json(rows)
         else:
@@ -88,9 +88,9 @@ def _cell(value: Any) -> str:
 
 
 def read_hidden(variable: str, what: str) -> tuple[str, str]:
-    """Read what must not be an argument, because other users of the machine can read those; return it and its source.
+    """Return a secret text and its source: a variable, a line of stdin, or a prompt without echo.
 
-    From a variable, from a line of stdin, or from a prompt without echo.
+    It must not be an argument of the command, because other users of the machine can read arguments.
     """
     if variable in os.environ:
         return os.environ[variable], f"variable {variable}"
@@ -115,7 +115,7 @@ ID = IdType()
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Store a global option where it was given; a level without it keeps what an earlier level has."""
+    """Store a global option in the CommandLine, if it is given here. Otherwise the value of an earlier level stays."""
     cli = context.find_root().ensure_object(CommandLine)
     if value not in (None, False):
         setattr(cli, parameter.name or "", value)

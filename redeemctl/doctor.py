@@ -41,17 +41,18 @@ OK, WARNING, FAILED, UNKNOWN = "ok", "warning", "failed", "not_checked"
 MARKS = {OK: "✓", WARNING: "!", FAILED: "✗", UNKNOWN: "?"}
 
 MAX_SHOWN = 10
-"""Resources that are named where several have the same result."""
+"""The number of resources that are named if several have the same result."""
 
 MAX_PROBES = 20
-"""Merchants whose lists are requested, and apps of service providers to which a login is tried: enough to find what
-fails for all, and few calls of the platform."""
+"""The maximum number of merchants whose lists are requested, and of service providers' apps whose login is tried. This
+is enough to find a fault that all of them have, and causes few calls of the platform."""
 
 LIST_PAUSE_SECONDS = 0.5
-"""Pause between two lists, which leaves the rate limits to customers."""
+"""Pause between two lists. It leaves most of the rate limits to customers."""
 
 SHORT_SECONDS = 20 * 60
-"""A shorter lifetime means that the schedule, which renews 30 minutes before the end, has missed a run."""
+"""The schedule renews a token 30 minutes before its expiry. So a shorter lifetime than this means that it has missed a
+run."""
 
 PLATFORM_ERRORS = {**codes.MINT_ERRORS, **codes.LOGIN_ERRORS, **codes.SUB_CODE_ERRORS}
 
@@ -77,11 +78,14 @@ ADVICE = {
     "upstream_timeout": _WAIT,
     "upstream_unavailable": _WAIT,
 }
-"""What to do, by the code of a problem. docs/run.md has the others."""
+"""What to do, by the code of a problem. docs/run.md has the other codes."""
 
 
 class Finding(NamedTuple):
-    """The result of one check of one resource. Text and advice do not name it, so that findings can be grouped."""
+    """The result of one check of one resource.
+
+    `text` and `advice` do not name the resource, so that findings can be grouped.
+    """
 
     id: str
     what: str
@@ -92,7 +96,10 @@ class Finding(NamedTuple):
 
 
 class Doctor:
-    """The checks of one run. They only read; a list may renew a token. `account_id`: request this list only."""
+    """The checks of one run. They only read, but a list may make the service renew a token.
+
+    With `account_id`, only the list of this merchant is requested.
+    """
 
     def __init__(self, stage: Stage, project: Path, account_id: str | None = None) -> None:
         self._stage = stage
@@ -103,7 +110,7 @@ class Doctor:
         self._merchants: list[Merchant] | None = None
 
     def run(self) -> Iterator[Finding]:
-        """Run all checks. Without valid settings, or the credentials that they require, no other check is made."""
+        """Run all checks. If the settings are invalid, or require another account or region, no other check is made."""
         stage, account = self._stage, self._stage.account
         try:
             settings = read_stage_settings(self._project, stage.name)
@@ -126,7 +133,7 @@ class Doctor:
             yield Finding("merchant", "", UNKNOWN, "no app is known", "see the check secret")
 
     def _attempt(self, check_id: str, what: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-        """Make a check; an error of AWS becomes its finding."""
+        """Return the findings of a check. If AWS reports an error, the finding describes the error."""
         try:
             return list(check())
         except AWS_ERRORS as error:
@@ -171,7 +178,7 @@ class Doctor:
         version = bundle.parse_version((self._project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
         probes = {"api.health": smoke.health_probe(bundle.Build(version, bundle.read_git_commit(self._project)))}
         if apps := self._secret.apps:
-            # An own app before one of a service provider, whose token may have expired.
+            # Prefer an own app: the token of a service provider's app may have expired.
             probes["api.login"] = smoke.refused_login(min(apps, key=lambda app_id: not apps[app_id]))
         for check_id, probe in probes.items():
             try:
@@ -185,7 +192,7 @@ class Doctor:
     def check_platform(self) -> Iterator[Finding]:
         """Check logins and merchants, request lists from the last of the endpoint's URLs, then check the tokens.
 
-        In this order: a list lets the service renew a token that has expired.
+        The tokens come last, because a list makes the service renew a token that has expired.
         """
         apps = self._secret.apps
         unprobed = [app_id for app_id in apps if not apps[app_id]][MAX_PROBES:]
@@ -201,7 +208,7 @@ class Doctor:
             yield from self._attempt("token", app_id, functools.partial(self._check_token, app_id))
 
     def _check_login(self, app_id: str) -> Iterator[Finding]:
-        """Log in with an invalid code: with a valid app id and secret, or token, the platform refuses the code."""
+        """Log in with an invalid code. If app id and secret (or token) are valid, the platform refuses the code."""
         app_secret = self._secret.apps[app_id]
         try:
             self._stage.exchange_code(app_id, app_secret, PROBE_CODE)
@@ -276,7 +283,7 @@ class Doctor:
 
 
 def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
-    """Return the finding that the resource is missing, or that the check could not be made and why."""
+    """Return the finding for an error of AWS: the resource is missing, or the check could not be made."""
     if not aws_errors.is_missing(error):
         reason, advice = aws_errors.explain(error, stage)
         return Finding(check_id, what, UNKNOWN, reason, advice)
@@ -326,7 +333,7 @@ def judge_response(check_id: str, url: str, response: requests.Response, probe: 
 
 
 def judge_list(account_id: str, response: requests.Response, stage: str) -> Finding:
-    """Judge the list of a merchant for a user that does not exist."""
+    """Judge the response to the list of a merchant for a user that does not exist."""
     problem = smoke.read_object(response)
     code = str(problem.get("code", ""))
     upstream = msgspec.convert({**msgspec.structs.asdict(NO_CODES), **(problem.get("upstream") or {})}, UpstreamCodes)
@@ -344,10 +351,10 @@ def judge_list(account_id: str, response: requests.Response, stage: str) -> Find
 
 
 def judge_platform(check_id: str, what: str, code: str, upstream: UpstreamCodes, reason: str = "") -> Finding:
-    """Return the finding of a call that has failed: `code` is that of the problem, `reason` what else is known."""
+    """Return the finding of a failed call. `code` is the problem's; without a platform's code, `reason` is shown."""
     error_type = _find_error_type(upstream)
     if error_type is not None:
-        # TokenUnavailableError carries the codes of the mint: the platform's code says which error it was.
+        # TokenUnavailableError carries the platform's codes of the mint. They say which error it was; `code` does not.
         code = problem_for_error(error_type("")).view.code
     number = f"{upstream.error_code}" + (f"/{upstream.sub_error_code}" if upstream.sub_error_code else "")
     known = f"platform error {number}" if upstream.has_code else reason
@@ -364,9 +371,9 @@ def _find_error_type(upstream: UpstreamCodes) -> codes.ErrorType | None:
 
 
 def judge_token(app_id: str, row: TokenRow, now: float, *, is_minted_here: bool) -> Finding:
-    """Judge a token; `is_minted_here`: this service makes it, not another system."""
+    """Judge an app's token. `is_minted_here` is true if this service makes it, not another system."""
     finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
-    # An older failure does not count: somebody has written a valid token since.
+    # An older failure does not count if the token is not expiring: somebody has written a valid token since.
     has_failed = bool(row.mint_failure) and is_minted_here and (is_expiring(row, now) or row.blocks_claims(now))
     if has_failed and row.mint_failure.isdigit():
         upstream = UpstreamCodes(int(row.mint_failure), 0)
@@ -416,7 +423,7 @@ def doctor(cli: CommandLine, *, merchant: str | None) -> None:
 
 
 def _print(findings: list[Finding]) -> None:
-    """Print the findings of one check; those that say the same of different resources are one."""
+    """Print the findings of one check. If several resources have the same result, it is printed once."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for found in findings:
         name = f"{found.what} (logid {found.logid})" if found.logid else found.what
@@ -431,7 +438,7 @@ def _print(findings: list[Finding]) -> None:
 
 
 def summarize(findings: Iterable[Finding]) -> str:
-    """Return the last line of the output. It says that all is well only if everything was checked."""
+    """Return the last line of the output. It says that all checks passed only if every outcome is OK."""
     counts = Counter(finding.outcome for finding in findings)
     if counts.total() == counts[OK]:
         return f"all {counts.total()} checks passed"

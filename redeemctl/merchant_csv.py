@@ -1,7 +1,7 @@
 """`redeemctl merchant import|export`: merchants in a CSV file, with one row per store.
 
-A merchant's own columns may be empty in all of its rows but one. A merchant without a store list has one row without
-poi_id. What the file does not give stays as it is, so an import can be repeated.
+The columns of a merchant itself need values in only one of its rows. A merchant without a store list has one row
+without poi_id. An import does not change values that the file does not give. So it can be repeated.
 """
 
 import csv
@@ -37,11 +37,11 @@ from redeemctl.table import MerchantTable
 
 MERCHANT_COLUMNS = tuple(name for name in MerchantRow.model_fields if name != "stores")
 STORE_COLUMNS = {"store_name" if name == "name" else name: name for name in StoreEntry.model_fields}
-"""Column to member of a store: a store's name and its merchant's have different columns."""
+"""The member of a store, by column. The store's name has the column `store_name`: `name` is the merchant's name."""
 COLUMNS = (*MERCHANT_COLUMNS, "poi_id", *STORE_COLUMNS)
 
 ENCODINGS = ("utf-8-sig", "gb18030")
-"""Excel in China saves CSV in GBK, unless "CSV UTF-8" is selected."""
+"""The encodings to try. Excel in China saves CSV in GBK, unless "CSV UTF-8" is selected."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Entry:
         return self.values | ({"stores": stores} if stores else {})
 
     def line_of(self, path: str) -> int:
-        """Return the line of an attribute of the merchant's row: `app_id`, or `stores.6601.name`."""
+        """Return the file's line for the path of an attribute, such as `app_id` or `stores.6601.name`."""
         lines = [store.line for poi_id, store in self.stores.items() if f"{path}.".startswith(f"stores.{poi_id}.")]
         return [*lines, self.line][0]
 
@@ -123,9 +123,9 @@ def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
 
 
 def read_file(path: Path) -> tuple[dict[str, Entry], list[str]]:
-    """Return the merchants of a file by account_id, and every error in its form, with the line.
+    """Return the merchants of a file by account_id, and every error in the file, with its line.
 
-    Raises InvalidInputError if it cannot be read as such a file.
+    Raises InvalidInputError if the encoding or the line of column names is wrong.
     """
     reader = csv.DictReader(io.StringIO(_decode(path), newline=""))
     columns = [name.strip() for name in reader.fieldnames or []]
@@ -165,7 +165,7 @@ def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> It
         return
     entry = entries.setdefault(account_id, Entry(line))
     for name, value in given.items():
-        # A column without values may be of another version.
+        # An unknown column without values is no error: it may be of another version.
         if name not in MERCHANT_COLUMNS:
             yield f"{name}: no such column; the columns are {', '.join(COLUMNS)}"
             continue
@@ -180,9 +180,10 @@ def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> It
 
 
 def write_rows(table: MerchantTable, rows: Mapping[str, tuple[Item | None, Item]]) -> None:
-    """Write the rows that change, each as it was read and as it is to be.
+    """Write the rows that change. For each account_id, `rows` has the row as it was read, and the row to write.
 
-    Raises ConflictError at the first that has changed since, with those that were written before.
+    Stops at the first row that somebody else has changed since it was read: raises ConflictError, whose message names
+    the rows written before.
     """
     written: list[str] = []
     for account_id, (seen, edited) in rows.items():

@@ -1,7 +1,7 @@
 """Edits of a merchant's row, and the list of changes. No I/O.
 
-Rows are read as the service reads them (`chalicelib.merchants`); what `redeemctl` writes also fits `MerchantRow`. A
-test compares the fields of both (`tests/unit/redeemctl/test_merchant_rows.py`).
+Rows are read as the service reads them (`chalicelib.merchants`). The values that `redeemctl` writes must also fit
+`MerchantRow`, which is stricter. A test compares the fields of both (`tests/unit/redeemctl/test_merchant_rows.py`).
 
 A store in the attribute `stores` has one of two forms: its name (S), or a map (M) of the members of `StoreEntry`. Both
 are read; a store that has only a name is written in the first form. Attributes and members that are not described here
@@ -35,7 +35,7 @@ from chalicelib.merchants import Merchant
 from redeemctl.errors import CommandError
 
 Patch = dict[str, Any]
-"""What to change in a row, as a JSON Merge Patch (RFC 7396): None removes, what is not named stays."""
+"""What to change in a row, as a JSON Merge Patch (RFC 7396): None removes an attribute; those not named stay."""
 
 
 def _check_id(text: str) -> str:
@@ -85,7 +85,7 @@ class StoreEntry(BaseModel, extra="allow"):
 
 
 class MerchantRow(BaseModel):
-    """A merchant. `stores` by poi_id, or None: it is served in all its stores."""
+    """A merchant. `stores` has its stores by poi_id. None means that the merchant is served in all its stores."""
 
     account_id: Id
     app_id: Id
@@ -123,7 +123,7 @@ class Change(NamedTuple):
 
 
 def dump(merchant: Merchant) -> dict[str, Any]:
-    """Return a merchant as JSON data, without what it does not have; a store without a readable name is left out."""
+    """Return a merchant as JSON data. Missing attributes are omitted, and so are stores without a readable name."""
     described: dict[str, Any] = msgspec.to_builtins(merchants.build_merchant_view(merchant))
     others = {"app_id": merchant.app_id, "life_account_id": merchant.life_account_id, "active": merchant.active}
     others |= {"notice": merchant.notice, "redeeming": merchant.redeeming}
@@ -131,7 +131,7 @@ def dump(merchant: Merchant) -> dict[str, Any]:
 
 
 def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
-    """Parse rows; return those that the service can read, and what is malformed: other rows, stores without a name."""
+    """Return the rows that the service can read, and a text for each other row and each store without a name."""
     rows, malformed = list[Merchant](), list[str]()
     for item in items:
         try:
@@ -151,7 +151,7 @@ def account_id_of(item: Item) -> str:
 
 
 def stores_of(item: Item) -> dict[str, Any] | None:
-    """Return a row's stores by poi_id, or None; they may be malformed."""
+    """Return a row's stores by poi_id, or None if it has no store list. The stores may be malformed."""
     stores = _to_row(item).get("stores")
     return stores if stores is None or isinstance(stores, dict) else {}
 
@@ -159,8 +159,9 @@ def stores_of(item: Item) -> dict[str, Any] | None:
 def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     """Return a row after an edit; `item` is the present row, or None for a new one.
 
-    The patch may give values as text, as an option or a file does. Raises InvalidEditError if what it gives is
-    malformed, or the row lacks an attribute. What else is malformed in the row is no obstacle, and stays as it is.
+    Values in the patch may be text, because options and files give text. Raises InvalidEditError if a value in the
+    patch is malformed, or if the row lacks an attribute. Other malformed attributes of the row stay as they are, and do
+    not prevent the edit.
     """
     if item is None:
         item, patch = {"pk": {"S": merchants.merchant_key(account_id)}}, {"active": True, **patch}
@@ -182,14 +183,14 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
 
 
 def describe_first_stores(before: Item | None, after: Item | None) -> str:
-    """Return what it means if an edit gives a merchant its first store list; empty if it does not."""
+    """Return a warning if an edit gives an existing merchant its first store list, or else an empty text."""
     is_first = before and after and "stores" in after.keys() - before.keys()
     text = "has no store list and is served in all its stores; then only in the given ones."
     return f"Merchant {account_id_of(after or {})} {text}" if is_first else ""
 
 
 def list_changes(before: Item | None, after: Item | None) -> list[Change]:
-    """Return what differs between two states of a row, by the dotted path of the attribute; both may be malformed."""
+    """Return the changes between two states of a row, by the dotted path of the attribute. Both may be malformed."""
     old, new = _shown_values(before), _shown_values(after)
     names = dict.fromkeys([*old, *new])
     return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n, "") != new.get(n, "")]

@@ -115,7 +115,7 @@ def remove_merchant(cli: CommandLine, account_id: str) -> None:
 
 
 def to_patch(values: dict[str, Any]) -> Patch:
-    """Return the given values as a patch; an empty one removes what it names."""
+    """Return the given values as a patch. An empty value removes its attribute; None leaves it."""
     return {name: None if value == "" else value for name, value in values.items() if value is not None}
 
 
@@ -130,7 +130,7 @@ def require_merchant(stage: Stage, account_id: str) -> Item:
 def change_row(
     cli: CommandLine, stage: Stage, account_id: str, item: Item | None, patch: Patch | None, *, warning: str = ""
 ) -> None:
-    """Edit a merchant's row. `item` is the present one, None for a new merchant. The patch None removes the row."""
+    """Edit a merchant's row, or remove it if `patch` is None. `item` is the present row, or None for a new merchant."""
     edited = None if patch is None else edit_item(account_id, item, patch)
     cli.change(
         list_changes(item, edited),

@@ -1,6 +1,7 @@
-"""Print results: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. The rest goes to stderr.
+"""Print results to stdout: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. Notes go to stderr.
 
-Rows may hold control characters, so nothing else prints what was read.
+Rows of the table may contain control characters, which a terminal would obey. So only this module prints, after
+`escape`.
 """
 
 import json
@@ -13,7 +14,7 @@ from rich.cells import cell_len
 
 
 def escape(text: str) -> str:
-    """Return the text with JSON's escape sequences for what a terminal may obey, or stdout cannot encode."""
+    """Return the text. Characters that a terminal may obey, or stdout cannot encode, become JSON's escape sequences."""
     return "".join(c if c in "\n\t\u3000" or _can_print(c) else json.dumps(c)[1:-1] for c in text)
 
 

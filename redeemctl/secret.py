@@ -24,17 +24,18 @@ from redeemctl.stage import Stage
 
 CURRENT = "AWSCURRENT"
 LABEL = "redeemctl"
-"""Holds a new version until it becomes AWSCURRENT; the next one takes the label over. AWS allows 20 in a secret."""
+"""The label of a new version until it becomes AWSCURRENT. The next version takes this label over, because AWS allows
+only 20 labels in a secret."""
 
 MAX_BYTES = 65_536
-"""Limit of Secrets Manager for a value. Checked here, because AWS may repeat a value in the message that refuses it."""
+"""Limit of Secrets Manager for a value, in bytes. It is checked here, because AWS's message may repeat the value."""
 
 _CONFLICT_CODES = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
-"""What AWS may report if AWSCURRENT has moved on; the last one if a version has been deleted meanwhile."""
+"""AWS may report these codes if AWSCURRENT is at another version by now; the last one if a version was deleted."""
 
 KEPT_KEYS = 2
-"""Former session keys that still verify after a rotation: a second one within two hours, which a session lasts by
-default, ends none."""
+"""The number of former session keys that still verify after a rotation. By default, a session lasts two hours. A second
+rotation within this time ends no session."""
 
 
 class SecretVersion(Credentials, frozen=True):
@@ -62,7 +63,8 @@ def read_secret_version(stage: Stage) -> SecretVersion:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        # Secrets Manager reports a missing value and a missing secret with the same code; this fails for a secret.
+        # Secrets Manager reports a missing value and a missing secret with the same code. This call fails only if the
+        # secret is missing.
         client.describe_secret(SecretId=name)
         return SecretVersion()
     text = response.get("SecretString", "")
@@ -71,7 +73,10 @@ def read_secret_version(stage: Stage) -> SecretVersion:
 
 
 def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -> None:
-    """Replace the version that was read; raises ConflictError if it is not the current one any more."""
+    """Replace the version that was read (`seen`) by one with the members in `content`.
+
+    Raises ConflictError if the version that was read is no longer the current one.
+    """
     changed = {**seen.content, **content}
     if not changed.get("external_tokens", True):
         del changed["external_tokens"]
@@ -93,7 +98,8 @@ def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -
     except ClientError as error:
         if error.response["Error"]["Code"] not in _CONFLICT_CODES:
             raise
-        # If the response of a first attempt was lost, botocore's second attempt fails although ours is current.
+        # If the response to the first attempt was lost, botocore tries again. This attempt fails, although our version
+        # is current.
         if client.get_secret_value(SecretId=name)["VersionId"] != version_id:
             raise ConflictError(CHANGED_MEANWHILE) from None
 

@@ -28,7 +28,7 @@ CALL_SECONDS = 15.0
 """Time limit for one call to the table or the platform, retries included."""
 
 AWS_CONFIG = Config(connect_timeout=3, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
-"""An unreachable AWS is reported within 15 s."""
+"""With these limits, a command reports within 15 s that AWS cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Stage:
         return MerchantTable(self.account.client("dynamodb"), self.settings.table_name)
 
     def exchange_code(self, app_id: str, app_secret: str, code: str) -> str:
-        """Return the open_id of a code, as the service finds it."""
+        """Exchange a login code for the open_id, as the service does."""
         return self.components.login.exchange_code(app_id, app_secret, code, self.new_context())
 
     def new_context(self) -> RequestContext:

@@ -51,7 +51,7 @@ class MerchantTable:
             "Key": {"pk": (edited or seen or {})["pk"]},
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
-            # DynamoDB refuses an empty one.
+            # DynamoDB refuses an empty map.
             **({"ExpressionAttributeValues": values} if values else {}),
         }
         try:
@@ -67,7 +67,7 @@ class MerchantTable:
 
 
 def _condition(seen: Item | None, names: Iterable[str]) -> ConditionBase:
-    """Return the condition that a row exists or not, and that these attributes are as they were read."""
+    """Return the condition that the row still exists (or still does not), and that these attributes are unchanged."""
     condition: ConditionBase = Attr("pk").not_exists() if seen is None else Attr("pk").exists()
     for name in names:
         value = (seen or {}).get(name)

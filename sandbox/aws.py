@@ -1,4 +1,4 @@
-"""An emulated AWS in one process: `python -m sandbox.aws --port N`. `emulator` has what ministack lacks."""
+"""An emulated AWS in one process: `python -m sandbox.aws --port N`. `sandbox.emulator` adds what ministack lacks."""
 
 import argparse
 import asyncio
@@ -18,7 +18,7 @@ def serve(port: int) -> None:
 
     from sandbox.emulator import app  # noqa: PLC0415
 
-    # The functions inherit this environment, and Powertools would take its log level from it.
+    # The functions inherit this environment, and Powertools would take its log level from LOG_LEVEL.
     del os.environ["LOG_LEVEL"]
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]

@@ -28,7 +28,7 @@ LAUNCH_OPTIONS = (
 
 
 def system_chromium() -> str | None:
-    """Return the path from `CHROMIUM` or of an installed package; None means that only Playwright's may exist."""
+    """Return the path in `CHROMIUM`, or that of an installed package. None: only Playwright's own may exist."""
     return os.environ.get("CHROMIUM") or next((path for name in EXECUTABLE_NAMES if (path := shutil.which(name))), None)
 
 
@@ -58,7 +58,7 @@ def install_chromium() -> None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
         return
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    # Not quiet: a download can take minutes.
+    # apt shows its progress, because a download can take minutes.
     subprocess.run([apt, "update"], check=True, env=environment)
     # Older distributions have no package of the headless shell.
     shell = subprocess.run([apt, "install", "-s", HEADLESS_SHELL], check=False, capture_output=True)
@@ -69,7 +69,7 @@ def install_chromium() -> None:
 
 @contextlib.contextmanager
 def launch() -> Iterator[Browser]:
-    """Launch a headless browser; closed at the end of the block."""
+    """Launch a headless browser; close it at the end of the block."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=system_chromium(), args=list(LAUNCH_OPTIONS))
         yield browser
@@ -78,7 +78,7 @@ def launch() -> Iterator[Browser]:
 
 if __name__ == "__main__":
     chromium = None
-    # The command that failed has said why.
+    # The command that failed has already printed the reason.
     with contextlib.suppress(subprocess.CalledProcessError):
         chromium = ensure_chromium()
     if chromium is None:

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def wait_for_end(processes: dict[str, Process]) -> None:
-    """Wait until a process ends, which is an error: Ctrl-C ends all of them."""
+    """Wait until a process ends by itself, and exit with an error. Normally, Ctrl-C ends all of them."""
     while True:
         for name, process in processes.items():
             status = process.popen.poll()
@@ -114,7 +114,7 @@ curl -s {sandbox}/faults -d '{fault}'
 
 
 def _find_port() -> int:
-    """Return the usual port of the preview; while another program has it, another one."""
+    """Return the usual port of the preview, or a free port if another program uses it."""
     with contextlib.suppress(OSError), socket.create_server((LOCALHOST, _USUAL_PORT)):
         return _USUAL_PORT
     return free_port()

@@ -1,19 +1,19 @@
-"""ministack with what this project needs and it lacks. It reads its settings from the environment when it is imported.
+"""ministack, and the behavior of AWS that this project needs and ministack lacks.
 
-What AWS does, and ministack 1.5.33 does not:
+ministack reads its settings from the environment when it is imported. What AWS does, and ministack 1.5.33 does not:
 
 - API Gateway: ImportRestApi creates an API from a document, and PutRestApi replaces the routes of one.
 - CloudFormation creates saved queries (`AWS::Logs::QueryDefinition`). Here they are accepted and have no effect.
 - CloudFormation creates alarms on metric math. Here such an alarm watches its first metric.
 - CloudFormation sets a table's point-in-time recovery.
 - Secrets Manager: a secret that is created without a value has no version.
-- Secrets Manager: a label is on one version only; PutSecretValue moves a custom one.
+- Secrets Manager: a label is on one version only; PutSecretValue moves a custom label to the new version.
 - Lambda: GetFunction of a version returns the URL of this version's code.
 - Lambda: after a change of a function, its old instances complete their requests.
 - IAM knows the condition keys of UpdateItem: keys, attributes and ReturnValues.
 
-One is for speed: AWS keeps a function pending for a moment after each change, and Chalice then waits 5 s. Here it is
-active at once.
+One more difference is for speed. AWS keeps a function pending for a moment after each change, and Chalice then waits
+5 s. Here the function is active at once.
 """
 
 import functools
@@ -37,7 +37,7 @@ _REQUEST_SECONDS = 15.0
 
 
 def _replaces(module: Any, name: str) -> Callable[[Callable[..., Any]], None]:
-    """Put a function in the place of another one, which it gets as its first argument."""
+    """Return a decorator that replaces a function of a module. The new function gets the old one as first argument."""
     return lambda function: setattr(module, name, functools.partial(function, getattr(module, name)))
 
 

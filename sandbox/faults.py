@@ -17,7 +17,7 @@ FAULT_KINDS = (
 
 @dataclass(frozen=True)
 class CallDetails:
-    """What a rule can be bound to. None: not part of this call, or unknown."""
+    """The details of a call that a fault rule can name. None: not part of this call, or unknown."""
 
     call: str
     page: int | None = None
@@ -32,7 +32,7 @@ class Fault:
     """One fault rule.
 
     `call` is one of CALLS, or `*` for all. `page`, `app_id`, `account_id` and `customer` (a key or an open_id) restrict
-    it further. The first `skip` matching calls are not affected; the next `times` calls are (None: all further calls).
+    it further. The rule applies to the next `times` matching calls (None: to all).
     """
 
     kind: str
@@ -72,7 +72,7 @@ class Fault:
         )
 
     def use(self) -> None:
-        """Count a matching call."""
+        """Count a call to which the rule applies."""
         if self.times is not None:
             self.times -= 1
 
@@ -90,7 +90,10 @@ class Fault:
 
 
 def _find_fields(value: Any, path: str) -> list[tuple[dict[str, Any], str]]:
-    """Return the objects that contain the last name of a path, each with this name; `[]` stands for each element."""
+    """Return the objects that have, or can get, the member at a path, each with the member's name.
+
+    In the path, `[]` stands for each element of a list.
+    """
     name, _, rest = path.partition(".")
     if not isinstance(value, dict):
         return []

@@ -27,7 +27,7 @@ CALLS = {
 }
 """The calls that are served, with their paths. Fault rules know these names.
 
-A further call of the trade API needs a row here, and the method of MockPlatform with its name.
+For another call of the trade API, add a row here, and a method with its name to MockPlatform.
 """
 
 
@@ -53,8 +53,8 @@ class Token:
 class MockPlatform:
     """State and rules of the platform.
 
-    `hides_unusable`: orders that cannot be used in the store are hidden after the list is cut into pages and its total
-    is counted; otherwise they are listed with `can_use` false.
+    By default, orders that cannot be used in the store are listed with `can_use` false. With `hides_unusable`, they are
+    removed after the total was counted and the list was cut into pages.
     """
 
     def __init__(self, data: SampleData) -> None:
@@ -84,7 +84,7 @@ class MockPlatform:
     def issue_provider_token(self, app_id: str) -> Token:
         """Return a new `authorizer_access_token` of an app, as a service provider's system obtains it.
 
-        Whether a new one affects the others is not documented. Here it does not.
+        The document does not say whether a new token affects the older ones. Here it does not.
         """
         token = Token(f"isvact.{secrets.token_hex(16)}", self.data.apps[app_id].app_id, self.now() + TOKEN_SECONDS)
         self._provider_tokens.setdefault(app_id, []).append(token)
@@ -128,7 +128,7 @@ class MockPlatform:
         app = self._check_token(headers.get("access-token", ""))
         if not isinstance(body, dict) or body.get("app_id") != app.app_id or not body.get("code"):
             raise PlatformError(28001007, "参数不合法")
-        # Which code says that the login code is wrong is not documented.
+        # The document does not say which error code means a wrong login code.
         customer = self._use_login_code(app, str(body["code"]))
         return {
             "session_key": secrets.token_urlsafe(18),
@@ -174,7 +174,7 @@ class MockPlatform:
             raise PlatformError(2119001, "参数不合法: poi_id")
         owner = self.data.find_purchase(order_id)
         if owner is None:
-            # The document has no error table for this. The trade system's error table: 20000 is "no such order".
+            # The document of this call has no error table. In the trade system's table, 20000 means "no such order".
             raise PlatformError(2191004, "订单不存在", 20000)
         self._check_merchant(app, owner[1].account_id, headers)
         order = _build_order(owner[1], poi_id or None)
@@ -256,7 +256,7 @@ def _validate_query(body: Any) -> dict[str, Any]:
 
 
 def _build_order(purchase: Purchase, poi_id: str | None) -> dict[str, Any]:
-    """Return the order with `can_use`: whether it can be used in the store, or in any store without `poi_id`."""
+    """Return the order with `can_use`: whether it can be used in the store (if `poi_id` is None: in any store)."""
     can_use = purchase.stores is None or (bool(purchase.stores) if poi_id is None else poi_id in purchase.stores)
     return {"can_use": can_use, **purchase.order}
 

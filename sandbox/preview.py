@@ -70,7 +70,7 @@ class PreviewServer:
         return await self._proxy(request, f"{self.platform_url}{request.raw_path}")
 
     async def _change_merchant(self, request: web.Request) -> web.Response:
-        """Set attributes of a merchant's row: the next request is served with them."""
+        """Set attributes of a merchant's row. The next request uses them."""
         account, account_id = emulated_account(self.aws_url), request.match_info["account_id"]
         await asyncio.to_thread(change_merchant, account, account_id, **await request.json())
         return web.json_response({})
@@ -94,7 +94,7 @@ def _serve_page(name: str) -> Callable[[web.Request], Awaitable[web.FileResponse
 
 
 def check_program(folder: str) -> Path:
-    """Return the folder of a built mini-program; exits if it is none."""
+    """Return the path of a built mini-program's folder; exit with a message if the folder is not complete."""
     program = Path(folder).expanduser().resolve()
     patterns = {"app.json": "app.json", "app.js": "app.js", "coupons/config.js": "**/coupons/config.js"}
     missing = [name for name, pattern in patterns.items() if not any(program.glob(pattern))]

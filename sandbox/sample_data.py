@@ -4,10 +4,10 @@ Files in `sandbox/data/`:
 
 - `apps.json`: app_id, app_secret, name, and `scopes`, the capabilities the app has.
 - `merchants.json`: account_id, life_account_id, name, `app_id` (stored in the merchant's table row), `authorized` (the
-  app_ids that the merchant has authorized), stores (poi_id to name, or to name and optional address, phone, latitude
-  and longitude: the old and the new form of a row).
-- `customers.json`: key, name, the customer's situation (English and Chinese), and one open_id per app: the platform
-  gives a user a different open_id in every app.
+  app_ids that the merchant has authorized), stores (poi_id to name; or poi_id to a map of name and optional address,
+  phone, latitude and longitude). A row in the table may have either form.
+- `customers.json`: key, name, the customer's situation (Chinese), and one open_id per app, because the platform gives a
+  user a different open_id in every app.
 - `orders/*.json`: one list of purchases per customer. Fields: `account_id`, `stores` (poi_ids where the order can be
   used; default: all), `biz_types` (default: both), `repeat` (number of copies; `{n}` in texts is replaced by the copy's
   number), and `order` in the platform's format. `can_use` is computed from `stores` unless the order contains it.
@@ -33,17 +33,17 @@ ORDER_ID, CERTIFICATE_ID, SKU_ID = "2000000000000000001", "7200000000000000001",
 """CUSTOMER's first purchase."""
 
 CUSTOMER = "lin"
-"""Has one coupon of almost every kind."""
+"""This customer has one coupon of almost every kind."""
 CUSTOMER_WITHOUT_COUPONS = "wu"
 CUSTOMER_WITH_MANY_COUPONS = "zhou"
-"""Has 380 certificates at ACCOUNT_ID: eight pages of the platform."""
+"""This customer has 380 certificates at ACCOUNT_ID: eight pages of the platform."""
 CUSTOMER_WITH_MALFORMED_DATA = "zheng"
 CUSTOMER_WITH_STORE_LIMITS = "zhao"
-"""Has orders for single stores, for no store, and at another merchant."""
+"""This customer has orders for single stores, for no store, and at another merchant."""
 CUSTOMER_AS_DOCUMENTED = "he"
-"""Has every documented field, nothing else, and one certificate in each order: for `redeemctl acceptance`."""
+"""The orders have all documented fields and no others, and one certificate each. `redeemctl acceptance` needs this."""
 CUSTOMER_WITH_UNUSUAL_DATES = "li"
-"""Has expired coupons, coupons that are not valid yet, and coupons without an expiry time."""
+"""This customer has expired coupons, coupons that are not valid yet, and coupons without an expiry time."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class SampleMerchant:
 
 @dataclass
 class Customer:
-    """A user, with a different open_id in every app. `situation` says what the customer's coupons are for."""
+    """A user, with a different open_id in every app. `situation_zh` says which cases the coupons cover."""
 
     key: str
     name: str
@@ -103,7 +103,7 @@ class SampleData:
     purchases: dict[str, list[Purchase]] = field(default_factory=dict)
 
     def find_customer(self, app_id: str, open_id: str) -> Customer | None:
-        """Return the customer who has this open_id in this app."""
+        """Return the customer who has this open_id in this app, or None."""
         return next((c for c in self.customers.values() if c.open_ids.get(app_id) == open_id), None)
 
     def find_purchase(self, order_id: str) -> tuple[str, Purchase] | None:

@@ -71,7 +71,7 @@ class MockServer:
         return await self._respond(request, details, self._trade_envelope(lambda: query(headers, body)))
 
     def _describe_query(self, headers: dict[str, str], body: Any, call: str) -> CallDetails:
-        """Return what a fault of this query can be bound to: by its open_id and account_id, or by its order_id."""
+        """Return the details of a query for the fault rules. The customer is found by open_id, or by order_id."""
         fields = body if isinstance(body, dict) else {}
         app_id = self.platform.find_app_id(headers.get("access-token", ""))
         if "order_id" in fields:

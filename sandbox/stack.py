@@ -79,7 +79,7 @@ class Stack:
 
 @contextlib.contextmanager
 def run_stack(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
-    """Start the sandbox and deploy the service; stops at the end of the block."""
+    """Start the sandbox and deploy the service; stop the sandbox at the end of the block."""
     with contextlib.ExitStack() as resources:
         progress("starting the mock platform and the emulated AWS")
         platform = resources.enter_context(run_server("sandbox.server"))
@@ -102,7 +102,7 @@ def run_preview(stack: Stack, program: Path, port: int | None = None) -> context
 
 @contextlib.contextmanager
 def run_server(module: str, *arguments: str, port: int | None = None) -> Iterator[Process]:
-    """Run a server module on a port, by default a free one; stops at the end of the block.
+    """Run a server module on a port, by default a free one; stop the server at the end of the block.
 
     Raises RuntimeError if it does not start.
     """
@@ -172,7 +172,7 @@ def function_environment(aws_url: str, platform_url: str, secret: str, table: st
 def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None) -> Account:
     """Return the emulated AWS account, as `infra.deploy` expects it.
 
-    `credentials` are the environment variables of a user of the account; by default, there are no limits to the rights.
+    `credentials` are the environment variables of a user of the account. By default, everything is allowed.
     """
     environment = aws_environment(aws_url) | dict(credentials or {})
     session: Any = boto3.Session(
@@ -193,20 +193,21 @@ def create_infrastructure(account: Account, stage: str) -> None:
 
 
 def copy_project(to: Path, root: Path = ROOT) -> None:
-    """Copy what a deployment needs, with the bundle, to the folder `to`; raise BundleError if it is outdated."""
+    """Copy what a deployment needs to the folder `to`, also the bundle; raise BundleError if this is outdated."""
     bundle.current_archive(root)
     ignored = shutil.ignore_patterns("deployed")
     for name in ("chalicelib", ".chalice", "vendor", "infra/stages"):
         shutil.copytree(root / name, to / name, ignore=ignored)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(root / name, to / name)
-    # The hash in an archive's name depends on the order in which the file system lists files: a copy may have another.
+    # The hash in an archive's name depends on the order in which the file system lists files. In the copy, this order
+    # may differ, so the archive gets a new name.
     for archive in bundle.list_archives(to / bundle.ARCHIVES):
         archive.rename(bundle.archive_path(to))
 
 
 def reuse_bundle(project: Path) -> Path:
-    """Return the bundle that a project has; build it only if there is none of these sources."""
+    """Return the bundle of a project; build it only if the project has none of its present sources."""
     try:
         return bundle.current_archive(project)
     except bundle.BundleError:
@@ -258,7 +259,7 @@ def change_merchant(account: Account, account_id: str, **attributes: Any) -> Non
 
 
 def set_platform_url(folder: Path, platform_url: str, settings: str = "") -> None:
-    """Write the stage's settings, which let it call the mock platform instead of Douyin."""
+    """Write the stage's settings: `settings`, and variables that replace Douyin by the mock platform."""
     environment = {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
     lines = [settings, "[environment]", *(f"{name} = {json.dumps(value)}" for name, value in environment.items())]
     settings_path(folder, STAGE).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Reference implementation `naive`: the same list, written quickly, each library used as in its introduction.
+"""Reference implementation `naive`: returns the same list. It uses each library as the library's introduction shows.
 
 Chalice, boto3.resource, `requests` without a session, Powertools' three decorators, two table reads per request, pages
 one after the other.

@@ -29,8 +29,8 @@ class Application(Chalice):
     """A Chalice application with a RequestContext for each request and problem responses for all errors.
 
     An event passes `__call__`, Chalice, `_middleware`, Chalice's routing and `handle`, in this order. `handle` makes
-    the response of a route, of an error too. `_middleware` makes that of the framework's own errors. `_finish` is the
-    end of each: it adds the common headers, and writes the telemetry.
+    the response of a route, also if the route raises an error. `_middleware` makes the response of an error of Chalice.
+    At the end, `_finish` adds the common headers, and writes the telemetry.
     """
 
     def __init__(self, app_name: str, telemetry: Telemetry) -> None:
@@ -40,7 +40,7 @@ class Application(Chalice):
         self.middleware("http")(self._middleware)
 
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
-        """Handle one event of API Gateway's REST API. What is missing in any other event counts as empty."""
+        """Handle one event of API Gateway's REST API. In any other event, missing parts count as empty."""
         fields = event if isinstance(event, dict) else {}
         gateway_context = fields["requestContext"] if isinstance(fields.get("requestContext"), dict) else {}
         route = {name: str(gateway_context.get(name) or "") for name in ("resourcePath", "httpMethod")}
@@ -61,9 +61,10 @@ class Application(Chalice):
     ) -> Callable[[RouteFunction], RouteFunction]:
         """Register a function for a path, like Chalice's `route`, with error mapping.
 
-        It is called as `function(request, context, **path_parameters)`: ids that are checked, and in the record. It
-        returns the view, a struct, and may raise anything.
-        A successful response may be cached publicly for `max_age` seconds. All other responses have `no-store`.
+        The function is called as `function(request, context, **path_parameters)`. Before that, the path parameters are
+        checked as ids, and stored in the record. The function returns the view, a struct. It may raise any exception.
+
+        Shared caches may store a successful response for `max_age` seconds. All other responses have `no-store`.
         """
         names = re.findall(r"{(\w+)}", path)
         if any(not name.endswith("_id") or name in RequestRecord.__struct_fields__ for name in names):
@@ -96,11 +97,12 @@ class Application(Chalice):
     def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], Report | None]) -> None:
         """Run the job of a function without a route, within the function's remaining time, and write its telemetry.
 
-        The job returns what it has done. If a part `failed`, the first error is the outcome, and nothing is repeated.
+        The job returns a report of what it has done. If its `failed` has errors, the first one is the outcome. Lambda
+        does not repeat this run.
 
-        What the job raises is the outcome, too. Lambda gets it, counts the run as failed, and may repeat it. In the
-        place of an error that is no ServiceError, Lambda gets a RuntimeError: the runtime logs message and
-        traceback, which may quote a secret.
+        An exception that the job raises is the outcome. Lambda gets the exception, counts the run as failed, and may
+        repeat it. The runtime logs message and traceback, which may quote a secret. So a RuntimeError replaces an
+        exception that is not a ServiceError.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))
         context.record.is_job = True
@@ -126,7 +128,7 @@ class Application(Chalice):
         except Exception as error:
             # Chalice failed, for example for an event without the path parameters of its route.
             response = _respond_with(problem_for_error(error, record.request_id), record)
-        # Responses of routes have text; a dict is a response of the framework.
+        # Responses of routes and problems have a text. Chalice's own responses have a dict.
         if not isinstance(response.body, str):
             problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
             allow = {name: value for name, value in response.headers.items() if name == "Allow"}
@@ -141,7 +143,7 @@ class Application(Chalice):
         return response
 
     def _write_telemetry(self, operation: str, record: RequestRecord, **fields: Any) -> None:
-        """Write the telemetry of a request or run. No exception leaves this method: the result stays."""
+        """Write the telemetry of a request or run. Raises nothing, so that the caller still returns its result."""
         try:
             self.telemetry.write(operation, record, **fields)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Login, with the first list in the same response. A list that fails or is slow does not cost the session."""
+"""Login, with the first list in the same response. If the list fails or is slow, the customer still gets a session."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ LIST_SECONDS = 6.0
 
 
 class LoginView(RedactedStruct, frozen=True, omit_defaults=True):
-    """The response to a login. A requested list is in `list`, or its problem in `list_problem`."""
+    """The response to a login. If a list was requested, `list` has it, or `list_problem` has its problem."""
 
     token: str
     expires_in: int
@@ -33,7 +33,7 @@ class LoginView(RedactedStruct, frozen=True, omit_defaults=True):
 
 @dataclass(eq=False, repr=False)
 class LoginHandler:
-    """Logs users in and lists their certificates in one body."""
+    """Logs users in, and lists their certificates in the same response."""
 
     credentials_cache: CredentialsCache
     douyin: DouyinClient
@@ -45,11 +45,11 @@ class LoginHandler:
     clock: Callable[[], float] = time.time
 
     def log_in(self, body: LoginBody, context: RequestContext) -> LoginView:
-        """Exchange the code for a session, and list certificates if the body asks for them.
+        """Exchange the code for a session, and list certificates if the body requests a list.
 
-        Raises UnauthenticatedError for an unknown app, what `CredentialsCache.get` and `DouyinClient.send` raise,
-        UpstreamMalformedError for an open_id that is too long or reserved, and TokenUnavailableError in an app of a
-        service provider. An error of the list is in the view, and in the record.
+        Raises UnauthenticatedError for an unknown app, UpstreamMalformedError for a malformed or reserved open_id, and
+        what `CredentialsCache.get` and `DouyinClient.send` raise. For an app of a service provider, raises what
+        `AuthorizedCalls.send` raises. An error of the list is not raised: the view and the record have it.
         """
         record, list_query = context.record, body.list_query
         record.app_id = body.app_id
@@ -63,7 +63,7 @@ class LoginHandler:
         if app_secret is None:
             raise UnauthenticatedError("unknown app_id")
         open_id = self.exchange_code(body.app_id, app_secret, body.code, context)
-        # A customer must not get the reserved open_id: their lists would count in no metric.
+        # A customer must not get the reserved open_id, because the metrics leave out the lists of this open_id.
         if open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")
         session = Session(body.app_id, open_id)
@@ -74,7 +74,7 @@ class LoginHandler:
         try:
             list_context = context.with_timeout(LIST_SECONDS)
             view = self.lister.list_certificates(session, list_query, list_context)
-        # Every error is caught: whatever fails here, the code is used up and the user is logged in.
+        # Catch every error: the user is logged in, and could not log in again with this code, which is used up.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)
             record.list_outcome = problem.outcome
@@ -83,9 +83,12 @@ class LoginHandler:
         return LoginView(session_token, self.ttl, list=view)
 
     def exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
-        """Return the open_id of a code: with the app's secret, or with the token of a service provider's app."""
+        """Exchange a login code for the open_id, with the app secret.
+
+        An app of a service provider has no app secret here. Then the call has the app's access token.
+        """
         if app_secret:
             return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid
-        # The code is still valid when the platform refuses the token. It is sent again only with another token.
+        # If the platform refuses the token, the code is not used up. AuthorizedCalls sends it again with another token.
         calls = AuthorizedCalls(self.douyin, self.tokens, app_id, context)
         return calls.send(CODE2SESSION, provider_login_body(app_id, code)).open_id

@@ -19,9 +19,9 @@ class ProblemType(msgspec.Struct, frozen=True):
     status: int
     detail: str
     retryable: bool = False
-    #: The seconds to wait before a retry; None: a retry needs no wait, or does not help.
+    #: The seconds to wait before a retry. None: no wait is needed, or a retry does not help.
     retry_after: int | None = None
-    #: Whether the platform refuses the app or the merchant: a person must act, however few requests fail.
+    #: Whether the platform refuses the app or the merchant. Then an operator must act, even if few requests fail.
     needs_operator: bool = False
 
     @property
@@ -31,15 +31,15 @@ class ProblemType(msgspec.Struct, frozen=True):
 
     @property
     def is_callers_mistake(self) -> bool:
-        """Whether the caller has caused it: such a problem does not count against the service level objective.
+        """Whether the caller has caused the problem. Then it does not count against the service level objective.
 
-        A rate limit is the platform's decision, and a refused merchant needs an operator.
+        Two kinds of 4xx are not caused by the caller: the platform's rate limit (429), and a refused merchant.
         """
         return self.status < 500 and self.status != 429 and not self.needs_operator
 
 
 class InputErrorView(msgspec.Struct):
-    """What is wrong with an input: its dotted path, and English text without its value."""
+    """The error of one input: its dotted path, and an English text that does not quote the value."""
 
     field: str
     detail: str
@@ -110,12 +110,12 @@ class Problem(msgspec.Struct, frozen=True):
 
     #: The content of the body.
     view: ProblemView
-    #: What is recorded of the request, with the error that only the log line shows.
+    #: The outcome for the record. It has the error, which the log line shows, but the response does not.
     outcome: Outcome
 
     @property
     def body(self) -> str:
-        """The body, encoded here: Chalice would write Chinese as escapes."""
+        """The body as JSON. It is encoded here, because Chalice would write Chinese characters as escapes."""
         return msgspec.json.encode(self.view).decode()
 
     @property
@@ -132,8 +132,8 @@ class Problem(msgspec.Struct, frozen=True):
 def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     """Build the problem response of an error.
 
-    The nearest class in ERROR_PROBLEMS decides: the error's own, or a base class. Any other exception is an internal
-    error.
+    If ERROR_PROBLEMS does not have the error's class, its nearest base class decides. Any other exception is an
+    internal error.
     """
     rows = (ERROR_PROBLEMS[each] for each in type(error).__mro__ if each in ERROR_PROBLEMS)
     problem_type = next(rows, INTERNAL_ERROR)

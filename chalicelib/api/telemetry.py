@@ -1,7 +1,7 @@
 """Telemetry: one log line, the metrics and the trace of each request or scheduled run, from its record.
 
-The record's fields hold no token, secret, open_id or coupon code. Of an unforeseen error, only type and location are
-reported.
+The record's fields hold no token, secret, open_id or coupon code. The message of an exception that is not a
+ServiceError may quote one. So the log has only its type and location.
 """
 
 import io
@@ -24,14 +24,14 @@ from chalicelib.settings import TelemetrySettings, is_traced
 WITHHELD = "a message of another logger is withheld, because it may quote a secret: "
 
 _own_loggers: set[str] = set()
-"""Names of loggers whose messages are written, with those of the loggers below them (`a.b` is below `a`)."""
+"""Names of the loggers whose messages are logged. Those of loggers below them are logged, too (`a.b` is below `a`)."""
 
 
 def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """Build a log record. A record of a logger that is not in `_own_loggers` has the logger's name, and no message.
+    """Build a log record. If its logger is not in `_own_loggers`, the logger's name replaces the message.
 
-    Libraries quote what a peer has sent: urllib3 logs the unparsed part of a header at WARNING, botocore and the http
-    libraries whole requests at DEBUG.
+    The messages of libraries may quote secrets: urllib3 logs the unparsed part of a header at WARNING, botocore and the
+    http libraries log whole requests at DEBUG.
     """
     record = logging.LogRecord(*arguments, **options)
     if not any(f"{record.name}.".startswith(f"{name}.") for name in _own_loggers):
@@ -54,8 +54,8 @@ class _Stdout(io.TextIOBase):
 class Telemetry:
     """Writes logs, metrics and traces of this instance.
 
-    The messages of all other loggers are withheld, except those of `own_loggers` and of the loggers below them. These
-    must never log a secret.
+    It withholds the messages of all other loggers. Exceptions are `own_loggers` and the loggers below them: these must
+    never log a secret.
     """
 
     def __init__(self, settings: TelemetrySettings, own_loggers: Iterable[str] = ()) -> None:
@@ -93,7 +93,7 @@ class Telemetry:
             **record.ids,
             **fields,
             **msgspec.to_builtins(record.report, enc_hook=str),
-            # Each field is named: a new field of the record, for example an open_id, is not logged by itself.
+            # Name each field of the record. So a new field, for example an open_id, is not logged by mistake.
             "request_id": record.request_id,
             "extended_request_id": record.extended_request_id,
             "app_id": record.app_id,
@@ -130,13 +130,16 @@ class Telemetry:
 
     @cached_property
     def _tracer(self) -> Any:
-        # The import waits for a request that is sampled: the X-Ray SDK takes longer to import than anything else here.
+        # Import the X-Ray SDK only when a request is sampled: no other import of this service takes longer.
         from aws_lambda_powertools import Tracer  # noqa: PLC0415
 
         return Tracer(service=self._settings.service, auto_patch=False)
 
     def _trace(self, operation: str, record: RequestRecord) -> None:
-        """Write the subsegments from the record after the request: no client is patched, threads need no context."""
+        """Write the subsegments from the record after the request.
+
+        So the X-Ray SDK need not patch the clients, and threads need not pass its context on.
+        """
         recorder: Any = self._tracer.provider
         root = recorder.begin_subsegment(f"## {operation}")
         if root is None:

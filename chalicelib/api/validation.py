@@ -28,7 +28,7 @@ _NUMBERS = {
     "start_time": (_SECONDS, _SECONDS_RULE),
     "end_time": (_SECONDS, _SECONDS_RULE),
 }
-"""The filters that are numbers: allowed values, and the text of the error."""
+"""The allowed values and the error text of each filter. All filters are numbers."""
 
 _QUERY_PARAMETERS = ("cursor", *_NUMBERS)
 _DIGITS = re.compile(r"[0-9]{1,10}")
@@ -40,7 +40,7 @@ class LoginBody(RedactedStruct, frozen=True):
     app_id: str
     #: The login code, from the mini-program's tt.login.
     code: str
-    #: What is listed in the same response (`list` of the body), if anything.
+    #: The list that is requested in the same response (`list` of the body), or None.
     list_query: ListQuery | None = None
 
 
@@ -48,7 +48,7 @@ def read_body(request: Any) -> bytes:
     """Return the body of Chalice's request; raises InvalidRequestError."""
     try:
         return cast("bytes", request.raw_body)
-    # The text is not base64, although the event says so, or has an unpaired surrogate.
+    # The event says that the body is base64, but it is not. Or the body has an unpaired surrogate.
     except ValueError:
         raise InvalidRequestError("body", "must be valid UTF-8") from None
 
@@ -119,7 +119,7 @@ def parse_bearer(authorization: str | None) -> str:
 def _check_list_query(account_id: Any, poi_id: Any, filters: Mapping[str, Any], prefix: str = "") -> ListQuery:
     """Return the query of a list; raises InvalidRequestError.
 
-    `filters` may have other fields too. `prefix` comes before the names of the fields.
+    Other fields of `filters` are ignored. `prefix` comes before the field's name in an error.
     """
     checked: dict[str, int] = {}
     for name, (allowed, rule) in _NUMBERS.items():

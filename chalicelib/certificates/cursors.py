@@ -12,7 +12,7 @@ MAX_CURSOR_LENGTH = 1024
 
 
 class ListPosition(msgspec.Struct, frozen=True):
-    """The next page of a list, and what the pages before it held."""
+    """The next page of a list, with the number and total of certificates on the pages before it."""
 
     next_page: int = 1
     #: The number of certificates on the pages before `next_page`.
@@ -23,18 +23,18 @@ class ListPosition(msgspec.Struct, frozen=True):
 
 def encode_cursor(position: ListPosition, query: ListQuery, open_id: str, keys: list[str]) -> str:
     """Return the cursor with which this user's list continues at `position`."""
-    # The third element has no meaning: release 0.14.0 reads and writes this form, too.
+    # The third element is unused. It stays, because release 0.14.0 reads and writes cursors of this form.
     content = [position.next_page, position.received, 0, position.total]
     return signing.sign(content, _purpose(query, open_id), keys)
 
 
 def decode_cursor(cursor: str, query: ListQuery, open_id: str, keys: list[str]) -> ListPosition | None:
-    """Return the position in a cursor, or None when it was not signed by one of the keys, or for another list."""
+    """Return the position in a cursor, or None if none of the keys has signed it for this list."""
     content = signing.verify(cursor, _purpose(query, open_id), keys, tuple[int, int, int, int | None])
     return None if content is None else ListPosition(content[0], content[1], content[3])
 
 
 def _purpose(query: ListQuery, open_id: str) -> bytes:
-    # This order is part of the cursors that clients hold.
+    # Keep this order: with another one, the cursors that clients hold would not verify.
     filters = query.poi_id, query.biz_type, query.start_time, query.end_time
     return b"douyin-redemption cursor " + msgspec.json.encode([query.account_id, open_id, *filters])

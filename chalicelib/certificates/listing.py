@@ -25,18 +25,18 @@ MAX_REPORTED_FIELDS = 10
 
 
 class ListReport(Report, frozen=True, omit_defaults=True):
-    """What a list has returned, and what was wrong with the platform's pages."""
+    """The report of a list: what it has returned, and the faults of the platform's pages."""
 
     #: The numbers of pages that were read, and of certificates that are shown.
     pages: int
     certificates: int
-    #: The number of certificates that are not shown, or are shown with a malformed field omitted.
+    #: The number of malformed certificates. They are not shown, or are shown without the malformed field.
     malformed: int = 0
     #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = msgspec.field(default_factory=list)
     #: The error of the page that could not be read.
     lost_page: ServiceError | None = None
-    #: The certificates that were received and the platform's total, if the list has ended below that.
+    #: The number of certificates received, and the platform's total: only if the list has ended below its total.
     received: int | None = None
     total: int | None = None
 
@@ -61,12 +61,12 @@ class CertificateLister:
     def list_certificates(
         self, session: Session, query: ListQuery, context: RequestContext, cursor: str = ""
     ) -> ListView:
-        """Return the usable certificates, beginning at `cursor` or at the start. The record gets the list's report.
+        """Return the usable certificates from `cursor`, or from the start of the list. Set the record's report.
 
         The first session key signs the next cursor.
 
-        Raises ServiceError when the first page cannot be read, the merchant or store is unknown, the session is of
-        another app, the cursor is not of this list, or no token is available.
+        Raises ServiceError if the first page cannot be read, the merchant or store is unknown, the session belongs to
+        another app, the cursor belongs to another list, or no token is available.
         """
         start, credentials = self._find_start(session, query, context, cursor)
         merchant = self.merchants.get(query.account_id, context)
@@ -96,7 +96,7 @@ class CertificateLister:
     def _find_start(
         self, session: Session, query: ListQuery, context: RequestContext, cursor: str
     ) -> tuple[ListPosition, Credentials]:
-        """Return the position of a cursor, by default the start of the list, and the credentials that sign the next."""
+        """Return the position of the cursor, and the credentials. Without a cursor, it is the start of the list."""
         if not cursor:
             return ListPosition(), self.credentials_cache.get(context)
         position, credentials = self.credentials_cache.find_or_reread(

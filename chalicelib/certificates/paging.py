@@ -1,9 +1,9 @@
 """Pagination: reads up to four of the platform's pages for one response, and decides where the list ends.
 
-The first page is read alone because it reports the total; the others are read in parallel.
+The first page is read alone, because it reports the total. The others are read in parallel.
 
 The platform may cut its pages before it filters them by store. Then a short or empty page is not the end of the list.
-The total decides. If it cannot be right, the size of the last page decides.
+So the total decides. If the total is missing or less than what was received, the size of the last page decides.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ from chalicelib.errors import ServiceError, UpstreamMalformedError
 PAGES_PER_RESPONSE = 4
 
 MAX_PAGES = 40
-"""2,000 certificates of one user at one merchant: a larger total is wrong, and pagination must end."""
+"""The most pages of a list (2,000 certificates). A larger total is assumed to be wrong, so that pagination ends."""
 
 
 class Plan(NamedTuple):
-    """Which pages follow."""
+    """How many pages follow."""
 
-    #: At most this number of pages follow. `list_pages` reads some of them in this response.
+    #: The most pages that may be read now. `list_pages` also applies PAGES_PER_RESPONSE.
     max_pages: int
-    #: Whether the list continues. If it does, and `max_pages` is 0, the next response reads on.
+    #: Whether the list continues. If it does and `max_pages` is 0, the next response reads the next page.
     continues: bool
 
 
@@ -38,9 +38,9 @@ class PagedResult(msgspec.Struct, frozen=True):
 
     pages: list[Page]
     position: ListPosition
-    #: Whether the list goes on at this position; False at its end.
+    #: Whether the list continues at this position. False at its end.
     continues: bool
-    #: The error of the page at this position, if it could not be read: reading on begins with it.
+    #: The error of the page at this position, if it could not be read. The next response reads it again.
     lost_page_error: ServiceError | None = None
 
 
@@ -63,11 +63,11 @@ def list_pages(
         plan = plan_next_pages(position, pages[-1].size)
         count = min(plan.max_pages, PAGES_PER_RESPONSE - len(pages))
         if count <= 0 or error is not None:
-            # The list may have ended before a lost page: some pages are read only to find the end.
+            # The pages before a lost page may show that the list ends there. Then the lost page does not matter.
             return PagedResult(pages, position, plan.continues, error if plan.continues else None)
         numbers = range(position.next_page, position.next_page + count)
         futures = [executor.submit(fetch, number, position) for number in numbers]
-        # Lambda freezes the instance after the response: no call may be left running.
+        # Wait for all calls: Lambda freezes the instance after the response, and would interrupt a running call.
         wait(futures)
         try:
             for future in futures:
@@ -77,11 +77,11 @@ def list_pages(
 
 
 def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: AuthorizedCalls) -> Page:
-    """Request a page. `position` says what the pages before it held.
+    """Request a page; raises what `AuthorizedCalls.send` raises, and UpstreamMalformedError for a contradictory page.
 
-    If certificates were received before, an empty page with a total of 0 contradicts them. It is read once more. If the
-    second reply is the same, the page is lost. But if the pages with certificates reported a total of 0 as well, the
-    total says nothing: then the list ends here.
+    `position` has number and total of the certificates received before. If there are any, an empty page with a total of
+    0 contradicts them. So it is requested once more. If the second reply is the same, the page is lost. But if the
+    pages with certificates reported a total of 0, too, the total has no meaning. Then the list ends here.
     """
     page = calls.send(QUERY_USER_CERTIFICATES, body)
     if position.received and page.reports_no_certificates:
@@ -92,17 +92,17 @@ def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: Authoriz
 
 
 def plan_next_pages(position: ListPosition, last_page_size: int) -> Plan:
-    """Plan what is read at `position`. `last_page_size`: the number of certificates on the page before it."""
+    """Plan the pages from `position` on. `last_page_size` is the number of certificates on the page before it."""
     pages_read = position.next_page - 1
     allowed = MAX_PAGES - pages_read
     if allowed <= 0:
         return Plan(0, continues=False)
     is_last_page_full, total = last_page_size >= PAGE_SIZE, position.total
     if total is None or total < position.received:
-        # The total cannot be right: a full page is followed by another.
+        # The total is missing or wrong. So assume that another page follows a full page.
         return Plan(allowed if is_last_page_full else 0, continues=is_last_page_full)
     if pages_read == 1 and is_last_page_full and total == last_page_size:
-        # The total may count the page or the list. The next response finds out.
+        # The total may count only this page, or the whole list. So the next response reads page 2.
         return Plan(0, continues=True)
     pages_left = min(-(-total // PAGE_SIZE) - pages_read, allowed)
     return Plan(max(pages_left, 0), continues=pages_left > 0)

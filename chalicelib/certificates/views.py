@@ -15,11 +15,11 @@ _TAIL_LENGTH = 4
 
 
 class View(msgspec.Struct, omit_defaults=True, gc=False):
-    """Base class of views. They hold no cycles, so the garbage collector need not follow the thousands of a list."""
+    """Base class of views. They have no reference cycles, so the garbage collector need not scan them."""
 
 
 class TimesView(View):
-    """Remaining uses of a times card. `usable_serials` only when the platform lists serial numbers."""
+    """Remaining uses of a times card. It has `usable_serials` only if the platform lists serial numbers."""
 
     usable: int | None = None
     total: int | None = None
@@ -37,7 +37,7 @@ class VoucherView(View):
 
 
 class LockView(View):
-    """The platform's raw lock numbers."""
+    """The platform's lock numbers, unchanged. Their meaning is not published."""
 
     status: int | None = None
     scene: int | None = None
@@ -83,9 +83,9 @@ class UnusableView(View):
 
 
 class ListView(View):
-    """The response. `next_cursor` says where the list continues: after these pages, or at one that could not be read.
+    """The response to a list request. `notice` and `redeeming` are those of the merchant.
 
-    `notice` and `redeeming` are the merchant's.
+    The list continues at `next_cursor`: after the pages of this response, or at a page that could not be read.
     """
 
     account_id: str
@@ -98,11 +98,11 @@ class ListView(View):
 
 
 class BuiltViews(msgspec.Struct, frozen=True):
-    """The views of several pages, and what could not be shown."""
+    """The views of several pages, with counts of the certificates that are malformed or unusable."""
 
-    #: The views, sorted; each certificate_id once.
+    #: The views, sorted. Each certificate_id occurs once.
     views: list[CertificateView]
-    #: The number of certificates that cannot be shown, or that are shown with a malformed field omitted.
+    #: The number of malformed certificates. They are not shown, or are shown without the malformed field.
     malformed: int
     #: The paths of the malformed fields.
     malformed_fields: list[str]
@@ -129,7 +129,7 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
                 views[certificate.certificate_id] = build_view(certificate)
                 malformed += bool(certificate.malformed_fields)
                 malformed_fields |= dict.fromkeys(certificate.malformed_fields)
-    # A certificate that is usable by another order is shown, and not counted.
+    # A certificate may be in two orders, one of them usable. Then it is shown, and not counted as unusable.
     counted = [fields for certificate_id, fields in unusable.items() if certificate_id not in views]
     return BuiltViews(
         sorted(views.values(), key=_sort_key),
@@ -181,7 +181,7 @@ def _sort_key(view: CertificateView) -> tuple[bool, int, str]:
 
 
 def _code_tail(code: str | None) -> str | None:
-    # The tail of a shorter code would be the whole code, which never leaves the server.
+    # The whole code must not leave the server. The tail of a short code would be the whole code.
     return code[-_TAIL_LENGTH:] if code is not None and len(code) > _TAIL_LENGTH else None
 
 
@@ -189,7 +189,7 @@ def _times(card: models.TimesCardInfo | None, malformed_fields: list[str]) -> Ti
     if card is None:
         return None
     serials = None
-    # The three lists mean something only together: nothing is guessed if one of them is malformed.
+    # The usable serials follow from three lists. If one of them is malformed, none is shown.
     if card.total_times_serial_nums and not any(path.endswith("_serial_nums") for path in malformed_fields):
         unusable = {*(card.used_times_serial_nums or ()), *(card.locked_times_serial_nums or ())}
         serials = [serial for serial in card.total_times_serial_nums if serial not in unusable] or None
@@ -220,7 +220,7 @@ def _off_peak(detail: models.OffPeakDiscountDetail | None) -> OffPeakView | None
         start_time=time.start_time,
         end_time=time.end_time,
         weekdays=time.week_day_list or None,
-        # Some of the hours alone would be wrong.
+        # If one time range is incomplete, omit all: a part of the hours would be wrong information.
         hours=hours if hours and len(hours) == len(spans) else None,
     )
     return view if view != OffPeakView() else None

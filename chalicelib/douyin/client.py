@@ -43,16 +43,16 @@ class DouyinClient:
         context: RequestContext,
         headers: Mapping[str, str] | None = None,
     ) -> T:
-        """Send a call inside the deadline, and return its result; raises UpstreamError.
+        """Send a call before the deadline, and return its result; raises UpstreamError.
 
-        `headers` have the token of an app: `authorized_calls` sends the calls that need one.
+        `headers` are for calls that need an app's token. Only `authorized_calls` sends such calls.
         """
         if endpoint.needs_token != (headers is not None):
             raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
         all_headers = {"content-type": "application/json", **(headers or {})}
         request = PlatformRequest(endpoint.path, msgspec.json.encode(body), all_headers)
         base_url = self.login_api if endpoint.uses_login_api else self.open_api
-        # A call that is sent once opens a connection: the other side may have dropped an idle one without notice.
+        # The peer may have dropped an idle connection without notice. So a call without retries opens a new connection.
         max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
 
         def attempt() -> T:

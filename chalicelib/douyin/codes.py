@@ -1,8 +1,8 @@
 """Error mapping: the platform's error codes, and the exception that each one becomes.
 
-`QUERY_ERRORS` has the error table of the document of `query_user_certificates` in its order, with the document's
-descriptions (two codes are listed twice there). The other tables come from the platform's other documents. All codes
-are documented with HTTP 200.
+`QUERY_ERRORS` is the error table in the document of `query_user_certificates`, with the document's order and
+descriptions. (The document lists two codes twice.) The other tables come from the platform's other documents. The
+documents give HTTP 200 for all codes.
 """
 
 from chalicelib import errors
@@ -40,7 +40,7 @@ QUERY_ERRORS: ErrorTable = {
     28003018: errors.RateLimitedError,  # 请求太过频繁 (from another document)
 }
 
-# A sub code decides first: the main code beside it is often a generic 2100004.
+# These sub codes take precedence, because the main code beside them is often the generic 2100004.
 SUB_CODE_ERRORS: ErrorTable = {
     11002: errors.TokenRefusedError,  # AccessToken非法,通常是过期
     11006: errors.MerchantNotAuthorizedError,  # 商家与服务商的授权关系不存在
@@ -66,7 +66,7 @@ LOGIN_ERRORS: ErrorTable = {
 }
 
 # A login in an app of a service provider passes the platform's gateway, like a list. The document of this call has only
-# the gateway's codes (219xxxx and 2800xxxx), and no code of a refused login: those of jscode2session are likely.
+# the gateway's codes (219xxxx and 2800xxxx). It has no code for a refused login, so we assume those of jscode2session.
 PROVIDER_LOGIN_ERRORS: ErrorTable = {
     **{code: error for code, error in QUERY_ERRORS.items() if code // 10_000 in (219, 2800)},
     **_REFUSED_LOGINS,
@@ -81,11 +81,11 @@ MINT_ERRORS: ErrorTable = {
 
 
 def decide_error(table: ErrorTable, reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
-    """Decide what a response means: return the code that decides, and its error. None without a known code.
+    """Return the code that decides what a response means, and its error class; None if no code is known.
 
-    `table` has the errors of the endpoint's codes. `reported` are the error codes of the response in order of
-    precedence, `sub_code` is its extra.sub_error_code. Precedence: a code of SUB_CODE_ERRORS, the first known code, the
-    sub code as an ordinary code.
+    `table` maps the endpoint's codes to errors. `reported` are the main codes of the response in order of precedence.
+    `sub_code` is its extra.sub_error_code. A sub code in SUB_CODE_ERRORS decides first, then the first main code in
+    `table`, then a sub code in `table`.
     """
     if sub_code in SUB_CODE_ERRORS:
         return sub_code, SUB_CODE_ERRORS[sub_code]

@@ -1,7 +1,8 @@
 """Pooled connections that are reused only after one complete and clean exchange.
 
-Otherwise one customer could receive another's response. urllib3 and http.client close a connection after an error, but
-they reuse some connections that RFC 9112 (HTTP/1.1) requires to be closed. The comments name its sections.
+After any other exchange, bytes may be left in the connection. Then the next customer could receive another customer's
+response. urllib3 and http.client close a connection after an error. But they reuse some connections that RFC 9112
+(HTTP/1.1) requires to be closed. The comments name its sections.
 """
 
 import io
@@ -30,18 +31,19 @@ BUFFER_BYTES = 64 * 1024
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads a socket until the socket's present timeout has passed in all.
+    """Reads a socket. The socket's timeout at the start limits all reads together.
 
-    A socket's timeout limits each read, not their sum: a response that arrives byte by byte would never exceed it.
+    A socket itself applies its timeout to each read. So a response that arrives byte by byte would never exceed it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        # Keeps the socket open: http.client closes the connection's socket early if the peer has announced to close it.
+        # If the peer has announced to close the connection, http.client closes the socket before the body is read. This
+        # file keeps the socket open.
         self._file: Any = sock.makefile("rb", buffering=0)
-        # urllib3 has set the timeout to what is left of the read timeout and of the total.
+        # urllib3 has set the timeout: the read timeout, or what is left of the total timeout if that is less.
         self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
-        #: Whether nothing more is read from the socket.
+        #: If True, nothing more is read from the socket.
         self.is_finished = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -66,10 +68,10 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedResponse(HTTPResponse):
-    """An http.client response that knows whether its connection may be reused.
+    """An http.client response that can tell whether its connection may be reused.
 
-    http.client drops surplus bytes silently. It takes an interim response other than 100 for the final one: then the
-    request has failed, and its connection is closed.
+    http.client drops surplus bytes silently; this class detects them. http.client also takes an interim response other
+    than 100 for the final one. Then the request fails because of its status, and the connection is closed.
     """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
@@ -77,15 +79,16 @@ class _BoundedResponse(HTTPResponse):
         self._has_unexpected_bytes = False
 
     def _close_conn(self) -> None:
-        # Bytes after the end of the response belong to no request (RFC 9112, section 9.2).
+        # Bytes after the end of the response belong to no request (RFC 9112, section 9.2). This looks for them in the
+        # buffer; `end_exchange` looks for those in the socket.
         buffered: Any = self.fp
         buffered.raw.is_finished = True
         self._has_unexpected_bytes = bool(buffered.peek(1))
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 
     def is_clean(self) -> bool:
-        """Return whether this was one complete, unambiguous response, with no other bytes before or after it."""
-        # The response is incomplete (RFC 9112, section 8), or the peer closes the connection (section 9.6).
+        """Return whether this was one complete, unambiguous response without surplus bytes, with status 200."""
+        # False for an incomplete response (RFC 9112, section 8), or if the peer closes the connection (section 9.6).
         if self._has_unexpected_bytes or not self.isclosed() or self.will_close:
             return False
         lengths = self.headers.get_all("content-length", [])
@@ -93,23 +96,23 @@ class _BoundedResponse(HTTPResponse):
         # The end of the body must be certain: one Content-Length, or chunked alone (section 6.3, rules 3 to 6).
         has_length = len(lengths) == 1 and lengths[0].strip().isdigit() and not codings
         is_chunked = [coding.strip().lower() for coding in codings] == ["chunked"] and not lengths
-        # Other statuses than 200 are rare; a new connection is cheaper than any doubt about their bodies.
+        # Other statuses are rare, and the rules for their bodies differ. A new connection is cheaper than these rules.
         return self.status == 200 and (has_length or is_chunked)
 
 
 class _Connection(HTTPConnection):
-    """A connection that carries one exchange after the other."""
+    """A connection for one exchange at a time. It is closed after an exchange that is not clean."""
 
     response_class = _BoundedResponse
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._response: Any = None
-        #: In epoch seconds: the wall clock goes on while Lambda has frozen the instance.
+        #: When the last exchange began, in epoch seconds. The wall clock goes on while Lambda has frozen the instance.
         self.last_begun_at = 0.0
 
     def request(self, *arguments: Any, **options: Any) -> None:
-        """Begin an exchange. The idle time counts from here: Lambda may freeze the instance before its end."""
+        """Begin an exchange. The idle time counts from here, because Lambda may freeze the instance before its end."""
         self.last_begun_at = time.time()
         super().request(*arguments, **options)
 
@@ -117,7 +120,7 @@ class _Connection(HTTPConnection):
         """Close the connection unless it can be reused."""
         response = self._response
         self._response = None
-        # Bytes may wait in the TLS library, too.
+        # `is_connected` sees unread bytes in the socket, and `pending` those that the TLS library has already read.
         pending = getattr(self.sock, "pending", None)
         if response is None or not response.is_clean() or (pending and pending()) or not self.is_connected:
             self.close()
@@ -125,8 +128,8 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         """Connect within the time limit.
 
-        Name resolution has no timeout at all, and urllib3 counts its limit for each address of the host. So a separate
-        thread connects. It is abandoned when the time is over. It is a daemon: the process can end without it.
+        Name resolution has no timeout, and urllib3 applies its limit to each address of the host. So a separate thread
+        connects. After the limit, nobody waits for it. It is a daemon thread, so that the process can end before it.
         """
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS
         connect, connected = super().connect, Future[None]()
@@ -159,9 +162,9 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
     def close_idle(self, max_idle: float) -> None:
-        """Close the connections that were idle for longer (seconds). A closed one is opened again by the next request.
+        """Close the connections that were idle for `max_idle` seconds. The next request opens them again.
 
-        Their peer, or a gateway between, may have dropped them without notice (RFC 9112, section 9.5).
+        The peer, or a gateway in between, may have dropped them without notice (RFC 9112, section 9.5).
         """
         free: Any = self.pool
         with free.mutex:
@@ -180,9 +183,9 @@ class _HTTPSPool(_Pool, HTTPSConnectionPool):
 
 
 class PoolAdapter(requests.adapters.HTTPAdapter):
-    """A requests adapter with these connections, at most `connections` per host. It never retries.
+    """A requests adapter with these pools. It keeps at most `connections` connections per host, and never retries.
 
-    It loads the trusted CA certificates of `ca_file` once, not for each connection (12 ms of CPU each).
+    It loads the trusted CA certificates of `ca_file` once. To load them for each connection would take 12 ms of CPU.
     """
 
     def __init__(self, ca_file: str, connections: int) -> None:
@@ -191,19 +194,22 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
 
     def get_connection_with_tls_context(self, request: Any, *arguments: Any, **options: Any) -> Any:
-        """Return a request's pool. Connections are closed that were idle for longer than its `max_idle` seconds."""
+        """Return the pool for a request. First close its connections that were idle for the request's `max_idle`."""
         pool: Any = super().get_connection_with_tls_context(request, *arguments, **options)
         pool.close_idle(request.max_idle)
         return pool
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
-        """Return the response alone: its cookies, which requests would look for, are not used."""
+        """Build requests' response. Skip its search for cookies, because this service does not use them."""
         response = requests.Response()
         response.request, response.raw, response.status_code, response.headers = req, resp, resp.status, resp.headers
         return response
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Require a valid certificate. `conn` has the SSL context already; requests would load one per connection."""
+        """Require a valid certificate.
+
+        The shared SSL context has the CA certificates. requests would load them again for each connection.
+        """
         del url, verify, cert
         conn.cert_reqs = "CERT_REQUIRED"
 

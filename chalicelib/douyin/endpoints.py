@@ -1,7 +1,7 @@
-"""The calls of the platform that this service makes: a row for each. `DouyinClient.send` sends any of them.
+"""The calls of the platform that this service makes: one `Endpoint` for each. `DouyinClient.send` sends any of them.
 
-A row has all that is particular to a call. `client` has what every call needs: time limits, the call log, retries.
-`authorized_calls` has what a call with an app's token needs beside that: the token, and its replacement.
+An `Endpoint` has the properties of one call. `client` does what every call needs: time limits, call log, retries.
+`authorized_calls` does what a call with an app's token needs in addition: it adds the token, and replaces it.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ BY_CERTIFICATE = 1
 class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     """A call of the platform: a POST request with a JSON body."""
 
-    #: The name in logs and traces, and of the mock platform's answer.
+    #: The name in logs and traces. The mock platform has the same names.
     name: str
     path: str
     #: The error of each code that the platform documents for this call.
@@ -40,12 +40,12 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     is_repeatable: bool
     #: Whether the call goes to the login API, which has a host of its own. All others go to the open API.
     uses_login_api: bool = False
-    #: The largest response in bytes. A certificate has up to 2 KiB; other replies are below 2 KiB.
+    #: The largest accepted response, in bytes. Replies other than pages are below 2 KiB.
     max_bytes: int = 64 * 1024
 
 
-# A page of 50 certificates with every field filled is below 100 KiB. Four of the largest fit into one response of
-# Lambda, also when its runtime client writes all characters beyond printable ASCII as escapes.
+# A page of 50 certificates with every field is below 100 KiB: up to 2 KiB for each. Four pages of `max_bytes` fit into
+# one response of Lambda, even if its runtime client writes all characters but printable ASCII as escapes.
 QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     "query_user_certificates",
     "/api/trade/v2/fulfillment/query_user_certificates/",
@@ -55,12 +55,12 @@ QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     is_repeatable=True,
     max_bytes=320 * 1024,
 )
-# A mint whose response is lost has replaced the app's token all the same.
+# If only the response of a mint is lost, the app has a new token. A second mint could invalidate the token in use.
 CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
     "client_token", "/oauth/client_token/", codes.MINT_ERRORS, partial(parse_data, model=MintedToken),
     needs_token=False, is_repeatable=False,
 )  # fmt: skip
-# A login code is valid once.
+# Not repeatable, because a login code is valid once.
 JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
     "jscode2session", "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, partial(parse_data, model=LoginData),
     needs_token=False, is_repeatable=False, uses_login_api=True,
@@ -113,7 +113,7 @@ def login_body(app_id: str, app_secret: str, code: str) -> dict[str, Any]:
 
 
 def provider_login_body(app_id: str, code: str) -> dict[str, Any]:
-    """Return the body that exchanges a code in an app of a service provider: with the app's token, not its secret."""
+    """Return the body that exchanges a code in an app of a service provider. The app's token is in a header."""
     return {"app_id": app_id, "code": code}
 
 

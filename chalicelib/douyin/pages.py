@@ -11,7 +11,7 @@ from chalicelib.lenient import parse_bool, parse_id, parse_int, parse_struct
 from chalicelib.redaction import RedactedStruct
 
 MAX_PAGE_CERTIFICATES = 300
-"""The platform sends 50 at most. A page with more than this is malformed: the response might not fit."""
+"""The most certificates of a page. The platform sends 50. With more than this, our response could get too large."""
 
 
 class Certificate(RedactedStruct, frozen=True):
@@ -27,15 +27,15 @@ class Certificate(RedactedStruct, frozen=True):
 
 
 class Page(RedactedStruct, frozen=True):
-    """A page of certificates, as far as it could be read."""
+    """A page of certificates: those that could be read, and paths of the fields that could not."""
 
-    #: The certificates with a readable id, in readable orders.
+    #: The certificates with readable ids of certificate and order.
     certificates: list[Certificate]
-    #: The number of certificates, readable or not.
+    #: The number of all certificates on the page, readable or not.
     size: int
-    #: The number of certificates on all pages as the platform reports it, or None when it is unusable.
+    #: The number of certificates on all pages as the platform reports it. None if it is missing or malformed.
     total: int | None
-    #: For each certificate that cannot be shown, the path of the field that is unreadable: an id, `can_use`, or a list.
+    #: For each certificate that cannot be shown, the path of the unreadable field: an id, `can_use`, or a list.
     unreadable: list[str] = msgspec.field(default_factory=list)
 
     @property
@@ -45,9 +45,9 @@ class Page(RedactedStruct, frozen=True):
 
 
 def parse_page(envelope: dict[str, Any]) -> Page:
-    """Parse a page; raises UpstreamMalformedError. A malformed field counts as missing: see `Page` for the report.
+    """Parse a page; raises UpstreamMalformedError. A malformed field counts as missing; the page has its path.
 
-    Only the ids are required, because nothing can be redeemed without them, and real responses omit most of the rest.
+    Only the ids are required: nothing can be redeemed without them. Real responses omit most other fields.
     """
     orders = _find_orders(envelope)
     size = sum(len(_sent_certificates(order)) for order in orders)
@@ -62,8 +62,8 @@ def parse_page(envelope: dict[str, Any]) -> Page:
 def _find_orders(envelope: dict[str, Any]) -> list[Any]:
     """Return the orders of an envelope without errors; raises UpstreamMalformedError when there is no list.
 
-    The platform's services may write an empty list as null, or leave it out. It is left out if the total is 0, or if
-    the total is left out too and an error code of 0 says that the call has succeeded.
+    The platform's services may write an empty list as null, or leave it out. A missing list counts as empty in two
+    cases: the total is 0; or the total is missing, too, and an error code of 0 says that the call has succeeded.
     """
     data = envelope.get("data")
     if not isinstance(data, dict):
@@ -84,9 +84,10 @@ def _sent_certificates(order: Any) -> list[Any]:
 
 
 def _parse_order(order: Any) -> tuple[list[Certificate], list[str]]:
-    """Return the certificates of an order, and for each that cannot be shown the path of the field that is unreadable.
+    """Return the certificates of an order, and the path of the unreadable field for each that cannot be shown.
 
-    If `can_use` is unreadable, its certificates are in both: they count as not usable.
+    If `can_use` is unreadable, it counts as false. Then the first list has the certificates, and the second a path for
+    each.
     """
     if not isinstance(order, dict):
         return [], ["orders"]
@@ -95,7 +96,8 @@ def _parse_order(order: Any) -> tuple[list[Certificate], list[str]]:
     sent, listed = order.get("certificates"), _sent_certificates(order)
     if order_id is None:
         return [], ["orders.order_id"] * max(1, len(listed))
-    # The list may be null or missing, but not in a usable order: its certificates would be hidden.
+    # A list that is null or missing is normal only in an order that is not usable. In a usable order, it must be
+    # reported: coupons of the customer may be hidden.
     if not isinstance(sent, list) and (can_use or sent is not None):
         return [], ["orders.certificates"]
     certificates: list[Certificate] = []

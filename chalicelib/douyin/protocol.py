@@ -19,14 +19,15 @@ from chalicelib.redaction import RedactedStruct
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_RETRY_AFTER_SECONDS = 60.0
-"""The longest wait that a customer is asked for, whatever the platform's Retry-After says."""
+"""The longest Retry-After that is accepted from the platform, because the customer has to wait as long."""
 
 _VISIBLE_ASCII = r"^[!-~]{1,2048}\Z"
-"""Any other text could not be sent in a header."""
+"""The form of an access token. Any other text could not be sent in a header."""
 
 OpenId = Annotated[str, msgspec.Meta(pattern=r"^[!->@-~]{1,1024}\Z")]
-"""Visible ASCII without the question mark: `lenient` replaces unreadable characters by it, and then two users could
-have one open_id. A longer one might not fit into the header of a session token."""
+"""Visible ASCII without the question mark. `lenient` replaces unreadable characters by question marks. Then two users
+could have one open_id. The length is limited, because the session token contains the open_id, and is sent in a header.
+"""
 
 
 class PlatformRequest(RedactedStruct, frozen=True):
@@ -52,7 +53,7 @@ class LoginData(RedactedStruct, frozen=True):
 
 
 class ProviderLoginData(RedactedStruct, frozen=True):
-    """`data` of code2session. Only the open_id is read: an anonymous_open_id stands for a phone without a user."""
+    """`data` of code2session. Only the open_id is read, because an anonymous_open_id names a phone, not a user."""
 
     open_id: OpenId
 
@@ -81,9 +82,10 @@ def is_access_token(text: str) -> bool:
 
 
 def open_envelope(response: PlatformResponse, table: ErrorTable) -> tuple[dict[str, Any], UpstreamCodes]:
-    """Return the envelope of a response that reports no error, and its logid; raises UpstreamError.
+    """Return the envelope of a successful response, and its codes with the logid; raises UpstreamError for any other.
 
-    A known error code decides, whatever the HTTP status is, otherwise the status, otherwise an unknown code.
+    A known error code decides, whatever the HTTP status is. Without one, a status other than 200 decides. With status
+    200, an unknown error code is an error, too.
     """
     try:
         body = decode_json(response.body)
@@ -119,7 +121,7 @@ def find_codes(envelope: dict[str, Any]) -> list[Any]:
 
 
 def parse_logid(*candidates: Any) -> str:
-    """Return the first candidate that can be a log id, or "". It is logged and shown to operators."""
+    """Return the first candidate with the form of a log id, or "". Logs and problems must not contain other text."""
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
 

@@ -20,8 +20,9 @@ MAX_IDLE_SECONDS = 30.0
 class Transport:
     """Sends requests over the connection pool of a requests session.
 
-    It calls the session's adapter directly. The session would prepare every request from the same settings (a sixth of
-    a warm request's CPU), handle cookies, and follow redirects, which would send the access token to another host.
+    It calls the session's adapter, not the session. The session would prepare every request from the same settings (a
+    sixth of a warm request's CPU), and handle cookies. It would also follow redirects, and so send the access token to
+    another host.
     """
 
     def __init__(self, http: requests.Session) -> None:
@@ -37,7 +38,7 @@ class Transport:
     ) -> PlatformResponse:
         """Send one request and read the whole response, of at most `max_bytes`, before the deadline.
 
-        The connection may have been idle for `max_idle` seconds at most.
+        A connection that was idle for `max_idle` seconds is not reused.
 
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
@@ -60,7 +61,7 @@ class Transport:
     def _prepare(self, base_url: str, request: PlatformRequest, max_idle: float) -> tuple[Any, Any]:
         """Return a request as the adapter needs it, and the adapter."""
         prepared: Any = requests.PreparedRequest()
-        # PoolAdapter needs it to choose a connection. requests passes it this object alone.
+        # PoolAdapter needs `max_idle` to choose a connection. requests passes nothing but this object to it.
         prepared.max_idle = max_idle
         prepared.method, prepared.url, prepared.body = "POST", base_url + request.path, request.body
         prepared.headers = {**self.http.headers, **request.headers, "Content-Length": str(len(request.body))}
@@ -87,7 +88,7 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
     body = bytearray()
     while len(body) <= max_bytes and (chunk := response.raw.read1(BUFFER_BYTES, decode_content=True)):
         body += chunk
-    # Any other status decides without the rest of the body.
+    # Another status is an error even without the rest of the body.
     if len(body) > max_bytes and response.status_code == 200:
         raise errors.UpstreamMalformedError("too_large", is_transient=False)
     return bytes(body)

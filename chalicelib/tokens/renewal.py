@@ -21,8 +21,8 @@ class RenewalReport(Report, frozen=True):
 
     #: The apps whose token was renewed.
     renewed: list[str] = msgspec.field(default_factory=list)
-    #: The shortest remaining lifetime after the run, of the rows that could be read: 0 for a row without a valid token.
-    #: None without any row.
+    #: The shortest remaining lifetime of a token after the run, in seconds. It is that of the rows that could be read;
+    #: a row without a valid token has 0. None if there is no row.
     seconds_left: int | None = None
 
     def metrics(self) -> dict[str, tuple[str, float]]:
@@ -35,9 +35,9 @@ def renew_expiring_tokens(
 ) -> RenewalReport:
     """Renew the tokens that expire within RENEW_BEFORE_EXPIRY_SECONDS.
 
-    Each app has one attempt; the next run comes in ten minutes. The rows are read by key, one for each app in the
-    secret; those of apps whose tokens another system makes are only read. Raises StorageUnavailableError or
-    ConfigurationError when the secret cannot be read.
+    Each app has one attempt, because the next run is in ten minutes. This reads the row of each app in the secret. It
+    never writes the row of an app whose tokens another system mints. Raises StorageUnavailableError or
+    ConfigurationError if the secret cannot be read.
     """
     credentials = credentials_cache.get(context)
     renewed: list[str] = []
@@ -55,18 +55,18 @@ def renew_expiring_tokens(
                 elif row.mint_failure:
                     failed[app_id] = TokenUnavailableError(f"minting failed: {row.mint_failure}")
         except RowChangedError as conflict:
-            # Another instance renews it.
+            # Another instance is renewing the token, or the row was written by hand.
             row = conflict.row
         except ServiceError as error:
             # The old token works until its expiry.
             failed[app_id] = error
         now = tokens.clock()
-        # An app without a row is not used.
+        # If an app has no row, nobody uses it.
         if row.is_in_table:
             lifetimes.append(row.expires_at - int(now) if row.is_valid(now) else 0)
     return RenewalReport(renewed, min(lifetimes, default=None), failed=failed)
 
 
 def is_expiring(row: TokenRow, now: float) -> bool:
-    """Return whether the token of a row is to be renewed. An app without a row is not used."""
+    """Return whether the token of a row must be renewed. False if there is no row: then nobody uses the app."""
     return row.is_in_table and not row.is_valid(now + RENEW_BEFORE_EXPIRY_SECONDS)

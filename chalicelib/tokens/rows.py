@@ -1,13 +1,13 @@
 """The row of an app's token in the table, `TOKEN#<app_id>`, and the rule by which it is renewed.
 
-`access_token` (S) and `expires_at` (N, epoch seconds): of this service, or of another system that makes the tokens.
-`claim` (S): when an instance began to mint (epoch milliseconds), and a random id. `outcome` (S): what came of that
+`access_token` (S) and `expires_at` (N, epoch seconds): written by this service, or by another system that mints.
+`claim` (S): when an instance began to mint (epoch milliseconds), and a random id. `outcome` (S): the result of that
 mint, `ok` or the reason of its failure.
 
 The platform accepts only the two newest tokens of an app, the older one for five minutes after a mint. So a second mint
-is likely to invalidate a token that is in use. An instance that wants to mint writes a claim first. Nobody writes
-another claim for CLAIM_INTERVAL_SECONDS, whatever came of the mint. Each write is conditional on the claim and the
-token that the writer has read. So a slow instance never overwrites a newer token.
+is likely to invalidate a token that is in use. So an instance that wants to mint writes a claim first. For
+CLAIM_INTERVAL_SECONDS, no instance writes another claim, whether the mint succeeds or fails. Each write is conditional
+on the claim and the token that the writer has read. So a slow instance never overwrites a newer token.
 
 Lambda synchronizes the clocks of its instances: they differ by CLOCK_DIFFERENCE_SECONDS at most.
 """
@@ -24,20 +24,20 @@ from chalicelib.douyin.protocol import is_access_token
 from chalicelib.redaction import RedactedStruct
 
 CLAIM_INTERVAL_SECONDS = 20.0
-"""The time between two claims of a row. It ends loops: a platform that refuses every token gets one mint in this time.
-If an instance dies after its claim, the next mint waits as long."""
+"""The shortest time between two claims of a row. It ends loops: if the platform refuses every token, there is only one
+mint in this time. If an instance dies after its claim, the next mint must wait for this time."""
 
 WAIT_SECONDS = 8.0
-"""How long others wait for the token of a claim: two writes and a mint take less."""
+"""How long other instances wait for the token after a claim. Two writes and a mint take less."""
 
 SECONDS_LEFT_TO_CLAIM = 5.0
-"""The shortest time left in which a claim is made: for two writes and the mint between them."""
+"""If less time is left, no claim is made. Two writes and the mint between them need this time."""
 
 SECONDS_LEFT_TO_REREAD = 1.0
-"""The shortest time left in which another read of the row is started."""
+"""If less time is left, the row is not read again."""
 
 CLOCK_DIFFERENCE_SECONDS = 2.0
-"""A claim that is further in the future was not written by a synchronized clock, and does not count."""
+"""The largest difference between the clocks of two instances. A claim that is further in the future does not count."""
 
 MAX_EPOCH_SECONDS = 10**11
 """The largest `expires_at` in seconds. A larger one is in milliseconds: the system that has written it may use them."""
@@ -46,13 +46,13 @@ MINTED = "ok"
 """The `outcome` of a mint that has succeeded."""
 
 _CLAIM = re.compile(r"([0-9]{1,15})(-|\Z)")
-"""Epoch milliseconds before the random id."""
+"""The form of a claim: epoch milliseconds, then the random id."""
 
 Action = Literal["use", "wait", "mint", "fail"]
 
 
 class RowChangedError(Exception):
-    """The row is no longer as the writer has read it. `row` is the present one."""
+    """The row has changed since the writer read it. `row` is the present row."""
 
     def __init__(self, row: "TokenRow") -> None:
         super().__init__()
@@ -68,14 +68,14 @@ class TokenRow(RedactedStruct, frozen=True):
     expires_at: int = 0
     #: When the last claim was made; -inf without one.
     claimed_at: float = -math.inf
-    #: What came of the mint of this claim: MINTED, or why it failed; "" while it is not known.
+    #: The result of this claim's mint: MINTED, or the reason of its failure; "" while it is not known.
     mint_result: str = ""
     #: The content in DynamoDB's format; empty if the table does not have this row.
     item: Item = msgspec.field(default_factory=dict)
 
     @property
     def is_in_table(self) -> bool:
-        """Whether the table has this row: not if there is none, or if a new token could not be stored."""
+        """Whether the table has this row. False if there is no row, or if the new token could not be stored."""
         return bool(self.item)
 
     def is_valid(self, now: float) -> bool:
@@ -83,16 +83,16 @@ class TokenRow(RedactedStruct, frozen=True):
         return bool(self.access_token) and self.expires_at > now
 
     def blocks_claims(self, now: float) -> bool:
-        """Return whether the last claim keeps everybody from making another one, whatever came of it."""
+        """Return whether the last claim still prevents another claim, whatever the result of its mint."""
         return -CLOCK_DIFFERENCE_SECONDS <= now - self.claimed_at < CLAIM_INTERVAL_SECONDS
 
     def is_being_minted(self, now: float) -> bool:
-        """Return whether the token of the last claim can be waited for."""
+        """Return whether the last claim's mint may still be running, so that it makes sense to wait for the token."""
         return self.blocks_claims(now) and now - self.claimed_at < WAIT_SECONDS and not self.mint_result
 
     @property
     def mint_failure(self) -> str:
-        """Why the mint of the last claim failed; "" if it is not known to have failed."""
+        """The reason why the last claim's mint failed; "" if it succeeded, or its result is not known."""
         return "" if self.mint_result == MINTED else self.mint_result
 
     def seconds_until_claim(self, now: float) -> float:
@@ -115,9 +115,10 @@ class TokenRow(RedactedStruct, frozen=True):
 
 
 def next_action(row: TokenRow, old_token: str, now: float, seconds_left: float) -> Action:
-    """Return what to do with a row.
+    """Return what the caller must do with a row.
 
-    `old_token` must not be used: it is refused, or to be renewed; "" for none. `seconds_left` is the caller's time.
+    `old_token` must not be used, because the platform has refused it, or because it must be renewed; "" for none.
+    `seconds_left` is the time that the caller has left.
 
     | the row's token              | its claim                            | time left    | action |
     |------------------------------|--------------------------------------|--------------|--------|

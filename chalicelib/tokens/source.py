@@ -18,33 +18,33 @@ from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, To
 from chalicelib.tokens.rows import MINTED, RowChangedError, TokenRow, new_claim, next_action, token_key
 
 TOKEN_MAX_AGE = 240.0
-"""How long a token is used after its row was read, in seconds. Then the row is read again.
+"""How long a row is cached, in seconds. Then it is read again.
 
-The platform ends a token five minutes after it was replaced; another instance may have replaced it after the read.
+Another instance may replace the token just after the read. The platform ends the old token five minutes later.
 """
 
 INVALID_ROW_MAX_AGE = 3.0
-"""A row without a valid token is read again when it is older. A shorter time would repeat a slow read, which takes two
-seconds, at once."""
+"""How long a row without a valid token is cached, in seconds. It must be longer than a slow read, which takes two
+seconds: otherwise a row would be read again directly after such a read."""
 
 MINT_SECONDS = 3.0
 """Limit for a mint."""
 
 MAX_TOKEN_SECONDS = 86_400
-"""The longest lifetime of a token that is believed. The platform documents two hours."""
+"""The longest lifetime that is accepted for a new token. The platform documents two hours."""
 
 WRITE_SECONDS = 1.0
 """The time kept for writing the new token into the row. Without it, the token could be lost."""
 
 CREDENTIALS_MAX_AGE_FOR_MINT = 10.0
-"""How old the content of the secret may be for a claim, in seconds: an operator may just have handed the app to another
-system, whose tokens a mint would end."""
+"""How old the content of the secret may be for a claim, in seconds. An operator may have changed it just now, so that
+another system mints the app's tokens. Then a mint of ours would invalidate them."""
 
 POLL_SECONDS = 0.1
 """The delay between two reads while another instance mints."""
 
 OTHER_SYSTEM_RETRY_SECONDS = 60.0
-"""When to try again if another system has not written a token."""
+"""The `retry_after` if another system mints the app's tokens, and has not written a valid one."""
 
 REMOVE_ATTRIBUTES_OF_0_14 = "REMOVE version, minted_at, lease_owner, lease_until, failed_at, failed_until, failure"
 """Removes the attributes that release 0.14.0 has written. Not needed after the next release."""
@@ -52,7 +52,10 @@ REMOVE_ATTRIBUTES_OF_0_14 = "REMOVE version, minted_at, lease_owner, lease_until
 
 @dataclass(eq=False, repr=False)
 class SharedTokenSource:
-    """Returns access tokens, and renews them. Raises TokenUnavailableError and StorageUnavailableError."""
+    """Returns access tokens, and renews them.
+
+    Raises TokenUnavailableError, StorageUnavailableError, and ConfigurationError for a malformed secret.
+    """
 
     table: Table
     douyin: DouyinClient
@@ -65,9 +68,10 @@ class SharedTokenSource:
         self._cache = Cache("token", self.read_row, TOKEN_MAX_AGE, self.clock)
 
     def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
-        """Return a token that has not expired: the cached one, that of the row, or a new one.
+        """Return a token that has not expired: from the cache, from the row, or a new one.
 
-        `refused_token` is one that the platform refuses: then the row is read, and another token is returned.
+        If the platform has refused a token, `refused_token` is this token. Then the row is read again, and the result
+        is another token.
         """
         try:
             row = self._read_again(app_id, context) if refused_token else self._cache.get(app_id, context)
@@ -86,10 +90,11 @@ class SharedTokenSource:
         return TokenRow.from_item(self.table.get_item(token_key(app_id), context))
 
     def renew(self, app_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
-        """Mint a token in the place of that of `row`, which may still work; return the new row.
+        """Mint a token that replaces the token of `row`, even if that is still valid; return the new row.
 
-        Raises RowChangedError if another instance has changed the row; TokenUnavailableError whose `retry_after` says
-        how long a claim holds it back, also if the new token could not be stored; and StorageUnavailableError.
+        Raises RowChangedError if the row has changed, StorageUnavailableError if the secret cannot be read or the claim
+        cannot be written, and TokenUnavailableError if the token cannot be minted or stored. If a claim is the reason,
+        its `retry_after` is the time until the next claim.
         """
         credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
         is_minted_here = credentials.is_minted_here(app_id)
@@ -104,7 +109,7 @@ class SharedTokenSource:
         return renewed
 
     def _find_token(self, app_id: str, row: TokenRow, old_token: str, context: RequestContext) -> str:
-        """Return a valid token other than `old_token`: that of the row, if need be after a wait, or a new one."""
+        """Return a valid token other than `old_token`. Use the row's, wait for another instance's, or mint."""
         while True:
             action = next_action(row, old_token, self.clock(), context.deadline.remaining())
             if action == "use":
@@ -115,21 +120,21 @@ class SharedTokenSource:
                 raise self._unavailable_error(app_id, row, credentials.is_minted_here(app_id))
             if action == "wait":
                 self.sleep(POLL_SECONDS)
-                # One failed read does not end the wait; the deadline does.
+                # If a read fails, go on waiting until the deadline.
                 with suppress(StorageUnavailableError):
                     row = self._read_again(app_id, context)
                 continue
-            # A claim on a row that has changed fails, and returns the present row.
+            # If the row has changed, the claim fails. Then decide again with the present row.
             try:
                 return self._mint(app_id, credentials.apps[app_id], row, context).access_token
             except RowChangedError as conflict:
                 row = conflict.row
 
     def _mint(self, app_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> TokenRow:
-        """Claim the row as it was read, mint, and store the token. Return its row, also if it could not be stored.
+        """Claim the row, mint, and store the token. Return the new row. If it cannot be stored, only the cache has it.
 
-        The mint is not repeated: if only its response was lost, a second one would invalidate a token that works.
-        Raises RowChangedError if the row has changed before the claim.
+        The mint is not repeated: if only its response was lost, a second mint would invalidate a token that works.
+        Raises RowChangedError if the row has changed since `row` was read.
         """
         claim: Item = {"claim": {"S": new_claim(self.clock())}}
         claimed = self._write(app_id, row, claim, "REMOVE outcome", context)
@@ -138,7 +143,7 @@ class SharedTokenSource:
         try:
             minted = self.douyin.send(CLIENT_TOKEN, mint_body(app_id, app_secret), context.with_timeout(limit))
         except (UpstreamError, DeadlineExceededError) as error:
-            # If the reason cannot be written, the claim ends by itself.
+            # If the reason cannot be written, the claim still ends after CLAIM_INTERVAL_SECONDS.
             with suppress(StorageUnavailableError, DeadlineExceededError, RowChangedError):
                 self._write(app_id, claimed, {"outcome": {"S": error.reason}}, "", context)
             retry_after = claimed.seconds_until_claim(self.clock())
@@ -150,7 +155,7 @@ class SharedTokenSource:
             return self._write(app_id, claimed, changes, REMOVE_ATTRIBUTES_OF_0_14, context)
         except RowChangedError as conflict:
             present = conflict.row
-            # Another token: one that was written by hand, or by an instance that has taken this one for dead.
+            # The row has another valid token. It was written by hand, or by an instance after CLAIM_INTERVAL_SECONDS.
             if present.is_valid(self.clock()) and present.access_token != row.access_token:
                 return present
         except (StorageUnavailableError, DeadlineExceededError):
@@ -164,7 +169,8 @@ class SharedTokenSource:
         """Change the row if its claim and token are still those of `row`; return the changed row, and cache it.
 
         `removal` is a REMOVE clause of DynamoDB, or "".
-        Raises RowChangedError with the present row, which is cached then, and StorageUnavailableError.
+        If the row has changed, raises RowChangedError with the present row, and caches that. Raises
+        StorageUnavailableError.
         """
         started = self.clock()
         known = {name: row.item.get(name) for name in ("claim", "access_token")}
@@ -181,14 +187,14 @@ class SharedTokenSource:
         return present
 
     def _read_again(self, app_id: str, context: RequestContext) -> TokenRow:
-        """Return the present row, and cache it. Raises StorageUnavailableError, also during an outage."""
+        """Read the row from the table, and cache it. Raises StorageUnavailableError: no cached row is used instead."""
         started = self.clock()
         row = self.read_row(app_id, context)
         self._cache.put(app_id, row, started)
         return row
 
     def _unavailable_error(self, app_id: str, row: TokenRow, is_minted_here: bool) -> TokenUnavailableError:
-        """Return the error of a row that has no token to be used, and that cannot be renewed now."""
+        """Return the error that says why `row` has no usable token, and why none can be minted now."""
         now = self.clock()
         if not is_minted_here:
             text = f"no valid token of {app_id} is stored; another system makes them, or the app is not in the secret"
