@@ -93,7 +93,7 @@ def exit_on_error() -> Iterator[None]:
     except (BotoCoreError, ClientError, StageError, bundle.BundleError, ChaliceError) as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
-        raise SystemExit("\ninterrupted: run the same command again, which completes what was begun") from None
+        raise SystemExit("\ninterrupted: run the same command again, and do what it says") from None
 
 
 def prepare(

@@ -270,7 +270,7 @@ class Doctor:
                 return
             found = judge_list(merchant.account_id, response, self._stage.name)
             yield found._replace(text=found.text + scope) if found.outcome == OK else found
-            if found.outcome == UNKNOWN or smoke.find_fault(response) in smoke.UNREACHED:
+            if found.outcome == UNKNOWN or smoke.find_fault(response) == smoke.NO_ANSWER:
                 if merchant is not chosen[-1]:
                     text, advice = "not tried after this answer", "run doctor again later"
                     yield Finding("merchant", "the others", UNKNOWN, text, advice)

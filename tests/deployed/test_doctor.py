@@ -181,6 +181,8 @@ def test_few_lists_are_requested_and_none_after_a_rate_limit(
     ids = [f"77{number:05d}" for number in range(30)]
     for account_id in ids:
         operator.put_row(f"MERCHANT#{account_id}", app_id={"S": APP_ID})
+    operator.succeed("app", "add", "tt-without-token", "--provider")
+    operator.put_row("MERCHANT#70", app_id={"S": "tt-without-token"})
     platform = operator.stack.platform.url
 
     def diagnose(*options: str) -> tuple[dict[str, str], set[str]]:
@@ -195,14 +197,16 @@ def test_few_lists_are_requested_and_none_after_a_rate_limit(
     empty = json.dumps({"data": data, "extra": {"error_code": 0, "sub_error_code": 0, "logid": "x"}})
     operator.set_fault(kind="body", call="query_user_certificates", body=empty)
     assert diagnose("--merchant", ids[-1]) == ({ids[-1]: "ok"}, {ids[-1]})
-    assert len(diagnose()[1]) == doctor.MAX_PROBES
-    assert "a list; tried 20 of 33: --merchant ACCOUNT_ID tries one" in operator.succeed("doctor")
+    found, asked = diagnose()
+    assert (found["70"], "the others" in found) == ("failed", False), "one app without a token hides no other"
+    assert len(asked) == doctor.MAX_PROBES - 1
+    assert "a list; tried 20 of 34: --merchant ACCOUNT_ID tries one" in operator.run("doctor").stdout
 
     stack.set_faults(platform, {"kind": "code", "code": 2119003, "call": "query_user_certificates"})
     found, asked = diagnose()
     assert found.pop("the others") == "not_checked"
-    assert [*found.values()] == ["not_checked"]
-    assert asked == found.keys()
+    assert [*found.values()] == ["failed", "not_checked"]
+    assert asked == found.keys() - {"70"}
 
 
 def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(operator: DoctorOperator) -> None:
