@@ -15,7 +15,7 @@ from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import ServiceError
 from infra.bundle import ROOT
 from sandbox import gateway, stack
-from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER_WITH_MANY_COUPONS, ORDER_ID, POI_ID
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, ORDER_ID, POI_ID
 from tests import policies
 from tests.harness import JSON_HEADERS, WANTED, Aws, Platform, stop
 from tests.scripted_server import Received, ScriptedServer
@@ -67,19 +67,6 @@ def test_the_core_lists_coupons_and_turns_errors_into_problems(core: dict[str, A
     order = core["find_order"](APP_ID, ORDER_ID, core["RequestContext"].for_lambda(LambdaContext()))
     assert order.can_use is True
     assert len(platform.calls("client_token")) == 1, "one token for all calls"
-
-
-def test_a_list_needs_no_tokens_where_the_platform_adds_them(platform: Platform) -> None:
-    module = execute(read_block("list"))
-    open_id = platform.data.customers[CUSTOMER_WITH_MANY_COUPONS].open_ids[APP_ID]
-    request = platform.url, APP_ID, open_id, ACCOUNT_ID, POI_ID
-    found, place = set(), module["ListPosition"]()
-    while place is not None:
-        views, place = module["list_coupons"](*request, place, access_token=platform.mint())
-        found |= {view.certificate_id for view in views}
-    assert len(found) > 200, "more than one response holds"
-    module["executor"].shutdown()
-    module["transport"].http.close()
 
 
 def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_taken() -> None:
