@@ -12,7 +12,7 @@ const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon
 const OTHER: Certificate = { ...COUPON, certificate_id: "8", sku_id: "8" };
 const BUTTON = "店长点此验券";
 const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
-const OLD = "本页为今天\u00a016:07\u00a0的数据，以扫码结果为准";
+const OLD = "本页为今天 16:07\u00a0的数据，以扫码结果为准";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW * 1000 }));
 afterEach(() => {

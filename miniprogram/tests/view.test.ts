@@ -41,7 +41,7 @@ describe("the list", () => {
   });
 
   test("that is old has its time, and offers no more of it after a problem", () => {
-    const text = "本页为今天\u00a023:30\u00a0的数据";
+    const text = "本页为今天 23:30\u00a0的数据";
     const { age, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
     assert.deepEqual([age, more, empty], [text, false, false]);
     assert.deepEqual(
@@ -126,7 +126,7 @@ describe("券详情", () => {
   test("shows its coupon, also of an old list, and the orders if the program can open them", () => {
     const { detail, doubt, age, button, hasOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
     assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
-    assert.equal(age, "本页为今天\u00a023:30\u00a0的数据，以扫码结果为准");
+    assert.equal(age, "本页为今天 23:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
     assert.deepEqual([locked.doubt, locked.age], ["暂时查不到状态", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);

@@ -73,9 +73,7 @@ function factsOf(certificate: Certificate, store: string): Fact[] {
   }
   add("抵扣规则", voucher?.description);
   add("可用时段", off_peak && hoursText(off_peak));
-  const worth = market_price !== undefined && market_price > (pay_amount || 0) ? yuan(market_price) : "";
-  add("实付", pay_amount === undefined ? "" : `${yuan(pay_amount)}${worth && `（门市价 ${worth}）`}`);
-  add("门市价", pay_amount === undefined ? worth : "");
+  add("门市价", market_price !== undefined && market_price > (pay_amount || 0) ? yuan(market_price) : "");
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");
   add("您选的店", store);
   return facts;

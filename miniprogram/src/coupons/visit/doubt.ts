@@ -31,7 +31,7 @@ export function ageText({ updatedAt, isStale }: ListState, now: number): string 
   // A list from the future counts as old: the phone's clock was changed.
   const isFresh = !isStale && updatedAt <= now && now <= updatedAt + MAX_AGE_SECONDS;
   const day = daysBetween(updatedAt, now) === 0 ? "今天" : `\u00a0${dateText(updatedAt).slice(5)}`;
-  return isFresh || !updatedAt ? "" : `本页为${day}\u00a0${timeText(updatedAt)}\u00a0的数据`;
+  return isFresh || !updatedAt ? "" : `本页为${day} ${timeText(updatedAt)}\u00a0的数据`;
 }
 
 /**
