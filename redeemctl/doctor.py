@@ -261,7 +261,11 @@ class Doctor:
         chosen = choose_merchants(merchants, self._only)
         is_all = self._only is not None or len(chosen) == len(merchants)
         scope = "" if is_all else f"; tried {len(chosen)} of {len(merchants)}: --merchant ACCOUNT_ID tries one"
+        no_token = set[str]()
         for merchant in chosen:
+            if merchant.app_id in no_token:
+                yield Finding("merchant", merchant.account_id, UNKNOWN, "not tried: its app has no token", "see token")
+                continue
             try:
                 response = smoke.send(self._urls[-1], smoke.list_probe(merchant, self._secret.session_keys))
             except requests.RequestException as error:
@@ -270,7 +274,10 @@ class Doctor:
                 return
             found = judge_list(merchant.account_id, response, self._stage.name)
             yield found._replace(text=found.text + scope) if found.outcome == OK else found
-            if found.outcome == UNKNOWN or smoke.find_fault(response) == smoke.NO_ANSWER:
+            fault = smoke.find_fault(response)
+            if fault == smoke.NO_TOKEN:
+                no_token.add(merchant.app_id)
+            if found.outcome == UNKNOWN or fault == smoke.NO_ANSWER:
                 if merchant is not chosen[-1]:
                     text, advice = "not tried after this answer", "run doctor again later"
                     yield Finding("merchant", "the others", UNKNOWN, text, advice)

@@ -171,6 +171,7 @@ describe("a list", () => {
     assert.equal(certificatesOf(await pager.next()).length, 200);
     const problem = problemOf(await pager.next());
     assert.deepEqual([problem.code, problem.action], ["invalid_request", "retry"]);
+    assert.equal(certificatesOf(await pager.next()).length, 200);
     assert.equal(certificatesOf(await pager.next()).length, 340);
   });
 

@@ -63,7 +63,7 @@ export interface Pager {
    * no new certificates, the next one is loaded too, at most 10 times.
    *
    * Calls during a load share its promise. After the last part, a call returns the list without a request. After a
-   * problem, a call requests the same part again.
+   * problem, a call requests the same part again; after a refused cursor, the first part.
    */
   next(): Promise<Outcome>;
   /** Abort the request in flight. A pending `next()` and every later one resolve to `cancelled`. */
@@ -263,7 +263,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     /** Load parts until one has new certificates, or the list ends. */
     function search(emptyParts: number): Promise<Outcome> {
       return load(true).then((result) => {
-        const before = found.size;
+        // A list that begins again replaces what was found.
+        const before = cursor ? found.size : 0;
         const outcome = merge(result);
         if (outcome.kind === "list" && outcome.more && found.size === before && emptyParts < MAX_EMPTY_PARTS) {
           report("searching");
