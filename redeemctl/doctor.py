@@ -264,7 +264,9 @@ class Doctor:
         no_token = set[str]()
         for merchant in chosen:
             if merchant.app_id in no_token:
-                yield Finding("merchant", merchant.account_id, UNKNOWN, "not tried: its app has no token", "see token")
+                yield Finding(
+                    "merchant", merchant.account_id, UNKNOWN, "not tried: its app has no token", "see the check token"
+                )
                 continue
             try:
                 response = smoke.send(self._urls[-1], smoke.list_probe(merchant, self._secret.session_keys))

@@ -184,9 +184,10 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
 
 def describe_first_stores(before: Item | None, after: Item | None) -> str:
     """Return a warning if an edit gives an existing merchant its first store list, or else an empty text."""
-    is_first = before and after and "stores" in after.keys() - before.keys()
-    text = "has no store list and is served in all its stores; then only in the given ones."
-    return f"Merchant {account_id_of(after or {})} {text}" if is_first else ""
+    if not before or not after or "stores" not in after.keys() - before.keys():
+        return ""
+    account_id = account_id_of(after)
+    return f"Merchant {account_id} has no store list and is served in all its stores; then only in the given ones."
 
 
 def list_changes(before: Item | None, after: Item | None) -> list[Change]:

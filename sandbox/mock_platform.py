@@ -64,10 +64,6 @@ class MockPlatform:
         self._provider_tokens: dict[str, list[Token]] = {}
         self._codes: dict[str, tuple[str, str, float]] = {}
 
-    def now(self) -> float:
-        """Return the platform's time in epoch seconds."""
-        return time.time()
-
     def mint_token(self, body: Any) -> dict[str, Any]:
         """Respond to `client_token` with a new token.
 
@@ -77,7 +73,7 @@ class MockPlatform:
         token = self._new_token(app)
         previous = self._tokens.get(app.app_id, [])[-1:]
         for old in previous:
-            old.expires_at = min(old.expires_at, self.now() + PREVIOUS_TOKEN_SECONDS)
+            old.expires_at = min(old.expires_at, time.time() + PREVIOUS_TOKEN_SECONDS)
         self._tokens[app.app_id] = [*previous, token]
         return {"access_token": token.value, "expires_in": TOKEN_SECONDS}
 
@@ -86,7 +82,7 @@ class MockPlatform:
 
         The document does not say whether a new token affects the older ones. Here it does not.
         """
-        token = Token(f"isvact.{secrets.token_hex(16)}", self.data.apps[app_id].app_id, self.now() + TOKEN_SECONDS)
+        token = Token(f"isvact.{secrets.token_hex(16)}", self.data.apps[app_id].app_id, time.time() + TOKEN_SECONDS)
         self._provider_tokens.setdefault(app_id, []).append(token)
         return token
 
@@ -100,7 +96,7 @@ class MockPlatform:
         if app_id not in self.data.apps or customer not in self.data.customers:
             raise ValueError("unknown app_id or customer")
         code = secrets.token_urlsafe(24)
-        self._codes[code] = (app_id, customer, self.now() + LOGIN_CODE_SECONDS)
+        self._codes[code] = (app_id, customer, time.time() + LOGIN_CODE_SECONDS)
         return code
 
     def login(self, body: Any) -> dict[str, Any]:
@@ -140,7 +136,7 @@ class MockPlatform:
     def _use_login_code(self, app: App, code: str) -> str:
         """Use a login code up; return its customer."""
         app_id, customer, expires_at = self._codes.pop(code, ("", "", 0.0))
-        if app_id != app.app_id or expires_at <= self.now():
+        if app_id != app.app_id or expires_at <= time.time():
             raise PlatformError(40018, "code错误")
         return customer
 
@@ -191,7 +187,7 @@ class MockPlatform:
         return None if token is None else token.app_id
 
     def _new_token(self, app: App) -> Token:
-        return Token(f"clt.{secrets.token_hex(16)}", app.app_id, self.now() + TOKEN_SECONDS)
+        return Token(f"clt.{secrets.token_hex(16)}", app.app_id, time.time() + TOKEN_SECONDS)
 
     def _find_token(self, access_token: str) -> Token | None:
         groups = (*self._tokens.values(), *self._provider_tokens.values())
@@ -229,7 +225,7 @@ class MockPlatform:
         token = self._find_token(access_token)
         if token is None:
             raise PlatformError(2190002, "access_token无效")
-        if token.expires_at <= self.now():
+        if token.expires_at <= time.time():
             raise PlatformError(2190008, "access_token过期,请刷新或重新授权")
         app = self.data.apps[token.app_id]
         if CERTIFICATE_SCOPE not in app.scopes:

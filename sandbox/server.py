@@ -89,7 +89,7 @@ class MockServer:
 
         def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
             extra = {"error_code": 0, "description": "", "sub_error_code": 0, "sub_description": ""}
-            extra |= {"logid": self._new_logid(), "now": int(self.platform.now())}
+            extra |= {"logid": self._new_logid(), "now": int(time.time())}
             data: dict[str, Any] = {"error_code": 0, "description": ""}
             envelope: dict[str, Any] = {"extra": extra, "data": data}
             code = 0
@@ -198,7 +198,7 @@ class MockServer:
         return await _apply_fault(request, fault, build)
 
     def _new_logid(self) -> str:
-        now = datetime.fromtimestamp(self.platform.now(), _CHINA)
+        now = datetime.fromtimestamp(time.time(), _CHINA)
         return now.strftime("%Y%m%d%H%M%S") + secrets.token_hex(9).upper()
 
     async def _issue_code(self, request: web.Request) -> web.Response:
@@ -207,9 +207,7 @@ class MockServer:
 
     async def _issue_provider_token(self, request: web.Request) -> web.Response:
         token = self.platform.issue_provider_token((await request.json())["app_id"])
-        return web.json_response(
-            {"access_token": token.value, "expires_in": int(token.expires_at - self.platform.now())}
-        )
+        return web.json_response({"access_token": token.value, "expires_in": int(token.expires_at - time.time())})
 
     async def _handle_calls(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
@@ -353,9 +351,7 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-async def start(
-    port: int = 0,
-) -> tuple[int, MockServer, Callable[[], Awaitable[None]]]:
+async def start(port: int = 0) -> tuple[int, MockServer, Callable[[], Awaitable[None]]]:
     """Serve on 127.0.0.1; returns the port, the server, and a function that stops it."""
     server = MockServer(MockPlatform(sample_data.load()))
     # Cancel the handler when its client disconnects; otherwise handlers of `hang` faults would accumulate.

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 STAGE = "test"
 SESSION_KEY = "test-session-key-not-a-secret-000001"
 TOKEN_ROW = f"TOKEN#{APP_ID}"
-MERCHANT_ROW = f"MERCHANT#{ACCOUNT_ID}"
 WANTED = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
 """The list that a login may ask for."""
 

@@ -172,6 +172,13 @@ def test_what_was_malformed_before_does_not_stop_other_edits(patch: Any, expecte
     assert merchant_rows.edit_item("7", item, patch) == {**item, **expected}
 
 
+def test_the_first_store_list_of_a_merchant_is_described() -> None:
+    item, listed = make_item(), make_item(stores={"M": {"1": {"S": "x"}}})
+    assert merchant_rows.describe_first_stores(item, listed).startswith("Merchant 7 has no store list")
+    others = [(None, listed), (item, None), (listed, listed), (listed, item), (item, item)]
+    assert [merchant_rows.describe_first_stores(before, after) for before, after in others] == [""] * 5
+
+
 def test_a_store_list_that_is_malformed_is_replaced_by_an_edit_of_a_store() -> None:
     edited = merchant_rows.edit_item("7", make_item(stores={"S": "x"}), {"stores": {"1": {"name": "x"}}})
     assert edited["stores"] == {"M": {"1": {"S": "x"}}}

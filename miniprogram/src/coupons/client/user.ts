@@ -6,8 +6,6 @@
 import { readStoredSession, type Session } from "./body";
 import { attempt, SESSION_KEY, type TtApi } from "./tt";
 
-export type PhoneUser = ReturnType<typeof createPhoneUser>;
-
 /** Create the state of the user. `onChange` is called when a user with a session is replaced. */
 export function createPhoneUser(tt: TtApi, onChange: () => void) {
   let session: Session | undefined;
