@@ -25,7 +25,7 @@ from typing import Any
 
 import trustme
 
-from chalicelib.tokens.rows import token_key
+from chalicelib.tokens.rows import token_pk
 from infra.bundle import ROOT, current_archive
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
@@ -223,7 +223,7 @@ def run_bench() -> Iterator[Bench]:
         xray_daemon = resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         xray_daemon.bind(("127.0.0.1", 0))
         secret, table = stack.create_resources(aws.url, stack.STAGE)
-        token: Any = {"pk": {"S": token_key(APP_ID)}, "access_token": {"S": "clt.benchmark"}}
+        token: Any = {"pk": {"S": token_pk(APP_ID)}, "access_token": {"S": "clt.benchmark"}}
         token["expires_at"] = {"N": str(int(time.time()) + 86400)}
         stack.emulated_account(aws.url).client("dynamodb").put_item(TableName=table, Item=token)
         environment = {

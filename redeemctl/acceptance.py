@@ -26,7 +26,7 @@ from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
+from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
@@ -50,7 +50,7 @@ class RecordingTransport(Transport):
     http: Any
     replies: list[tuple[str, float, int, Any]] = field(default_factory=list)
 
-    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:
+    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformReply:
         """Send one request and record it; raises as Transport.send does."""
         started, status, reply = time.time(), 0, None
         try:
@@ -109,7 +109,7 @@ class Run:
                 yield name, f"{type(error).__name__}: {error}", False
 
     def _token(self) -> str:
-        return self.stage.components.tokens.get(self.app_id, self.stage.new_context())
+        return self.stage.components.tokens.obtain(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
         return self.stage.exchange_code(self.app_id, self.app_secret, code)

@@ -71,7 +71,7 @@ def list_apps(cli: CommandLine) -> None:
         {
             "app_id": app_id,
             "kind": "own" if app_secret else "provider",
-            "tokens": OWN if secret.is_minted_here(app_id) else EXTERNAL,
+            "tokens": OWN if secret.mints_tokens_of(app_id) else EXTERNAL,
             "secret_fingerprint": fingerprint(app_secret),
             "merchants": counts[app_id],
         }

@@ -19,7 +19,7 @@ from chalicelib.douyin import codes
 from chalicelib.errors import NO_CODES, UpstreamCodes
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE
-from chalicelib.tokens.renewal import is_expiring
+from chalicelib.tokens.renewal import needs_renewal
 from chalicelib.tokens.rows import TokenRow
 from infra import bundle, smoke
 from infra.account import check_account
@@ -288,7 +288,7 @@ class Doctor:
 
     def _check_token(self, app_id: str) -> Iterator[Finding]:
         row = self._stage.components.tokens.read_row(app_id, self._stage.new_context())
-        yield judge_token(app_id, row, time.time(), is_minted_here=self._secret.is_minted_here(app_id))
+        yield judge_token(app_id, row, time.time(), mints_tokens_of=self._secret.mints_tokens_of(app_id))
 
 
 def judge_error(check_id: str, what: str, error: Exception, stage: str) -> Finding:
@@ -379,11 +379,11 @@ def _find_error_type(upstream: UpstreamCodes) -> codes.ErrorType | None:
     return None if decision is None else decision[1]
 
 
-def judge_token(app_id: str, row: TokenRow, now: float, *, is_minted_here: bool) -> Finding:
-    """Judge an app's token. `is_minted_here` is true if this service makes it, not another system."""
+def judge_token(app_id: str, row: TokenRow, now: float, *, mints_tokens_of: bool) -> Finding:
+    """Judge an app's token. `mints_tokens_of` is true if this service makes it, not another system."""
     finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
     # An older failure does not count if the token is not expiring: somebody has written a valid token since.
-    has_failed = bool(row.mint_failure) and is_minted_here and (is_expiring(row, now) or row.blocks_claims(now))
+    has_failed = bool(row.mint_failure) and mints_tokens_of and (needs_renewal(row, now) or row.blocks_claims(now))
     if has_failed and row.mint_failure.isdigit():
         upstream = UpstreamCodes(int(row.mint_failure), 0)
         found, error_type = judge_platform("token", app_id, "token_unavailable", upstream), _find_error_type(upstream)
@@ -393,13 +393,13 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, is_minted_here: bool)
     if has_failed:
         outcome = WARNING if row.is_valid(now) else FAILED
         return finding(outcome, f"the last renewal has failed ({row.mint_failure})", "run doctor in ten minutes")
-    if is_minted_here and row.access_token and 0 < seconds <= SHORT_SECONDS:
+    if mints_tokens_of and row.access_token and 0 < seconds <= SHORT_SECONDS:
         advice = "see the log of refresh_tokens; then redeemctl token renew APP_ID"
         return finding(WARNING, f"expires in {seconds} s, and the schedule has not renewed it", advice)
     if row.access_token and seconds > 0:
-        return finding(OK, f"expires in {seconds} s" if is_minted_here else "of another system, valid")
+        return finding(OK, f"expires in {seconds} s" if mints_tokens_of else "of another system, valid")
     advice = "redeemctl token renew APP_ID shows the reason"
-    if not is_minted_here:
+    if not mints_tokens_of:
         advice = "let that system write the row TOKEN#<app_id>. If the merchant has left: merchant remove, app remove"
     return finding(FAILED, f"the token {'has expired' if row.access_token else 'is missing or malformed'}", advice)
 

@@ -164,7 +164,7 @@ def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
     not prevent the edit.
     """
     if item is None:
-        item, patch = {"pk": {"S": merchants.merchant_key(account_id)}}, {"active": True, **patch}
+        item, patch = {"pk": {"S": merchants.merchant_pk(account_id)}}, {"active": True, **patch}
     after = _merge(_to_row(item), patch)
     given = {name: after[name] for name in ("account_id", "app_id", *patch) if name in after}
     stores = patch.get("stores", {})

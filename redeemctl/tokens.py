@@ -24,7 +24,7 @@ def show_tokens(cli: CommandLine) -> None:
     """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
     with cli.open_stage(reads=True) as stage:
         secret = read_secret_version(stage)
-        tokens = [_describe(stage, app_id, secret.is_minted_here(app_id)) for app_id in secret.apps]
+        tokens = [_describe(stage, app_id, secret.mints_tokens_of(app_id)) for app_id in secret.apps]
     cli.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
@@ -37,7 +37,7 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
         secret = read_secret_version(stage)
         # This raises CommandError for an unknown app, before anything is shown.
         secret.get_app_secret(app_id)
-        if not secret.is_minted_here(app_id):
+        if not secret.mints_tokens_of(app_id):
             raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())
@@ -53,14 +53,14 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
         cli.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 
 
-def _describe(stage: Stage, app_id: str, is_minted_here: bool) -> dict[str, Any]:
+def _describe(stage: Stage, app_id: str, mints_tokens_of: bool) -> dict[str, Any]:
     now = time.time()
     row = stage.components.tokens.read_row(app_id, stage.new_context())
-    state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if is_minted_here else "another system"}
+    state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if mints_tokens_of else "another system"}
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)
         state |= {"expires_at": row.expires_at, "expires_in": row.expires_at - int(now)}
-    if row.is_being_minted(now):
+    if row.mint_may_be_running(now):
         state["renewal"] = "in progress"
     elif row.mint_failure:
         state["renewal"] = f"failed: {row.mint_failure}"

@@ -250,7 +250,7 @@ ITEM: Item = {"access_token": {"S": "t"}}
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
     row: TokenRow, is_external: bool, status: str, text: str
 ) -> None:
-    judged(doctor.judge_token("tt1", row, NOW, is_minted_here=not is_external), status, text)
+    judged(doctor.judge_token("tt1", row, NOW, mints_tokens_of=not is_external), status, text)
 
 
 def aws_error(code: str) -> ClientError:
