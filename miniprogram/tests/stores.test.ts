@@ -7,7 +7,7 @@ import type * as States from "../src/coupons/visit/listState";
 import type * as StoreStates from "../src/coupons/visit/storeState";
 import type * as Views from "../src/coupons/visit/view";
 import { loadBuilt } from "./built";
-import { STORES as MERCHANT, PROBLEM } from "./fake-tt";
+import { MERCHANT, PROBLEM } from "./fake-tt";
 
 type StoreState = StoreStates.StoreState;
 type StoreEvent = StoreStates.StoreEvent;
