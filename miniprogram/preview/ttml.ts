@@ -12,8 +12,8 @@ type Report = (what: string) => void;
 
 /**
  * Convert TTML to a Vue template. `read` returns a file by its relative path. Event handlers call `$fire(name, event)`.
- * `reportUnsupported` is called for each part that the preview does not support. Such an element becomes a view; such an
- * attribute is removed.
+ * `reportUnsupported` is called for each part that the preview does not support. Such an element becomes a view; such
+ * an attribute is removed.
  */
 export function templateOf(ttml: string, read: (path: string) => string, reportUnsupported: Report): string {
   const whole = ttml.replace(/<import src="([^"]+)" \/>/g, (_, path) => read(path));

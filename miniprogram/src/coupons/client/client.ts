@@ -286,8 +286,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       }
       if (pendingLogin) {
         // A replaced list is logging in: wait for that login. Then `load` uses the session if it is stored. Otherwise,
-        // it may be another user's, and `load` logs in. After status 400, too: the replaced list's query was invalid, so
-        // nobody has been logged in.
+        // it may be another user's, and `load` logs in. Also after status 400: the query of the replaced list was
+        // invalid, so nobody has been logged in.
         return pendingLogin.then((result) =>
           result.problem && result.problem.status !== 400 ? result : load(mayLogInAgain),
         );
