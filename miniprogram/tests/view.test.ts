@@ -221,7 +221,7 @@ describe("券详情", () => {
     );
     assert.match(
       await html({ ...LISTED, certificates: [] }),
-      /这里查不到这张券了.*「待使用」或还有次数：请店员扫码.*验券成功才出餐/s,
+      /这里查不到这张券了.*可能已用完、已退款，或还没更新.*「待使用」或还有次数：请店员扫码.*验券成功才出餐/s,
     );
     assert.match(
       await html({ ...INITIAL_LIST_STATE, problem: PROBLEM }),
