@@ -59,7 +59,10 @@ class Network(_Section, frozen=True):
 
 
 class StageSettings(_Section, frozen=True):
-    """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`)."""
+    """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`).
+
+    Without `account` or `region`, any is accepted.
+    """
 
     account: Annotated[str, msgspec.Meta(pattern=r"^\d{12}$")] | None = None
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None

@@ -22,9 +22,9 @@ def token() -> None:
 @pass_command_line
 def show_tokens(cli: CommandLine) -> None:
     """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
-    with cli.open_stage(reads=True) as stage:
-        secret = read_secret_version(stage)
-        tokens = [_describe(stage, app_id, secret.is_minted_here(app_id)) for app_id in secret.apps]
+    with cli.open_stage(read_only=True) as stage:
+        seen = read_secret_version(stage)
+        tokens = [_describe(stage, app_id, seen.is_minted_here(app_id)) for app_id in seen.apps]
     cli.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
@@ -34,10 +34,10 @@ def show_tokens(cli: CommandLine) -> None:
 def renew_token(cli: CommandLine, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with cli.open_stage() as stage:
-        secret = read_secret_version(stage)
+        seen = read_secret_version(stage)
         # This raises CommandError for an unknown app, before anything is shown.
-        secret.get_app_secret(app_id)
-        if not secret.is_minted_here(app_id):
+        seen.get_app_secret(app_id)
+        if not seen.is_minted_here(app_id):
             raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())

@@ -27,7 +27,7 @@ from boto3.dynamodb.types import TypeSerializer
 
 from chalicelib.merchants import merchant_key
 from infra import bundle, cloudformation
-from infra.account import Account
+from infra.account import AwsAccount
 from infra.bundle import ROOT
 from infra.deploy import deploy
 from infra.stage_settings import settings_path
@@ -66,7 +66,7 @@ class Stack:
     api_url: str = ""
 
     @functools.cached_property
-    def account(self) -> Account:
+    def account(self) -> AwsAccount:
         """The emulated AWS account."""
         return emulated_account(self.aws.url)
 
@@ -169,7 +169,7 @@ def function_environment(aws_url: str, platform_url: str, secret: str, table: st
     }
 
 
-def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None) -> Account:
+def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None) -> AwsAccount:
     """Return the emulated AWS account, as `infra.deploy` expects it.
 
     `credentials` are the environment variables of a user of the account. By default, everything is allowed.
@@ -178,7 +178,7 @@ def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None)
     session: Any = boto3.Session(
         environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name=REGION
     )
-    return Account(functools.partial(session.client, endpoint_url=aws_url), environment, REGION, aws_url)
+    return AwsAccount(functools.partial(session.client, endpoint_url=aws_url), environment, REGION, aws_url)
 
 
 def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
     return write_sample_data(aws_url, stage)
 
 
-def create_infrastructure(account: Account, stage: str) -> None:
+def create_infrastructure(account: AwsAccount, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
     cloudformation.update_stack(account, stage, {})
 
@@ -246,7 +246,7 @@ def write_merchants(client: Any, table: str, data: SampleData) -> None:
         client.put_item(TableName=table, Item=TypeSerializer().serialize(decimals)["M"])
 
 
-def change_merchant(account: Account, account_id: str, **attributes: Any) -> None:
+def change_merchant(account: AwsAccount, account_id: str, **attributes: Any) -> None:
     """Set attributes of a merchant's row, and end the function's instances, which have cached the row."""
     account.client("dynamodb").update_item(
         TableName=cloudformation.stack_name(STAGE),

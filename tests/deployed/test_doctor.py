@@ -252,7 +252,7 @@ def test_a_list_that_fails_right_after_its_deployment_is_rolled_back_by_an_opera
     operator: DoctorOperator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not deployed again, which would bring the same commit. From a clone that has never deployed or built anything."""
-    monkeypatch.setattr(smoke, "HTTP_SECONDS", 0.0)
+    monkeypatch.setattr(smoke, "REPEAT_SECONDS", 0.0)
     former, apis = operator.deployed_code(), operator.client("apigateway").get_rest_apis()["items"]
     listing = operator.stack.folder / "chalicelib" / "certificates" / "listing.py"
     text = listing.read_text(encoding="utf-8")
