@@ -45,7 +45,7 @@ class Cloud:
         folder = self._folder / f"clone{self._clones}"
         folder.mkdir()
         stack.copy_project(folder)
-        stack.set_platform_url(folder, self.platform.url, settings)
+        stack.write_stage_settings(folder, self.platform.url, settings)
         return folder
 
     def deploy(self, clone: Path, **options: Any) -> list[str]:
