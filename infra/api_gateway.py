@@ -51,8 +51,8 @@ def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings
     set_throttling(client, api_id, settings.limits)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
-    # Any other 4xx response keeps its own status, so its body has no `status`. It has no `errors`, because they would
-    # blame the request's body.
+    # Any other 4xx response keeps its own status, so its body has no `status`. The body has no `errors` either, because
+    # they would blame the request's body.
     _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, sets_status=False)
     # Former versions of this project could disable the default endpoint.
     switch: Any = {"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "false"}

@@ -1,7 +1,7 @@
 """Delete a stage: its functions, API, schedule, logs and stack. Table and secret are kept."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra import chalice_config, cloudformation
@@ -28,7 +28,7 @@ def destroy(account: AwsAccount, project: Path, stage: str, print_line: Callable
         print_line(f"domain {domain}: unmapped")
     functions = find_functions(account, stage)
     write_state(account, project, stage, functions, api_id)
-    log_groups = _find_log_groups(account, stage, functions)
+    log_groups = _find_log_groups(account, stage, functions.values())
     run_chalice(account, project, "delete", "--stage", stage)
     remove_state(project, stage)
     print_line("functions, API and schedule: deleted")
@@ -44,7 +44,7 @@ def destroy(account: AwsAccount, project: Path, stage: str, print_line: Callable
     print_line(f"table {table} and secret {secret}: kept; the next deployment uses them again")
 
 
-def _find_log_groups(account: AwsAccount, stage: str, own_functions: dict[str, str]) -> list[str]:
+def _find_log_groups(account: AwsAccount, stage: str, own_arns: Iterable[str]) -> list[str]:
     """Return the names of the log groups of the stage's functions, including former ones.
 
     The stack creates the HTTP function's log group. Chalice creates those of the other functions, and an unused one
@@ -54,8 +54,7 @@ def _find_log_groups(account: AwsAccount, stage: str, own_functions: dict[str, s
     prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
     pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
     function_pages = account.client("lambda").get_paginator("list_functions").paginate()
-    other_arns = {function["FunctionArn"] for page in function_pages for function in page["Functions"]}
-    other_arns -= {*own_functions.values()}
+    other_arns = {function["FunctionArn"] for page in function_pages for function in page["Functions"]} - {*own_arns}
     taken = tuple(f"/aws/lambda/{arn.rpartition(':')[2]}-" for arn in other_arns)
     names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
     return sorted(name for name in names if f"{name}-".startswith(f"{prefix}-") and not f"{name}-".startswith(taken))

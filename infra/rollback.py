@@ -88,14 +88,11 @@ def choose_build(code_hashes: Set[str], running: Version, published: list[Versio
     """
     if commit is not None:
         # A build has the first 12 digits of its commit, and a `+` if files of the app were edited.
-        of_commit = [
-            version for version in published if version.commit and version.commit.startswith(commit.rstrip("+")[:12])
-        ]
+        prefix, is_edited = commit.rstrip("+")[:12], commit.endswith("+")
+        of_commit = [version for version in published if version.commit and version.commit.startswith(prefix)]
         if not of_commit:
             raise StageError(f"no build of commit {commit}")
-        return next(
-            (version for version in of_commit if version.build_text.endswith("+") == commit.endswith("+")), of_commit[0]
-        )
+        return next((version for version in of_commit if version.build_text.endswith("+") == is_edited), of_commit[0])
     published_hashes = [version.code_hash for version in published]
     is_history_known = running.code_hash in published_hashes[:1] or running.code_hash not in published_hashes
     if len(code_hashes) > 1 or not is_history_known:

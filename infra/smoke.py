@@ -130,7 +130,7 @@ def check(
     if domain is not None:
         at_domain = f"https://{domain.name}"
         check_domain = functools.partial(_check_http, at_domain, [health_probe(build)])
-        domain_failures = repeat(check_domain, lambda found: found in ([], [_NOT_IN_DNS]))
+        domain_failures = repeat(check_domain, lambda result: result in ([], [_NOT_IN_DNS]))
         if domain_failures == [_NOT_IN_DNS]:
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         else:
@@ -140,13 +140,13 @@ def check(
     secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
     if has_app := bool(secret.get("VersionIdsToStages")):
         probes.append(FORGED_SESSION_PROBE)
-    failures += repeat(functools.partial(_check_http, url, probes), lambda found: not found)
+    failures += repeat(functools.partial(_check_http, url, probes), lambda result: not result)
     platform_probes, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
     notes += [f"no list was tried: {reason}"] if reason else []
     accepted = UNREACHED if tolerates_outage else ()
     for probe in [] if failures else platform_probes:
         find_probe_fault = functools.partial(_find_probe_fault, url, probe)
-        fault, code = repeat(find_probe_fault, lambda found: found[0] in ("", *accepted), _PLATFORM_PAUSE_SECONDS)
+        fault, code = repeat(find_probe_fault, lambda result: result[0] in ("", *accepted), _PLATFORM_PAUSE_SECONDS)
         if fault in accepted:
             notes.append(f"{fault} (NO_PLATFORM=1)")
         elif fault:
@@ -165,8 +165,7 @@ def send(url: str, probe: Probe) -> requests.Response:
     """Send a request to the endpoint at `url`; raises requests.RequestException."""
     authorization = {"Authorization": f"Bearer {probe.session_token}"} if probe.session_token else {}
     headers = {"Connection": "close", **authorization}
-    address = f"{url}{probe.path}"
-    return requests.request(probe.method, address, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
+    return requests.request(probe.method, url + probe.path, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
 
 
 def compare_response(response: requests.Response, probe: Probe) -> str:

@@ -13,6 +13,7 @@ from redeemctl.secret import fingerprint, new_key, read_secret_version, replace_
 
 THIS_SERVICE, ANOTHER_SYSTEM = "this-service", "another-system"
 """Who makes an app's access tokens."""
+_MAKER = click.Choice([THIS_SERVICE, ANOTHER_SYSTEM])
 
 _APP_SECRET = re.compile(r"[!-~]{1,256}")
 
@@ -27,9 +28,7 @@ def app() -> None:
 @click.option(
     "--provider", "is_provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret."
 )
-@click.option(
-    "--tokens", "maker", type=click.Choice([THIS_SERVICE, ANOTHER_SYSTEM]), help="Who makes the access tokens."
-)
+@click.option("--tokens", "maker", type=_MAKER, help="Who makes the access tokens.")
 @pass_command_line
 def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, is_provider: bool, maker: str | None) -> None:
     """Add an app, or replace its secret. With --provider, add one or more apps.

@@ -25,7 +25,7 @@ PROJECT = Path(__file__).parent.parent
 class CommandLine:
     """The options of one command, which may stand before or after the subcommand, and the dialog with the operator."""
 
-    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
+    stage_name: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
     project: Path = PROJECT
     yes: bool = False
     dry_run: bool = False
@@ -40,10 +40,10 @@ class CommandLine:
         A `read_only` command uses `dev` if no stage is named. For any other command, the operator must name one. If an
         app is added to a second stage by mistake, both stages mint its tokens and end each other's.
         """
-        if not self.stage and not read_only:
+        if not self.stage_name and not read_only:
             stages = ", ".join(list_stages(self.project))
             raise InvalidInputError(f"no stage: set the variable REDEEM_STAGE, or --stage (stages: {stages})")
-        with open_stage(self.stage or "dev", self.project) as stage:
+        with open_stage(self.stage_name or "dev", self.project) as stage:
             if prints_target:
                 settings = read_stage_settings(self.project, stage.name)
                 print_target(stage.aws_account, stage.name, print_note)
@@ -129,7 +129,7 @@ def add_global_options(command: click.Command) -> None:
     path = click.Path(file_okay=False, path_type=Path)
     stage_help = "The stage: dev, prod, cn. Default: the variable REDEEM_STAGE; where nothing is changed, dev."
     command.params += [
-        click.Option(["--stage"], help=stage_help, **shared),
+        click.Option(["--stage", "stage_name"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),
         click.Option(["--yes"], is_flag=True, help="Do not ask for confirmation.", **shared),
         click.Option(["--dry-run"], is_flag=True, help="Show the changes without making them.", **shared),

@@ -8,14 +8,7 @@ from chalicelib.aws import Item
 from chalicelib.merchants import parse_merchant
 from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.merchant_rows import (
-    Patch,
-    describe_first_stores,
-    dump,
-    edit_item,
-    list_changes,
-    parse_rows,
-)
+from redeemctl.merchant_rows import Patch, describe_first_stores, dump, edit_item, list_changes, parse_rows
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage

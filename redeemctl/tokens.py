@@ -35,7 +35,7 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with cli.open_stage() as stage:
         seen = read_secret_version(stage)
-        # This raises CommandError for an unknown app, before anything is shown.
+        # An unknown app raises CommandError before anything is shown.
         seen.get_app_secret(app_id)
         if not seen.is_minted_here(app_id):
             raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")

@@ -15,16 +15,7 @@ from sandbox.aws import REGION
 from sandbox.gateway import certificates_path
 from sandbox.preview import DIST_FOLDER, check_program
 from sandbox.sample_data import APP_ID, CUSTOMER, SampleData
-from sandbox.stack import (
-    API_FUNCTION,
-    LOCALHOST,
-    Process,
-    Sandbox,
-    free_port,
-    log_in,
-    run_preview,
-    run_sandbox,
-)
+from sandbox.stack import API_FUNCTION, LOCALHOST, Process, Sandbox, free_port, log_in, run_preview, run_sandbox
 
 _USUAL_PORT = 8000
 _POLL_SECONDS = 0.5

@@ -1,7 +1,7 @@
 """ministack, and the behavior of AWS that this project needs and ministack lacks.
 
-ministack reads its settings from the environment when it is imported. Each function and constant here says what AWS
-does, and ministack 1.5.33 does not. One is for speed: `_activate_at_once`.
+ministack reads its settings from the environment when it is imported. Docstrings and comments here say what AWS does,
+and ministack 1.5.33 does not. Only `_activate_at_once` is for speed.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""The sample page in a browser, with the deployed app: the customer's journey, and what only a browser can break.
+"""The preview, with the deployed app: the customer's journey, and what only a browser can break.
 
 `miniprogram/tests` has the page's states, texts and rules, `test_screenshots` every state's accessibility.
 """
