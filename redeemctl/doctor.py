@@ -124,15 +124,15 @@ class Doctor:
             return
         yield Finding("settings", f"account {aws_account.id}, region {aws_account.region}", OK, "valid")
         topic = f"{stack_name(stage.name)}-alarms"
-        secret = yield from self._attempt("secret", stage.service_settings.secret_name, self._check_secret())
+        secret_version = yield from self._attempt("secret", stage.service_settings.secret_name, self._check_secret())
         default_url = yield from self._attempt("api", "API", self._check_api())
         yield from self._attempt("alarms.subscription", topic, self._check_alarms(topic, settings.alarm_email))
         urls = [f"https://{settings.domain.name}"] if settings.domain else []
         urls += [default_url] if default_url else []
         for url in urls:
-            yield from self._check_endpoint(url, secret.apps if secret else {})
-        if secret and secret.apps:
-            yield from self.check_apps_and_merchants(secret, urls)
+            yield from self._check_endpoint(url, secret_version.apps if secret_version else {})
+        if secret_version and secret_version.apps:
+            yield from self.check_apps_and_merchants(secret_version, urls)
         else:
             yield Finding("merchant", "", UNKNOWN, "no app is known", "see the check secret")
 
@@ -147,15 +147,15 @@ class Doctor:
     def _check_secret(self) -> Check[SecretVersion | None]:
         name = self._stage.service_settings.secret_name
         try:
-            secret = read_secret_version(self._stage)
+            secret_version = read_secret_version(self._stage)
         except errors.ConfigurationError as error:
             yield Finding("secret", name, FAILED, str(error), 'restore a former version: docs/run.md, "A former state"')
             return None
-        if secret.apps:
-            yield Finding("secret", name, OK, f"apps: {len(secret.apps)}")
+        if secret_version.apps:
+            yield Finding("secret", name, OK, f"apps: {len(secret_version.apps)}")
         else:
             yield Finding("secret", name, FAILED, "it contains no app", "run redeemctl app add APP_ID")
-        return secret
+        return secret_version
 
     def _check_api(self) -> Check[str | None]:
         """Return the URL of the default endpoint."""
@@ -194,12 +194,12 @@ class Doctor:
             else:
                 yield judge_response(check_id, url, response, probe, self._stage.name)
 
-    def check_apps_and_merchants(self, secret: SecretVersion, urls: Sequence[str]) -> Iterator[Finding]:
+    def check_apps_and_merchants(self, secret_version: SecretVersion, urls: Sequence[str]) -> Iterator[Finding]:
         """Check logins and merchants, request lists from the last of the endpoint's URLs, then check the tokens.
 
         The tokens come last, because a list makes the service renew a token that has expired.
         """
-        apps = secret.apps
+        apps = secret_version.apps
         unprobed = [app_id for app_id in apps if not apps[app_id]][MAX_PROBES:]
         for app_id in [app_id for app_id in apps if app_id not in unprobed]:
             yield from self._attempt("login", app_id, self._check_login(app_id, apps[app_id]))
@@ -208,9 +208,9 @@ class Doctor:
         if merchants is None:
             return
         if urls:
-            yield from self._check_lists(urls[-1], secret.session_keys, merchants)
+            yield from self._check_lists(urls[-1], secret_version.session_keys, merchants)
         for app_id in sorted(apps):
-            yield from self._attempt("token", app_id, self._check_token(app_id, secret.is_minted_here(app_id)))
+            yield from self._attempt("token", app_id, self._check_token(app_id, secret_version.is_minted_here(app_id)))
 
     def _check_login(self, app_id: str, app_secret: str) -> Check[None]:
         """Log in with an invalid code. If app id and secret (or token) are valid, the platform refuses the code."""

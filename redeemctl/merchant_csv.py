@@ -89,7 +89,7 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
             else:
                 if row_changes := list_changes(seen, edited):
                     edits[account_id] = (seen, edited)
-                changes += [Change(f"{account_id} {field}", current, new) for field, current, new in row_changes]
+                changes += [Change(f"{account_id} {name}", current, new) for name, current, new in row_changes]
             app_id = entry.values.get("app_id")
             if app_id and app_id not in apps:
                 errors.append(f"line {entry.line}, app_id: app {app_id} not found: redeemctl app add {app_id}")
