@@ -20,9 +20,15 @@ from chalicelib import __version__
 from chalicelib.api.application import Application
 from chalicelib.api.login import LoginView
 from chalicelib.api.telemetry import Telemetry
-from chalicelib.api.validation import parse_bearer, parse_list_request, parse_login_body, read_body, read_query
+from chalicelib.api.validation import (
+    parse_bearer,
+    parse_list_request,
+    parse_login_body,
+    read_body,
+    read_query_parameters,
+)
 from chalicelib.aws import create_clients
-from chalicelib.certificates.paging import PAGES_PER_RESPONSE
+from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE
 from chalicelib.certificates.views import ListView
 from chalicelib.commit import read_commit
 from chalicelib.components import Components
@@ -41,7 +47,7 @@ app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
-    transport = Transport(create_http_session(f"douyin-redemption/{__version__}", PAGES_PER_RESPONSE))
+    transport = Transport(create_http_session(f"douyin-redemption/{__version__}", MAX_PAGES_PER_RESPONSE))
     return Components(settings, create_clients(app.telemetry.warn), transport)
 
 
@@ -61,7 +67,7 @@ def health(_request: Request, context: RequestContext) -> HealthView:
 
 
 @app.route("/v1/sessions", methods=["POST"], content_types=["application/json"])
-def create_user_session(request: Request, context: RequestContext) -> LoginView:
+def log_in(request: Request, context: RequestContext) -> LoginView:
     """Log a user in: exchange a code from tt.login for a session token. The request may ask for the first list."""
     return components().login.log_in(parse_login_body(read_body(request)), context)
 
@@ -75,7 +81,7 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> ListView:
     """List what the session's user can redeem in this store."""
-    list_query, cursor = parse_list_request(account_id, poi_id, read_query(request))
+    list_query, cursor = parse_list_request(account_id, poi_id, read_query_parameters(request))
     session_token = parse_bearer(request.headers.get("authorization"))
     session = authenticate(session_token, components().credentials_cache, time.time(), context)
     return components().lister.list_certificates(session, list_query, context, cursor)

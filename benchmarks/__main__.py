@@ -25,7 +25,7 @@ from typing import Any
 
 import trustme
 
-from chalicelib.tokens.rows import token_key
+from chalicelib.tokens.rows import token_pk
 from infra import cloudformation
 from infra.bundle import ROOT, current_archive
 from sandbox import gateway, stack
@@ -222,7 +222,7 @@ def run_bench() -> Iterator[Bench]:
         xray_daemon.bind(("127.0.0.1", 0))
         stack.create_resources(aws.url, stack.STAGE)
         secret_name, table_name = cloudformation.secret_name(stack.STAGE), cloudformation.stack_name(stack.STAGE)
-        token: Any = {"pk": {"S": token_key(APP_ID)}, "access_token": {"S": "clt.benchmark"}}
+        token: Any = {"pk": {"S": token_pk(APP_ID)}, "access_token": {"S": "clt.benchmark"}}
         token["expires_at"] = {"N": str(int(time.time()) + 86400)}
         stack.emulated_account(aws.url).client("dynamodb").put_item(TableName=table_name, Item=token)
         environment = {

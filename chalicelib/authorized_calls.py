@@ -15,7 +15,7 @@ T = TypeVar("T")
 class TokenSource(Protocol):
     """Interface: returns the access tokens of the apps. `tokens.source.SharedTokenSource` implements it."""
 
-    def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
+    def obtain(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
         """Return a token; raises TokenUnavailableError.
 
         If the platform has refused a token, `refused_token` is this token. Then the result is another token.
@@ -63,7 +63,7 @@ class AuthorizedCalls:
     def _get_token(self) -> str:
         with self._lock:
             if self._token is None:
-                self._token = self._tokens.get(self._app_id, self._context)
+                self._token = self._tokens.obtain(self._app_id, self._context)
             return self._token
 
     def _replace_once(self, refused_token: str, refusal: TokenRefusedError) -> None:
@@ -78,7 +78,7 @@ class AuthorizedCalls:
                 raise TokenUnavailableError("refused; a request replaces its token once", refusal.upstream)
             self._is_replaced = True
             try:
-                self._token = self._tokens.get(self._app_id, self._context, refused_token)
+                self._token = self._tokens.obtain(self._app_id, self._context, refused_token)
             except TokenUnavailableError as error:
                 codes = error.upstream if error.upstream.has_code else refusal.upstream
                 raise TokenUnavailableError(error.reason, codes, retry_after=error.retry_after) from None

@@ -31,7 +31,7 @@ botocore's own data covers four hundred services. Searching it would take a thir
 """
 
 AWS_ATTEMPT_SECONDS = 1.0
-"""The time after which an attempt without a response fails: half of it for connecting, half for each read.
+"""The usual limit of an attempt: half of it for connecting, half for each read.
 
 Both services respond in milliseconds. So it is faster to repeat a slow attempt than to wait for it.
 """
@@ -128,14 +128,14 @@ def _create_clients_with(loader: Loader) -> Clients:
     return Clients(dynamodb=create("dynamodb"), secrets_manager=create("secretsmanager"))
 
 
-def _call(service: str, operation: str, context: RequestContext, send: Callable[[], T]) -> T:
+def _call(service: str, name: str, context: RequestContext, send: Callable[[], T]) -> T:
     """Call AWS, with retries; raises StorageUnavailableError.
 
-    No attempt starts after the deadline. An attempt that started before it may end AWS_ATTEMPT_SECONDS after it.
+    No attempt starts after the deadline. One that started before it usually ends AWS_ATTEMPT_SECONDS after it at most.
     """
 
     def attempt() -> T:
-        with context.record_call(service, operation):
+        with context.record_call(service, name):
             # `from None`: botocore's messages quote ids and host names, which must not reach a log.
             try:
                 return send()

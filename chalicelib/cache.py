@@ -11,27 +11,28 @@ from chalicelib.errors import DeadlineExceededError, ServiceError, StorageUnavai
 V = TypeVar("V")
 
 OUTAGE_SECONDS = 3600.0
-"""How long a value is used during an outage, from the first failed refresh."""
+"""How long a value is used during an outage, from the first failed read."""
 
 READ_PAUSE_SECONDS = 10.0
 """The time between two reads during an outage. Without it, every request would wait for the unavailable service."""
 
 
-def is_fresh(max_age: float, since: float, now: float) -> bool:
-    """Return whether less than `max_age` seconds have passed from `since` to `now` (epoch seconds).
+def is_within(seconds: float, since: float, now: float) -> bool:
+    """Return whether less than `seconds` have passed from `since` to `now` (epoch seconds).
 
     Callers use the wall clock, because it goes on while Lambda has frozen the instance. If the clock was set back,
     `since` may be in the future. Then the age is unknown, and the result is False.
     """
-    return 0 <= now - since < max_age
+    return 0 <= now - since < seconds
 
 
 class _Entry(NamedTuple, Generic[V]):
     value: V
     #: When the read of the value began. The value may lack any later change in the storage.
     read_at: float
-    #: When the first refresh after that failed, and when the last one failed.
+    #: When the first read after that failed; inf: none has failed.
     failing_since: float = math.inf
+    #: When the last one failed.
     failed_at: float = -math.inf
 
 
@@ -70,10 +71,10 @@ class Cache(Generic[V]):
         """
         now = self._clock()
         entry = self._entries.get(key)
-        if entry is not None and is_fresh(self._max_age if max_age is None else max_age, entry.read_at, now):
+        if entry is not None and is_within(self._max_age if max_age is None else max_age, entry.read_at, now):
             return entry.value
         former = entry if entry is not None and now < entry.failing_since + OUTAGE_SECONDS else None
-        if former is not None and is_fresh(READ_PAUSE_SECONDS, former.failed_at, now):
+        if former is not None and is_within(READ_PAUSE_SECONDS, former.failed_at, now):
             context.record.warnings.append(f"the cached {self._name} is used")
             return former.value
         try:

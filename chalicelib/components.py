@@ -6,7 +6,7 @@ from functools import partial
 from chalicelib.api.login import LoginHandler
 from chalicelib.aws import Clients, Table, read_secret
 from chalicelib.certificates.listing import CertificateLister
-from chalicelib.certificates.paging import PAGES_PER_RESPONSE
+from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.transport import Transport
@@ -23,11 +23,13 @@ class Components:
 
     def __init__(self, settings: Settings, clients: Clients, transport: Transport) -> None:
         table = Table(clients.dynamodb, settings.table_name)
-        executor = ThreadPoolExecutor(PAGES_PER_RESPONSE, "worker")
+        executor = ThreadPoolExecutor(MAX_PAGES_PER_RESPONSE, "worker")
         self.transport = transport
         self.credentials_cache = CredentialsCache(partial(read_secret, clients.secrets_manager, settings.secret_name))
         self.merchants = MerchantRepository(table)
         self.douyin = DouyinClient(transport, settings.open_api.rstrip("/"), settings.login_api.rstrip("/"))
         self.tokens = SharedTokenSource(table, self.douyin, self.credentials_cache)
         self.lister = CertificateLister(self.merchants, self.credentials_cache, self.douyin, self.tokens, executor)
-        self.login = LoginHandler(self.credentials_cache, self.douyin, self.tokens, self.lister, settings.session_ttl)
+        self.login = LoginHandler(
+            self.credentials_cache, self.douyin, self.tokens, self.lister, settings.session_seconds
+        )

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from chalicelib.cache import Cache, is_fresh
+from chalicelib.cache import Cache, is_within
 from chalicelib.context import RequestContext
 from chalicelib.errors import ConfigurationError, StorageUnavailableError
 from chalicelib.redaction import RedactedStruct
@@ -40,7 +40,7 @@ class Credentials(RedactedStruct, frozen=True):
     #: Apps whose tokens another system of the company mints. This service uses their app secrets only for logins.
     external_tokens: list[str] = msgspec.field(default_factory=list)
 
-    def is_minted_here(self, app_id: str) -> bool:
+    def mints_tokens_of(self, app_id: str) -> bool:
         """Return whether this service mints the app's tokens. Otherwise another system does, or the app is unknown."""
         return bool(self.apps.get(app_id)) and app_id not in self.external_tokens
 
@@ -81,7 +81,7 @@ class CredentialsCache:
         credentials = self.get(context)
         result = lookup(credentials)
         now = self._clock()
-        if result is None and not is_fresh(MIN_REREAD_SECONDS, self._reread_at, now):
+        if result is None and not is_within(MIN_REREAD_SECONDS, self._reread_at, now):
             credentials = self.get(context, max_age=0.0)
             self._reread_at = now
             result = lookup(credentials)

@@ -9,7 +9,7 @@ import msgspec
 
 
 class UpstreamCodes(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a platform response has reported: error codes (0: none), and the `logid` for the platform's support.
+    """What a reply of the platform has reported: error codes (0: none), and the `logid` for the platform's support.
 
     A problem has it as `upstream`.
     """
@@ -20,7 +20,7 @@ class UpstreamCodes(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def has_code(self) -> bool:
-        """Whether the response has an error code."""
+        """Whether the reply has an error code."""
         return self.error_code != 0 or self.sub_error_code != 0
 
 
@@ -28,9 +28,9 @@ NO_CODES = UpstreamCodes(0, 0)
 
 
 class ServiceError(Exception):
-    """Base class of all exceptions of this service.
+    """Base class of the errors with which a request or a run can end.
 
-    - `upstream`: the codes of the platform's response.
+    - `upstream`: the codes of the platform's reply.
     - `is_transient`: the same call may succeed a moment later, so this service may repeat it within a request. Each
       class has a default. (Whether the customer may try again is `retryable` in `api.problems`.)
     - `retry_after`: the seconds to wait before the next attempt, or 0.
@@ -56,14 +56,14 @@ class ServiceError(Exception):
 class InvalidRequestError(ServiceError):
     """The caller's input is invalid.
 
-    `field` is the dotted path of a query parameter, path parameter or body field, or `body`. `detail` says in English
+    `field` is the dotted path of a query parameter, path parameter or body field, or `body`. `rule` says in English
     what it must be; it never contains the value.
     """
 
-    def __init__(self, field: str, detail: str) -> None:
-        super().__init__(f"{field} {detail}")
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field} {rule}")
         self.field = field
-        self.detail = detail
+        self.rule = rule
 
 
 class UnauthenticatedError(ServiceError):
@@ -75,7 +75,7 @@ class WrongAppError(ServiceError):
 
 
 class NotFoundError(ServiceError):
-    """No route has this path. A route that looks up an id also raises it if the id belongs to another user."""
+    """No route has this path."""
 
 
 class MerchantNotFoundError(ServiceError):
@@ -117,7 +117,7 @@ class UpstreamError(ServiceError):
 class UpstreamUnavailableError(UpstreamError):
     """The platform is busy, or the connection broke.
 
-    Two other responses also raise it: an unknown error code with HTTP 200, and an HTTP status other than 200 and 429
+    Two other replies also raise it: an unknown error code with HTTP 200, and an HTTP status other than 200 and 429
     without a known error code. Of these, only a status from 500 is transient.
     """
 
@@ -125,7 +125,7 @@ class UpstreamUnavailableError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform's response was not complete within `douyin.connections.READ_SECONDS`.
+    """The platform's reply was not complete within `douyin.connections.READ_SECONDS`.
 
     If the deadline comes first, DeadlineExceededError is raised instead.
     """
@@ -134,7 +134,7 @@ class UpstreamTimeoutError(UpstreamError):
 
 
 class UpstreamMalformedError(UpstreamError):
-    """The response cannot be used.
+    """The reply cannot be used.
 
     `reason` is one of these:
 

@@ -22,7 +22,7 @@ MERCHANT_MAX_AGE = 300.0
 MAX_NOTICE_LENGTH = 200
 """The most characters of a notice. A longer one counts as missing."""
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line separators, and characters that change the direction of a text."""
 
 MAX_DEGREES = {"latitude": 90, "longitude": 180}
@@ -79,7 +79,7 @@ class Merchant(msgspec.Struct, frozen=True):
             raise StoreNotFoundError(poi_id)
 
 
-class _Row(msgspec.Struct):
+class _DecisiveAttributes(msgspec.Struct):
     """The attributes that decide who may list, and in which stores. If one of them is malformed, the row is refused.
 
     `life_account_id` must be visible ASCII, because it is sent in a header.
@@ -103,7 +103,7 @@ class MerchantRepository:
         return self._cache.get(account_id, context)
 
     def _read(self, account_id: str, context: RequestContext) -> Merchant:
-        item = self._table.get_item(merchant_key(account_id), context)
+        item = self._table.get_item(merchant_pk(account_id), context)
         merchant = parse_merchant(account_id, item) if item else None
         if merchant is None or not merchant.active:
             raise MerchantNotFoundError(account_id)
@@ -118,7 +118,7 @@ def build_merchant_view(merchant: Merchant) -> MerchantView:
     return MerchantView(merchant.account_id, merchant.name, sorted(shown, key=lambda store: store.poi_id))
 
 
-def merchant_key(account_id: str) -> str:
+def merchant_pk(account_id: str) -> str:
     """Return the partition key of a merchant's row."""
     return MERCHANT_PREFIX + account_id
 
@@ -130,7 +130,7 @@ def parse_merchant(account_id: str, item: Item) -> Merchant:
     missing. A malformed `redeeming` is off.
     """
     try:
-        row = msgspec.convert({name: _to_plain(attribute) for name, attribute in item.items()}, _Row)
+        row = msgspec.convert({name: _to_plain(attribute) for name, attribute in item.items()}, _DecisiveAttributes)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"merchant {account_id}: {error}") from None
     stores = None if row.stores is None else {poi_id: _parse_store(poi_id, row.stores[poi_id]) for poi_id in row.stores}
@@ -154,7 +154,7 @@ def parse_notice(item: Item) -> str | None:
 
 def clean_notice(text: str) -> str:
     """Return a notice with its control and bidirectional characters replaced by blanks; "" if only blanks remain."""
-    cleaned = _CONTROLS.sub(" ", text)
+    cleaned = _UNSAFE_CHARACTERS.sub(" ", text)
     return cleaned if cleaned.strip() else ""
 
 

@@ -17,8 +17,8 @@ class Call(msgspec.Struct):
     #: How long the call took, in seconds.
     seconds: float = 0.0
     #: `ok`, the `reason` of a ServiceError, or the type of any other error; "" while the call runs.
-    outcome: str = ""
-    #: The error codes and the logid of the platform's response.
+    result: str = ""
+    #: The error codes and the logid of the platform's reply.
     upstream: UpstreamCodes = NO_CODES
 
 
@@ -36,7 +36,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True):
     """How a request, a run, or the list in a login ended."""
 
-    #: `ok`, the code of the problem, or `failed` for a warm-up.
+    #: `ok`, the code of the problem, or `failed` for a warm-up that failed.
     code: str = "ok"
     is_callers_mistake: bool = False
     #: The error that caused the problem.

@@ -1,4 +1,4 @@
-"""Configuration from environment variables. The service reads them nowhere else."""
+"""Configuration from environment variables. Our code reads them nowhere else."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib.errors import ConfigurationError
 
-MAX_TTL = 30 * 86_400
+MAX_SESSION_SECONDS = 30 * 86_400
 """The longest lifetime of a session, in seconds."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
     #: Base URL of jscode2session.
     login_api: str = msgspec.field(name="DOUYIN_LOGIN_API", default="https://developer.toutiao.com")
     #: Lifetime of a session in seconds.
-    session_ttl: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL)] = msgspec.field(
+    session_seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_SESSION_SECONDS)] = msgspec.field(
         name="SESSION_TTL_SECONDS", default=7200
     )
 

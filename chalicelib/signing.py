@@ -13,9 +13,9 @@ from itsdangerous import BadData, URLSafeSerializer
 T = TypeVar("T")
 
 
-def sign(value: Any, purpose: bytes, keys: list[str]) -> str:
+def sign(value: list[Any], purpose: bytes, keys: list[str]) -> str:
     """Return the signed text of a value. It verifies for the same purpose only."""
-    return str(_serializer(purpose, keys).dumps(msgspec.to_builtins(value)))
+    return str(_serializer(purpose, keys).dumps(value))
 
 
 def verify(text: str, purpose: bytes, keys: list[str], expected_type: type[T]) -> T | None:

@@ -18,7 +18,7 @@ from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
-from chalicelib.tokens.rows import TokenRow, token_key
+from chalicelib.tokens.rows import TokenRow, token_pk
 from infra.account import AwsAccount
 from infra.bundle import Build
 from infra.cloudformation import secret_name, stack_name
@@ -253,15 +253,15 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
             # `redeemctl doctor` reports malformed rows.
             with contextlib.suppress(ConfigurationError):
                 merchants.append(parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item))
-        tokens = {row["pk"]["S"]: TokenRow.from_item(row) for row in scan_rows(client, table, token_key(""))}
+        tokens = {row["pk"]["S"]: TokenRow.from_item(row) for row in scan_rows(client, table, token_pk(""))}
     except ClientError as error:
         return [], f"{error.operation_name} reports {error.response['Error']['Code']}"
     except ConfigurationError:
         return [], "the secret is malformed"
 
     def rank(app_id: str) -> int:
-        row = tokens.get(token_key(app_id), TokenRow())
-        return 0 if credentials.is_minted_here(app_id) else 1 if row.is_valid(time.time()) else 2
+        row = tokens.get(token_pk(app_id), TokenRow())
+        return 0 if credentials.mints_tokens_of(app_id) else 1 if row.is_valid(time.time()) else 2
 
     app_id = min(credentials.apps, key=rank, default="")
     served = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]

@@ -27,7 +27,7 @@ from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
+from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
@@ -51,7 +51,7 @@ class RecordingTransport(Transport):
         super().__init__(http)
         self.replies: list[tuple[str, float, int, Any]] = []
 
-    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:
+    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformReply:
         """Send one request and record it; raises as Transport.send does."""
         started, status, reply = time.time(), 0, None
         try:
@@ -102,7 +102,7 @@ class Run:
             yield _take_step(name, step)
 
     def _token(self) -> str:
-        return self.stage.components.tokens.get(self.app_id, self.stage.new_context())
+        return self.stage.components.tokens.obtain(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
         return self.stage.exchange_code(self.app_id, self.app_secret, code)

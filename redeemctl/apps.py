@@ -75,7 +75,7 @@ def list_apps(cli: CommandLine) -> None:
         {
             "app_id": app_id,
             "kind": "own" if app_secret else "provider",
-            "tokens": THIS_SERVICE if seen.is_minted_here(app_id) else ANOTHER_SYSTEM,
+            "tokens": THIS_SERVICE if seen.mints_tokens_of(app_id) else ANOTHER_SYSTEM,
             "secret_fingerprint": fingerprint(app_secret),
             "merchants": counts[app_id],
         }

@@ -20,7 +20,7 @@ from chalicelib.douyin import codes
 from chalicelib.errors import NO_CODES, UpstreamCodes
 from chalicelib.merchants import Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE
-from chalicelib.tokens.renewal import is_expiring
+from chalicelib.tokens.renewal import needs_renewal
 from chalicelib.tokens.rows import TokenRow
 from infra import bundle, smoke
 from infra.account import check_account
@@ -210,7 +210,7 @@ class Doctor:
         if urls:
             yield from self._check_lists(urls[-1], secret_version.session_keys, merchants)
         for app_id in sorted(apps):
-            yield from self._attempt("token", app_id, self._check_token(app_id, secret_version.is_minted_here(app_id)))
+            yield from self._attempt("token", app_id, self._check_token(app_id, secret_version.mints_tokens_of(app_id)))
 
     def _check_login(self, app_id: str, app_secret: str) -> Check[None]:
         """Log in with an invalid code. If app id and secret (or token) are valid, the platform refuses the code."""
@@ -398,13 +398,11 @@ def judge_token(app_id: str, row: TokenRow, now: float, *, is_minted_here: bool)
     """Judge an app's token. `is_minted_here` is true if this service makes it, not another system."""
     make_finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
     # An older failure does not count if the token is not expiring: somebody has written a valid token since.
-    has_failed = bool(row.mint_failure) and is_minted_here and (is_expiring(row, now) or row.blocks_claims(now))
+    has_failed = bool(row.mint_failure) and is_minted_here and (needs_renewal(row, now) or row.blocks_claims(now))
     if has_failed and row.mint_failure.isdigit():
         upstream = UpstreamCodes(int(row.mint_failure), 0)
-        finding, error_type = (
-            judge_failed_call("token", app_id, "token_unavailable", upstream),
-            _find_error_type(upstream),
-        )
+        finding = judge_failed_call("token", app_id, "token_unavailable", upstream)
+        error_type = _find_error_type(upstream)
         is_transient = error_type is not None and error_type.is_transient
         outcome = WARNING if is_transient and row.is_valid(now) else FAILED
         return finding._replace(outcome=outcome, text=f"the last renewal has failed: {finding.text}")

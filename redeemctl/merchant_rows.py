@@ -164,7 +164,7 @@ def edit_item(account_id: str, seen: Item | None, patch: Patch) -> Item:
     not prevent the edit.
     """
     if seen is None:
-        seen, patch = {"pk": {"S": merchants.merchant_key(account_id)}}, {"active": True, **patch}
+        seen, patch = {"pk": {"S": merchants.merchant_pk(account_id)}}, {"active": True, **patch}
     merged = _merge(_to_row(seen), patch)
     given = {name: merged[name] for name in ("account_id", "app_id", *patch) if name in merged}
     stores = patch.get("stores", {})

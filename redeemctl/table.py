@@ -7,7 +7,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBu
 from botocore.exceptions import ClientError
 
 from chalicelib.aws import Item
-from chalicelib.merchants import MERCHANT_PREFIX, merchant_key
+from chalicelib.merchants import MERCHANT_PREFIX, merchant_pk
 from infra.table import scan_rows
 from redeemctl.errors import CHANGED_MEANWHILE, ConflictError
 from redeemctl.merchant_rows import changed_attributes
@@ -22,7 +22,7 @@ class MerchantTable:
 
     def get(self, account_id: str) -> Item | None:
         """Return a merchant's row, or None."""
-        key: Item = {"pk": {"S": merchant_key(account_id)}}
+        key: Item = {"pk": {"S": merchant_pk(account_id)}}
         item: Item | None = self._client.get_item(TableName=self._name, Key=key, ConsistentRead=True).get("Item")
         return item
 

@@ -24,7 +24,7 @@ def show_tokens(cli: CommandLine) -> None:
     """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
     with cli.open_stage(read_only=True) as stage:
         seen = read_secret_version(stage)
-        tokens = [_describe(stage, app_id, seen.is_minted_here(app_id)) for app_id in seen.apps]
+        tokens = [_describe(stage, app_id, seen.mints_tokens_of(app_id)) for app_id in seen.apps]
     cli.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
@@ -37,7 +37,7 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
         seen = read_secret_version(stage)
         # An unknown app raises CommandError before anything is shown.
         seen.get_app_secret(app_id)
-        if not seen.is_minted_here(app_id):
+        if not seen.mints_tokens_of(app_id):
             raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())
@@ -60,7 +60,7 @@ def _describe(stage: Stage, app_id: str, is_minted_here: bool) -> dict[str, Any]
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)
         state |= {"expires_at": row.expires_at, "expires_in": row.expires_at - int(now)}
-    if row.is_being_minted(now):
+    if row.mint_may_be_running(now):
         state["renewal"] = "in progress"
     elif row.mint_failure:
         state["renewal"] = f"failed: {row.mint_failure}"

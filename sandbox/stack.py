@@ -26,7 +26,7 @@ import boto3
 import requests
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.merchants import merchant_key
+from chalicelib.merchants import merchant_pk
 from infra import bundle, cloudformation
 from infra.account import AwsAccount
 from infra.bundle import ROOT
@@ -233,7 +233,7 @@ def write_merchants(client: Any, table_name: str, data: SampleData) -> None:
     """Write the sample merchants to the table."""
     for merchant in data.merchants.values():
         row = {
-            "pk": merchant_key(merchant.account_id),
+            "pk": merchant_pk(merchant.account_id),
             "app_id": merchant.app_id,
             "life_account_id": merchant.life_account_id,
             "name": merchant.name,
@@ -249,7 +249,7 @@ def change_merchant(aws_account: AwsAccount, account_id: str, **attributes: Any)
     """Set attributes of a merchant's row, and end the function's instances, which have cached the row."""
     aws_account.client("dynamodb").update_item(
         TableName=cloudformation.stack_name(STAGE),
-        Key={"pk": {"S": merchant_key(account_id)}},
+        Key={"pk": {"S": merchant_pk(account_id)}},
         ConditionExpression="attribute_exists(pk)",
         UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in attributes),
         ExpressionAttributeValues={f":{name}": TypeSerializer().serialize(v) for name, v in attributes.items()},

@@ -31,15 +31,15 @@ def service_models() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def platform_process() -> Iterator[Platform]:
+def shared_platform() -> Iterator[Platform]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    port, mock_server, stop = asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
-    yield Platform(f"http://127.0.0.1:{port}", mock_server, mock_server.platform.data)
+    port, mock_server, stop_server = asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    yield Platform(f"http://127.0.0.1:{port}", mock_server)
 
     async def end() -> None:
-        await stop()
+        await stop_server()
         await loop.shutdown_asyncgens()
 
     asyncio.run_coroutine_threadsafe(end(), loop).result(10)
@@ -49,7 +49,7 @@ def platform_process() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def aws_process() -> Iterator[Aws]:
+def shared_aws() -> Iterator[Aws]:
     with stack.run_server("sandbox.aws") as aws, contextlib.ExitStack() as resources:
         client = stack.emulated_account(aws.url).client
         stack.create_resources(aws.url, STAGE)
@@ -84,18 +84,18 @@ def deployed(archive: Path) -> Iterator[stack.Sandbox]:
 
 
 @pytest.fixture
-def platform(platform_process: Platform) -> Platform:
+def platform(shared_platform: Platform) -> Platform:
     """The mock platform, with the sample data."""
-    platform_process.reset()
-    return platform_process
+    shared_platform.reset()
+    return shared_platform
 
 
 @pytest.fixture
-def aws(aws_process: Aws, platform: Platform) -> Aws:
+def aws(shared_aws: Aws, platform: Platform) -> Aws:
     """The emulated AWS, with the sample merchants."""
     del platform
-    aws_process.reset()
-    return aws_process
+    shared_aws.reset()
+    return shared_aws
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 STAGE = "test"
-SESSION_KEY = "test-session-key-not-a-secret-000001"
-TOKEN_ROW = f"TOKEN#{APP_ID}"
-WANTED = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
+STAGE_SESSION_KEY = "test-session-key-not-a-secret-000001"
+TOKEN_PK = f"TOKEN#{APP_ID}"
+LIST_MEMBER = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
 """The list that a login may ask for."""
 
 LIST_URL = gateway.certificates_path()
@@ -52,7 +52,11 @@ class Platform:
 
     url: str
     server: server.MockServer
-    data: sample_data.SampleData
+
+    @property
+    def data(self) -> sample_data.SampleData:
+        """The present data of the mock platform."""
+        return self.server.platform.data
 
     def reset(self) -> None:
         """Restore the sample data; remove faults, tokens and recorded calls."""
@@ -61,7 +65,6 @@ class Platform:
         self.server.platform = MockPlatform(data)
         self.server.fault_rules.clear()
         self.server.calls.clear()
-        self.data = data
 
     def fail(self, kind: str, call: str = "query_user_certificates", **options: Any) -> None:
         """Add a fault rule for a call."""
@@ -117,8 +120,8 @@ class Aws:
                 self.dynamodb.put_item(TableName=self.table, Item=row)
         apps = {app.app_id: app.app_secret for app in _SAMPLE_DATA.apps.values()}
         secret = self.secretsmanager.get_secret_value(SecretId=self.secret)["SecretString"]
-        if secret != _format_secret(apps, [SESSION_KEY]):
-            self.put_secret(apps, [SESSION_KEY])
+        if secret != _format_secret(apps, [STAGE_SESSION_KEY]):
+            self.put_secret(apps, [STAGE_SESSION_KEY])
 
     def _rows(self) -> dict[str, Any]:
         return {item["pk"]["S"]: item for item in self.dynamodb.scan(TableName=self.table)["Items"]}
@@ -133,7 +136,7 @@ class Aws:
         item: Any = {"pk": {"S": pk}, **{name: _attribute(value) for name, value in attributes.items()}}
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
-    def row(self, pk: str) -> dict[str, Any]:
+    def item(self, pk: str) -> dict[str, Any]:
         """Return a row in DynamoDB's format."""
         return dict(self.dynamodb.get_item(TableName=self.table, Key={"pk": {"S": pk}}).get("Item", {}))
 
@@ -214,8 +217,8 @@ def run_refresh_tokens() -> None:
     application.refresh_tokens(gateway.build_schedule_event(), LambdaContext(60_000))
 
 
-def end_claim(dynamodb: DynamoDBClient, table: str, pk: str = TOKEN_ROW) -> None:
-    """Let the last claim of the row end: nobody makes another one for 20 s."""
+def age_claim(dynamodb: DynamoDBClient, table: str, pk: str = TOKEN_PK) -> None:
+    """Move the last claim of the row into the past, so that another one may be made now."""
     dynamodb.update_item(
         TableName=table,
         Key={"pk": {"S": pk}},
@@ -247,7 +250,7 @@ def assert_problem(response: gateway.Response, status: int, code: str) -> dict[s
     return body
 
 
-def read_report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_log_and_metrics(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the one log line since the previous call, and what the metrics have."""
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [line] = [entry for entry in entries if "_aws" not in entry]

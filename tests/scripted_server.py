@@ -19,7 +19,7 @@ RESET = object()
 
 
 @dataclass
-class Received:
+class ReceivedRequest:
     """A request: its number in all (from 0), its connection's number, its path, headers and JSON body.
 
     `ended` is set when all steps of the response were made.
@@ -37,12 +37,12 @@ class Received:
 class ScriptedServer:
     """Responds to each request with the steps of `script`: bytes to send, seconds to wait, CLOSE or RESET.
 
-    With `tls`, it speaks TLS; RESET is then no step.
+    With `tls`, it speaks TLS; RESET cannot be used then.
     """
 
-    script: Callable[[Received], Iterator[Any]]
+    script: Callable[[ReceivedRequest], Iterator[Any]]
     tls: ssl.SSLContext | None = None
-    requests: list[Received] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     url: str = ""
     connections: int = 0
     _sockets: list[socket.socket] = field(default_factory=list)
@@ -81,7 +81,7 @@ class ScriptedServer:
                 self.requests.append(request)
                 try:
                     for step in self.script(request):
-                        _make(step, connection)
+                        _perform(step, connection)
                 finally:
                     request.ended.set()
 
@@ -89,17 +89,17 @@ class ScriptedServer:
         """Wait until all steps of the responses to the present requests were made."""
         assert all(request.ended.wait(30) for request in self.requests)
 
-    def _read(self, line: bytes, stream: Any, connection: int) -> Received:
+    def _read(self, line: bytes, stream: Any, connection: int) -> ReceivedRequest:
         _, path, _ = line.decode().split(" ", 2)
         headers = {}
         while (header := stream.readline()) not in (b"\r\n", b""):
             name, _, value = header.decode().partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))
-        return Received(len(self.requests), connection, path, headers, json.loads(body) if body else None)
+        return ReceivedRequest(len(self.requests), connection, path, headers, json.loads(body) if body else None)
 
 
-def _make(step: Any, connection: socket.socket) -> None:
+def _perform(step: Any, connection: socket.socket) -> None:
     if isinstance(step, bytes):
         connection.sendall(step)
     elif step is CLOSE:

@@ -52,7 +52,7 @@ class Application(Chalice):
         except Exception as error:
             # Chalice failed outside of the middleware.
             record = context.record
-            response = _respond_with(problem_for_error(error, record.request_id), record)
+            response = _respond_to_error(error, record)
             result: dict[str, Any] = self._finish(response, "unknown", record).to_dict()
             return result
 
@@ -86,7 +86,7 @@ class Application(Chalice):
                     body = msgspec.json.encode(function(request, context, **ids)).decode()
                 except Exception as error:
                     # Otherwise Chalice would turn the exception into its own response.
-                    return _respond_with(problem_for_error(error, context.record.request_id), context.record)
+                    return _respond_to_error(error, context.record)
                 return Response(body, dict(headers))
 
             register(handle)
@@ -97,8 +97,8 @@ class Application(Chalice):
     def run_job(self, name: str, lambda_context: Any, job: Callable[[RequestContext], Report | None]) -> None:
         """Run the job of a function without a route, within the function's remaining time, and write its telemetry.
 
-        The job returns a report of what it has done. If its `failed` has errors, the first one is the outcome. Lambda
-        does not repeat this run.
+        The job returns a report of what it has done. If its `failed` has errors, the first one is the outcome. Then
+        the function returns normally, so Lambda does not repeat the run.
 
         An exception that the job raises is the outcome. Lambda gets the exception, counts the run as failed, and may
         repeat it. The runtime logs message and traceback, which may quote a secret. So a RuntimeError replaces an
@@ -127,7 +127,7 @@ class Application(Chalice):
             response = get_response(request)
         except Exception as error:
             # Chalice failed, for example for an event without the path parameters of its route.
-            response = _respond_with(problem_for_error(error, record.request_id), record)
+            response = _respond_to_error(error, record)
         # Responses of routes and problems have a text. Chalice's own responses have a dict.
         if not isinstance(response.body, str):
             problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
@@ -139,16 +139,21 @@ class Application(Chalice):
         """Add the headers that every response has, and write the telemetry of the request."""
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = record.request_id
-        self._write_telemetry(operation, record, status=response.status_code)
+        self._write_telemetry(operation, record, response.status_code)
         return response
 
-    def _write_telemetry(self, operation: str, record: RequestRecord, **fields: Any) -> None:
+    def _write_telemetry(self, operation: str, record: RequestRecord, status: int | None = None) -> None:
         """Write the telemetry of a request or run. Raises nothing, so that the caller still returns its result."""
         try:
-            self.telemetry.write(operation, record, **fields)
+            self.telemetry.write(operation, record, status)
         except Exception as error:
             with suppress(Exception):
                 self.telemetry.warn(f"the telemetry of {operation} {record.request_id} failed: {format_error(error)}")
+
+
+def _respond_to_error(error: Exception, record: RequestRecord) -> Response:
+    """Return the problem response of an error, and record the outcome."""
+    return _respond_with(problem_for_error(error, record.request_id), record)
 
 
 def _respond_with(

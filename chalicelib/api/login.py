@@ -40,7 +40,7 @@ class LoginHandler:
     tokens: TokenSource
     lister: CertificateLister
     #: The lifetime of a session in seconds.
-    ttl: int
+    session_seconds: int
     #: The wall clock, in epoch seconds.
     clock: Callable[[], float] = time.time
 
@@ -67,10 +67,10 @@ class LoginHandler:
         if open_id == PROBE_OPEN_ID:
             raise UpstreamMalformedError("malformed")
         session = Session(body.app_id, open_id)
-        session_token = encode_session(session, int(self.clock()) + self.ttl, credentials.session_keys)
+        session_token = encode_session(session, int(self.clock()) + self.session_seconds, credentials.session_keys)
         record.user_hash = hash_open_id(open_id, credentials.session_keys)
         if list_query is None:
-            return LoginView(session_token, self.ttl)
+            return LoginView(session_token, self.session_seconds)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
             view = self.lister.list_certificates(session, list_query, list_context)
@@ -78,9 +78,9 @@ class LoginHandler:
         except Exception as error:
             problem = problem_for_error(error, record.request_id)
             record.list_outcome = problem.outcome
-            return LoginView(session_token, self.ttl, list_problem=problem.view)
+            return LoginView(session_token, self.session_seconds, list_problem=problem.view)
         record.list_outcome = Outcome()
-        return LoginView(session_token, self.ttl, list=view)
+        return LoginView(session_token, self.session_seconds, list=view)
 
     def exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Exchange a login code for the open_id, with the app secret.

@@ -1,6 +1,6 @@
 """Problem responses (RFC 9457): the one place where errors are mapped to HTTP.
 
-`title` is English, for engineers. `detail` is Chinese, and the page shows it to the customer as it is.
+`title` is English, for engineers. `detail` is Chinese, and the mini-program shows it to the customer as it is.
 """
 
 import math
@@ -45,7 +45,7 @@ class InputErrorView(msgspec.Struct):
     detail: str
 
 
-class ProblemView(msgspec.Struct, omit_defaults=True):
+class ProblemView(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of a problem."""
 
     type: str
@@ -136,22 +136,17 @@ def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     internal error.
     """
     rows = (ERROR_PROBLEMS[each] for each in type(error).__mro__ if each in ERROR_PROBLEMS)
-    problem_type = next(rows, INTERNAL_ERROR)
-    problem = problem_for_type(problem_type, request_id, error)
-    view = problem.view
-    # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
-    upstream = getattr(error, "upstream", NO_CODES)
-    if upstream.has_code and not isinstance(error, errors.LoginRefusedError):
-        view.upstream = upstream
-    if view.retry_after is not None:
-        view.retry_after = max(view.retry_after, math.ceil(getattr(error, "retry_after", 0.0)))
-    if isinstance(error, errors.InvalidRequestError):
-        view.errors = [InputErrorView(error.field, error.detail)]
-    return problem
+    return problem_for_type(next(rows, INTERNAL_ERROR), request_id, error)
 
 
 def problem_for_type(problem_type: ProblemType, request_id: str = "", error: BaseException | None = None) -> Problem:
-    """Build the problem response of a type."""
+    """Build the problem response of a type. `error` is the error that caused it, if there is one."""
+    upstream = getattr(error, "upstream", NO_CODES)
+    # Unknown apps and refused codes get the same response, so a refused login has no `upstream`.
+    has_upstream = upstream.has_code and not isinstance(error, errors.LoginRefusedError)
+    retry_after = problem_type.retry_after
+    if retry_after is not None:
+        retry_after = max(retry_after, math.ceil(getattr(error, "retry_after", 0.0)))
     view = ProblemView(
         type="about:blank",
         title=problem_type.title,
@@ -160,7 +155,9 @@ def problem_for_type(problem_type: ProblemType, request_id: str = "", error: Bas
         detail=problem_type.detail,
         request_id=request_id,
         retryable=problem_type.retryable,
-        retry_after=problem_type.retry_after,
+        retry_after=retry_after,
+        errors=[InputErrorView(error.field, error.rule)] if isinstance(error, errors.InvalidRequestError) else None,
+        upstream=upstream if has_upstream else None,
     )
     outcome = Outcome(problem_type.code, problem_type.is_callers_mistake, error, problem_type.needs_operator)
     return Problem(view, outcome)

@@ -54,8 +54,8 @@ class _Stdout(io.TextIOBase):
 class Telemetry:
     """Writes logs, metrics and traces of this instance.
 
-    It withholds the messages of all other loggers. Exceptions are `own_loggers` and the loggers below them: these must
-    never log a secret.
+    It logs the messages of the service's own logger, of `own_loggers`, and of the loggers below them. These must never
+    log a secret. The messages of all other loggers are withheld.
     """
 
     def __init__(self, settings: TelemetrySettings, own_loggers: Iterable[str] = ()) -> None:
@@ -70,9 +70,9 @@ class Telemetry:
         )
         self._cold = True
 
-    def write(self, operation: str, record: RequestRecord, **fields: Any) -> None:
-        """Write log line, metrics and trace of one request or run. `fields` are added to the log line."""
-        self._log(operation, record, cold_start=self._cold, **fields)
+    def write(self, operation: str, record: RequestRecord, status: int | None = None) -> None:
+        """Write log line, metrics and trace of one request or run. `status` is the HTTP status of a request."""
+        self._log(operation, record, status=status, cold_start=self._cold)
         self._cold = False
         self._emit_metrics(record)
         if is_traced(os.environ):
@@ -104,7 +104,7 @@ class Telemetry:
             "ms": round((time.time() - record.started) * 1000, 1),
             "warnings": record.warnings,
             "calls": [_format_call(call) for call in record.calls],
-            "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.outcome != "ok"),
+            "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.result != "ok"),
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
             "error": format_error(record.outcome.error),
         }
@@ -157,10 +157,10 @@ class Telemetry:
             namespace = "remote" if call.service == "douyin" else "aws"
             subsegment = recorder.begin_subsegment(f"{call.service} {call.name}", namespace=namespace)
             subsegment.start_time = call.started
-            subsegment.put_annotation("outcome", call.outcome)
+            subsegment.put_annotation("outcome", call.result)
             if call.upstream.logid:
                 subsegment.put_annotation("logid", call.upstream.logid)
-            if call.outcome != "ok":
+            if call.result != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
         if any(outcome.code != "ok" for outcome in _outcomes(record)):
@@ -177,7 +177,7 @@ def _format_call(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
-        "outcome": call.outcome,
+        "outcome": call.result,
         **msgspec.structs.asdict(call.upstream),
     }
     return {name: value for name, value in fields.items() if value}
@@ -186,6 +186,6 @@ def _format_call(call: Call) -> dict[str, Any]:
 def _format_failure(call: Call) -> str:
     """Format a failed call as one text: a saved query cannot search all elements of a list."""
     codes = call.upstream
-    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.outcome
+    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.result
     logid = f" logid {codes.logid}" if codes.logid else ""
     return f"{call.service}.{call.name} {reason}{logid}"

@@ -1,4 +1,7 @@
-"""Checks everything that callers send, before any other service is called. Errors name the field, never its value."""
+"""Checks the form of everything that callers send, before any other service is called.
+
+Errors name the field, never its value. `sessions` and `cursors` verify the signatures of session tokens and cursors.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,14 +26,14 @@ ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"
 _SECONDS_RULE = "must be epoch seconds, an integer from 0 to 9999999999"
 _SECONDS = range(10**10)
-_NUMBERS = {
+_FILTERS = {
     "biz_type": (range(1, 3), "must be 1 or 2"),
     "start_time": (_SECONDS, _SECONDS_RULE),
     "end_time": (_SECONDS, _SECONDS_RULE),
 }
 """The allowed values and the error text of each filter. All filters are numbers."""
 
-_QUERY_PARAMETERS = ("cursor", *_NUMBERS)
+_QUERY_PARAMETERS = ("cursor", *_FILTERS)
 _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
@@ -53,10 +56,10 @@ def read_body(request: Any) -> bytes:
         raise InvalidRequestError("body", "must be valid UTF-8") from None
 
 
-def read_query(request: Any) -> dict[str, list[str]]:
+def read_query_parameters(request: Any) -> dict[str, list[str]]:
     """Return the query parameters of Chalice's request: each name with all its values."""
-    query = request.query_params
-    return {name: query.getlist(name) for name in query} if query else {}
+    parameters = request.query_params
+    return {name: parameters.getlist(name) for name in parameters} if parameters else {}
 
 
 def parse_login_body(body: bytes) -> LoginBody:
@@ -69,7 +72,7 @@ def parse_login_body(body: bytes) -> LoginBody:
         members = None
     if not isinstance(members, dict):
         raise InvalidRequestError("body", "must be a JSON object")
-    app_id = _check_id(members.get("app_id"), "app_id")
+    app_id = _require_id(members.get("app_id"), "app_id")
     code = members.get("code")
     if not isinstance(code, str) or not 1 <= len(code) <= MAX_CODE_LENGTH or not code.isprintable():
         raise InvalidRequestError("code", f"must be 1 to {MAX_CODE_LENGTH} printable characters")
@@ -78,26 +81,26 @@ def parse_login_body(body: bytes) -> LoginBody:
     requested = members["list"]
     if not isinstance(requested, dict):
         raise InvalidRequestError("list", "must be an object")
-    list_query = _check_list_query(requested.get("account_id"), requested.get("poi_id"), requested, prefix="list.")
+    list_query = _parse_list_query(requested.get("account_id"), requested.get("poi_id"), requested, prefix="list.")
     return LoginBody(app_id, code, list_query)
 
 
-def parse_list_request(account_id: str, poi_id: str, query: Mapping[str, Sequence[str]]) -> tuple[ListQuery, str]:
-    """Return the query and the cursor ("" for none) of the certificates call; raises InvalidRequestError.
+def parse_list_request(account_id: str, poi_id: str, parameters: Mapping[str, Sequence[str]]) -> tuple[ListQuery, str]:
+    """Return the list query and the cursor ("" for none) of the certificates call; raises InvalidRequestError.
 
     The cursor is not verified yet: its signature depends on the user. Unknown query parameters are ignored; a known one
     that is given twice is an error.
     """
     for name in _QUERY_PARAMETERS:
-        if len(query.get(name, ())) > 1:
+        if len(parameters.get(name, ())) > 1:
             raise InvalidRequestError(name, "must be given once")
-    parameters = {name: query[name][0] for name in _QUERY_PARAMETERS if query.get(name)}
-    cursor = parameters.pop("cursor", None)
+    given = {name: parameters[name][0] for name in _QUERY_PARAMETERS if parameters.get(name)}
+    cursor = given.pop("cursor", None)
     if cursor is not None and not (1 <= len(cursor) <= MAX_CURSOR_LENGTH and cursor.isascii()):
         raise InvalidRequestError("cursor", f"must be 1 to {MAX_CURSOR_LENGTH} ASCII characters")
-    # The other parameters are numbers. Any other text is refused below.
-    numbers = {name: int(text) if _DIGITS.fullmatch(text) else text for name, text in parameters.items()}
-    return _check_list_query(account_id, poi_id, numbers), cursor or ""
+    # The filters are numbers. Any other text is refused below.
+    filters = {name: int(text) if _DIGITS.fullmatch(text) else text for name, text in given.items()}
+    return _parse_list_query(account_id, poi_id, filters), cursor or ""
 
 
 def parse_path_ids(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -105,7 +108,7 @@ def parse_path_ids(parameters: Mapping[str, str]) -> dict[str, str]:
 
     API Gateway decodes query values but passes path parameters percent-encoded.
     """
-    return {name: _check_id(unquote(text), name) for name, text in parameters.items()}
+    return {name: _require_id(unquote(text), name) for name, text in parameters.items()}
 
 
 def parse_bearer(authorization: str | None) -> str:
@@ -116,26 +119,26 @@ def parse_bearer(authorization: str | None) -> str:
     return token.strip()
 
 
-def _check_list_query(account_id: Any, poi_id: Any, filters: Mapping[str, Any], prefix: str = "") -> ListQuery:
-    """Return the query of a list; raises InvalidRequestError.
+def _parse_list_query(account_id: Any, poi_id: Any, filters: Mapping[str, Any], prefix: str = "") -> ListQuery:
+    """Return a list query; raises InvalidRequestError.
 
     Other fields of `filters` are ignored. `prefix` comes before the field's name in an error.
     """
     checked: dict[str, int] = {}
-    for name, (allowed, rule) in _NUMBERS.items():
+    for name, (allowed, rule) in _FILTERS.items():
         if name in filters:
             value = filters[name]
             # isinstance would accept true and false as integers.
             if type(value) is not int or value not in allowed:
                 raise InvalidRequestError(prefix + name, rule)
             checked[name] = value
-    query = ListQuery(_check_id(account_id, f"{prefix}account_id"), _check_id(poi_id, f"{prefix}poi_id"), **checked)
+    query = ListQuery(_require_id(account_id, f"{prefix}account_id"), _require_id(poi_id, f"{prefix}poi_id"), **checked)
     if checked.get("start_time", 0) > checked.get("end_time", _SECONDS.stop):
         raise InvalidRequestError(f"{prefix}end_time", "must not be before start_time")
     return query
 
 
-def _check_id(value: Any, field: str) -> str:
+def _require_id(value: Any, field: str) -> str:
     if not isinstance(value, str) or not ID.fullmatch(value):
         raise InvalidRequestError(field, ID_RULE)
     return value

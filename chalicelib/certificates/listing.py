@@ -9,7 +9,7 @@ import msgspec
 
 from chalicelib.authorized_calls import AuthorizedCalls, TokenSource
 from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
-from chalicelib.certificates.paging import list_pages
+from chalicelib.certificates.paging import fetch_pages
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
@@ -30,9 +30,8 @@ class ListReport(Report, frozen=True, omit_defaults=True):
     #: The numbers of pages that were read, and of certificates that are shown.
     pages: int
     certificates: int
-    #: The number of malformed certificates. They are not shown, or are shown without the malformed field.
+    #: `malformed` and `malformed_fields` of BuiltViews.
     malformed: int = 0
-    #: Paths of malformed fields in the platform's document.
     malformed_fields: list[str] = msgspec.field(default_factory=list)
     #: The error of the page that could not be read.
     lost_page: ServiceError | None = None
@@ -59,48 +58,52 @@ class CertificateLister:
     clock: Callable[[], float] = time.time
 
     def list_certificates(
-        self, session: Session, query: ListQuery, context: RequestContext, cursor: str = ""
+        self, session: Session, list_query: ListQuery, context: RequestContext, cursor: str = ""
     ) -> ListView:
         """Return the usable certificates from `cursor`, or from the start of the list. Set the record's report.
-
-        The first session key signs the next cursor.
 
         Raises ServiceError if the first page cannot be read, the merchant or store is unknown, the session belongs to
         another app, the cursor belongs to another list, or no token is available.
         """
-        start, credentials = self._find_start(session, query, context, cursor)
-        merchant = self.merchants.get(query.account_id, context)
+        start, credentials = self._find_start(session, list_query, context, cursor)
+        merchant = self.merchants.get(list_query.account_id, context)
         merchant.check_app(session.app_id)
-        merchant.check_store(query.poi_id)
+        merchant.check_store(list_query.poi_id)
         calls = AuthorizedCalls(self.douyin, self.tokens, merchant.app_id, context, merchant.life_account_id)
-        result = list_pages(start, query, session.open_id, calls, self.executor)
-        built = build_views(result.pages, self.clock())
-        position = result.position
+        fetched = fetch_pages(start, list_query, session.open_id, calls, self.executor)
+        built = build_views(fetched.pages, self.clock())
+        position = fetched.position
         new_cursor = None
-        if result.continues:
-            new_cursor = encode_cursor(position, query, session.open_id, credentials.session_keys)
-        ended_early = not result.continues and position.total is not None and position.received < position.total
+        if fetched.continues:
+            new_cursor = encode_cursor(position, list_query, session.open_id, credentials.session_keys)
+        ended_early = not fetched.continues and position.total is not None and position.received < position.total
         context.record.report = ListReport(
-            pages=len(result.pages),
+            pages=len(fetched.pages),
             certificates=len(built.views),
             malformed=built.malformed,
             malformed_fields=built.malformed_fields[:MAX_REPORTED_FIELDS],
-            lost_page=result.lost_page_error,
+            lost_page=fetched.lost_page_error,
             received=position.received if ended_early else None,
             total=position.total if ended_early else None,
         )
         return ListView(
-            query.account_id, query.poi_id, built.views, built.unusable, new_cursor, merchant.notice, merchant.redeeming
+            list_query.account_id,
+            list_query.poi_id,
+            built.views,
+            built.unusable,
+            new_cursor,
+            merchant.notice,
+            merchant.redeeming,
         )
 
     def _find_start(
-        self, session: Session, query: ListQuery, context: RequestContext, cursor: str
+        self, session: Session, list_query: ListQuery, context: RequestContext, cursor: str
     ) -> tuple[ListPosition, Credentials]:
         """Return the position of the cursor, and the credentials. Without a cursor, it is the start of the list."""
         if not cursor:
             return ListPosition(), self.credentials_cache.get(context)
         position, credentials = self.credentials_cache.find_or_reread(
-            lambda credentials: decode_cursor(cursor, query, session.open_id, credentials.session_keys), context
+            lambda credentials: decode_cursor(cursor, list_query, session.open_id, credentials.session_keys), context
         )
         if position is None:
             raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")

@@ -8,7 +8,7 @@ So the total decides. If the total is missing or less than what was received, th
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, wait
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,22 +18,22 @@ from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, List
 from chalicelib.douyin.pages import Page
 from chalicelib.errors import ServiceError, UpstreamMalformedError
 
-PAGES_PER_RESPONSE = 4
+MAX_PAGES_PER_RESPONSE = 4
 
 MAX_PAGES = 40
 """The most pages of a list (2,000 certificates). A larger total is assumed to be wrong, so that pagination ends."""
 
 
-class Plan(NamedTuple):
+class NextPages(msgspec.Struct, frozen=True):
     """How many pages follow."""
 
-    #: The most pages that may be read now. `list_pages` also applies PAGES_PER_RESPONSE.
-    max_pages: int
-    #: Whether the list continues. If it does and `max_pages` is 0, the next response reads the next page.
+    #: How many pages may be read after this one. `fetch_pages` also applies MAX_PAGES_PER_RESPONSE.
+    count: int
+    #: Whether the list continues. If it does and `count` is 0, the next response reads the next page.
     continues: bool
 
 
-class PagedResult(msgspec.Struct, frozen=True):
+class FetchedPages(msgspec.Struct, frozen=True):
     """Consecutive pages, and the position after them."""
 
     pages: list[Page]
@@ -44,27 +44,27 @@ class PagedResult(msgspec.Struct, frozen=True):
     lost_page_error: ServiceError | None = None
 
 
-def list_pages(
-    start: ListPosition, query: ListQuery, open_id: str, calls: AuthorizedCalls, executor: Executor
-) -> PagedResult:
-    """Read the page of `start`, then the pages after it in parallel, at most PAGES_PER_RESPONSE in all.
+def fetch_pages(
+    start: ListPosition, list_query: ListQuery, open_id: str, calls: AuthorizedCalls, executor: Executor
+) -> FetchedPages:
+    """Fetch the page of `start`, then the pages after it in parallel, at most MAX_PAGES_PER_RESPONSE in all.
 
     Raises what `AuthorizedCalls.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and
     2, and `position` is at page 3: the next response reads pages 3 and 4.
     """
 
     def fetch(number: int, position: ListPosition) -> Page:
-        return _fetch_page(page_body(query, open_id, number), position, calls)
+        return _fetch_page(page_body(list_query, open_id, number), position, calls)
 
     pages = [fetch(start.next_page, start)]
     error: ServiceError | None = None
     while True:
-        position = advance(start, pages)
-        plan = plan_next_pages(position, pages[-1].size)
-        count = min(plan.max_pages, PAGES_PER_RESPONSE - len(pages))
+        position = position_after(start, pages)
+        following = plan_next_pages(position, pages[-1].size)
+        count = min(following.count, MAX_PAGES_PER_RESPONSE - len(pages))
         if count <= 0 or error is not None:
             # The pages before a lost page may show that the list ends there. Then the lost page does not matter.
-            return PagedResult(pages, position, plan.continues, error if plan.continues else None)
+            return FetchedPages(pages, position, following.continues, error if following.continues else None)
         numbers = range(position.next_page, position.next_page + count)
         futures = [executor.submit(fetch, number, position) for number in numbers]
         # Wait for all calls: Lambda freezes the instance after the response, and would interrupt a running call.
@@ -77,7 +77,7 @@ def list_pages(
 
 
 def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: AuthorizedCalls) -> Page:
-    """Request a page; raises what `AuthorizedCalls.send` raises, and UpstreamMalformedError for a contradictory page.
+    """Fetch a page; raises what `AuthorizedCalls.send` raises, and UpstreamMalformedError for a contradictory page.
 
     `position` has number and total of the certificates received before. If there are any, an empty page with a total of
     0 contradicts them. So it is requested once more. If the second reply is the same, the page is lost. But if the
@@ -91,24 +91,24 @@ def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: Authoriz
     return page
 
 
-def plan_next_pages(position: ListPosition, last_page_size: int) -> Plan:
-    """Plan the pages from `position` on. `last_page_size` is the number of certificates on the page before it."""
+def plan_next_pages(position: ListPosition, last_page_size: int) -> NextPages:
+    """Return how many pages follow at `position`. `last_page_size`: the number of certificates on the page before."""
     pages_read = position.next_page - 1
     allowed = MAX_PAGES - pages_read
     if allowed <= 0:
-        return Plan(0, continues=False)
+        return NextPages(0, continues=False)
     is_last_page_full, total = last_page_size >= PAGE_SIZE, position.total
     if total is None or total < position.received:
         # The total is missing or wrong. So assume that another page follows a full page.
-        return Plan(allowed if is_last_page_full else 0, continues=is_last_page_full)
+        return NextPages(allowed if is_last_page_full else 0, continues=is_last_page_full)
     if pages_read == 1 and is_last_page_full and total == last_page_size:
         # The total may count only this page, or the whole list. So the next response reads page 2.
-        return Plan(0, continues=True)
+        return NextPages(0, continues=True)
     pages_left = min(-(-total // PAGE_SIZE) - pages_read, allowed)
-    return Plan(max(pages_left, 0), continues=pages_left > 0)
+    return NextPages(max(pages_left, 0), continues=pages_left > 0)
 
 
-def advance(start: ListPosition, pages: list[Page]) -> ListPosition:
+def position_after(start: ListPosition, pages: list[Page]) -> ListPosition:
     """Return the position after `pages`, which begin at `start`."""
     received = start.received + sum(page.size for page in pages)
     # The total may differ between pages: the largest counts.

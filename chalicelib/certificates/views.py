@@ -102,9 +102,10 @@ class BuiltViews(msgspec.Struct, frozen=True):
 
     #: The views, sorted. Each certificate_id occurs once.
     views: list[CertificateView]
-    #: The number of malformed certificates. They are not shown, or are shown without the malformed field.
+    #: How much could not be read: orders and certificates that are not shown, certificates with an unreadable
+    #: `can_use`, and certificates that are shown without a malformed field.
     malformed: int
-    #: The paths of the malformed fields.
+    #: The paths of these fields in the platform's document.
     malformed_fields: list[str]
     #: Counts of the unusable certificates; None when every certificate is usable.
     unusable: UnusableView | None = None
@@ -156,10 +157,10 @@ def build_view(certificate: Certificate) -> CertificateView:
         expire_time=fields.expire_time,
         code_tail=_code_tail(fields.code),
         is_transfer_asset=fields.is_transfer_asset or None,
-        times=_times(fields.times_card_info, certificate.malformed_fields),
-        voucher=_voucher(sku.voucher_info),
-        lock=_lock(fields.lock_info_extra),
-        off_peak=_off_peak(fields.off_peak_discount_detail),
+        times=_times_view(fields.times_card_info, certificate.malformed_fields),
+        voucher=_voucher_view(sku.voucher_info),
+        lock=_lock_view(fields.lock_info_extra),
+        off_peak=_off_peak_view(fields.off_peak_discount_detail),
     )
 
 
@@ -185,7 +186,7 @@ def _code_tail(code: str | None) -> str | None:
     return code[-_TAIL_LENGTH:] if code is not None and len(code) > _TAIL_LENGTH else None
 
 
-def _times(card: models.TimesCardInfo | None, malformed_fields: list[str]) -> TimesView | None:
+def _times_view(card: models.TimesCardInfo | None, malformed_fields: list[str]) -> TimesView | None:
     if card is None:
         return None
     serials = None
@@ -197,7 +198,7 @@ def _times(card: models.TimesCardInfo | None, malformed_fields: list[str]) -> Ti
     return view if view != TimesView() else None
 
 
-def _voucher(info: models.VoucherInfo | None) -> VoucherView | None:
+def _voucher_view(info: models.VoucherInfo | None) -> VoucherView | None:
     rule = None if info is None else info.dynamic_par_rule_struct
     if rule is None:
         return None
@@ -205,11 +206,11 @@ def _voucher(info: models.VoucherInfo | None) -> VoucherView | None:
     return view if view != VoucherView() else None
 
 
-def _lock(info: models.LockInfoExtra | None) -> LockView | None:
+def _lock_view(info: models.LockInfoExtra | None) -> LockView | None:
     return LockView(info.lock_status, info.lock_scene) if info and (info.lock_status or info.lock_scene) else None
 
 
-def _off_peak(detail: models.OffPeakDiscountDetail | None) -> OffPeakView | None:
+def _off_peak_view(detail: models.OffPeakDiscountDetail | None) -> OffPeakView | None:
     if detail is None or not detail.has_off_peak_discount:
         return None
     time = detail.off_peak_time or models.OffPeakTime()

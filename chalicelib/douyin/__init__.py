@@ -1,1 +1,1 @@
-"""Douyin's open platform: requests, responses, error codes, and the HTTP transport."""
+"""Douyin's open platform: requests, replies, error codes, and the HTTP transport."""

@@ -53,12 +53,12 @@ class DouyinClient:
         request = PlatformRequest(endpoint.path, msgspec.json.encode(body), all_headers)
         base_url = self.login_api if endpoint.uses_login_api else self.open_api
         # The peer may have dropped an idle connection without notice. So a call without retries opens a new connection.
-        max_idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
+        max_idle_seconds = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
 
         def attempt() -> T:
             with context.record_call("douyin", endpoint.name) as call:
-                response = self.transport.send(base_url, request, context.deadline, endpoint.max_bytes, max_idle)
-                envelope, call.upstream = open_envelope(response, endpoint.errors)
+                reply = self.transport.send(base_url, request, context.deadline, endpoint.max_bytes, max_idle_seconds)
+                envelope, call.upstream = open_envelope(reply, endpoint.error_table)
                 return endpoint.parse(envelope)
 
         if not endpoint.is_repeatable:

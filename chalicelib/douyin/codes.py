@@ -1,8 +1,8 @@
 """Error mapping: the platform's error codes, and the exception that each one becomes.
 
 `QUERY_ERRORS` is the error table in the document of `query_user_certificates`, with the document's order and
-descriptions. (The document lists two codes twice.) The other tables come from the platform's other documents. The
-documents give HTTP 200 for all codes.
+descriptions, except for the last row. (The document lists two codes twice.) The other tables come from the platform's
+other documents. The documents give HTTP 200 for all codes.
 """
 
 from chalicelib import errors
@@ -81,9 +81,9 @@ MINT_ERRORS: ErrorTable = {
 
 
 def decide_error(table: ErrorTable, reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
-    """Return the code that decides what a response means, and its error class; None if no code is known.
+    """Return the code that decides what a reply means, and its error class; None if no code is known.
 
-    `table` maps the endpoint's codes to errors. `reported` are the main codes of the response in order of precedence.
+    `table` maps the endpoint's codes to errors. `reported` are the main codes of the reply in order of precedence.
     `sub_code` is its extra.sub_error_code. A sub code in SUB_CODE_ERRORS decides first, then the first main code in
     `table`, then a sub code in `table`.
     """

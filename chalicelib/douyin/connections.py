@@ -1,4 +1,4 @@
-"""Pooled connections that are reused only after one complete and clean exchange.
+"""Pooled connections that are reused only after one complete exchange without surplus bytes.
 
 After any other exchange, bytes may be left in the connection. Then the next customer could receive another customer's
 response. urllib3 and http.client close a connection after an error. But they reuse some connections that RFC 9112
@@ -19,7 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from chalicelib.cache import is_fresh
+from chalicelib.cache import is_within
 
 CONNECT_SECONDS = 1.5
 """Limit for name resolution, all addresses of the host, and the TLS handshake together."""
@@ -44,7 +44,7 @@ class _BoundedReader(io.RawIOBase):
         # urllib3 has set the timeout: the read timeout, or what is left of the total timeout if that is less.
         self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
         #: If True, nothing more is read from the socket.
-        self.is_finished = False
+        self.reads_nothing_more = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return the reader that http.client requests from a socket."""
@@ -54,7 +54,7 @@ class _BoundedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self.is_finished:
+        if self.reads_nothing_more:
             return 0
         seconds = self._end - time.monotonic()
         if seconds <= 0:
@@ -80,13 +80,13 @@ class _BoundedResponse(HTTPResponse):
 
     def _close_conn(self) -> None:
         # Bytes after the end of the response belong to no request (RFC 9112, section 9.2). This looks for them in the
-        # buffer; `end_exchange` looks for those in the socket.
+        # buffer; `close_unless_reusable` looks for those in the socket.
         buffered: Any = self.fp
-        buffered.raw.is_finished = True
+        buffered.raw.reads_nothing_more = True
         self._has_unexpected_bytes = bool(buffered.peek(1))
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 
-    def is_clean(self) -> bool:
+    def allows_reuse(self) -> bool:
         """Return whether this was one complete, unambiguous response without surplus bytes, with status 200."""
         # False for an incomplete response (RFC 9112, section 8), or if the peer closes the connection (section 9.6).
         if self._has_unexpected_bytes or not self.isclosed() or self.will_close:
@@ -101,7 +101,7 @@ class _BoundedResponse(HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection for one exchange at a time. It is closed after an exchange that is not clean."""
+    """A connection for one exchange at a time. After an exchange it is closed, unless it may be reused."""
 
     response_class = _BoundedResponse
 
@@ -116,13 +116,13 @@ class _Connection(HTTPConnection):
         self.last_begun_at = time.time()
         super().request(*arguments, **options)
 
-    def end_exchange(self) -> None:
+    def close_unless_reusable(self) -> None:
         """Close the connection unless it can be reused."""
         response = self._response
         self._response = None
         # `is_connected` sees unread bytes in the socket, and `pending` those that the TLS library has already read.
         pending = getattr(self.sock, "pending", None)
-        if response is None or not response.is_clean() or (pending and pending()) or not self.is_connected:
+        if response is None or not response.allows_reuse() or (pending and pending()) or not self.is_connected:
             self.close()
 
     def connect(self) -> None:
@@ -161,20 +161,20 @@ class _HTTPSConnection(_Connection, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
-    def close_idle(self, max_idle: float) -> None:
-        """Close the connections that were idle for `max_idle` seconds. The next request opens them again.
+    def close_idle(self, max_idle_seconds: float) -> None:
+        """Close the connections that were idle for `max_idle_seconds`. The next request opens them again.
 
         The peer, or a gateway in between, may have dropped them without notice (RFC 9112, section 9.5).
         """
         free: Any = self.pool
         with free.mutex:
             for conn in free.queue:
-                if conn is not None and not is_fresh(max_idle, conn.last_begun_at, time.time()):
+                if conn is not None and not is_within(max_idle_seconds, conn.last_begun_at, time.time()):
                     conn.close()
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
-            conn.end_exchange()
+            conn.close_unless_reusable()
         super()._put_conn(conn)
 
 
@@ -194,9 +194,9 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
 
     def get_connection_with_tls_context(self, request: Any, *arguments: Any, **options: Any) -> Any:
-        """Return the pool for a request. First close its connections that were idle for the request's `max_idle`."""
+        """Return the pool of a request. First close connections that were idle for its `max_idle_seconds`."""
         pool: Any = super().get_connection_with_tls_context(request, *arguments, **options)
-        pool.close_idle(request.max_idle)
+        pool.close_idle(request.max_idle_seconds)
         return pool
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
@@ -206,7 +206,7 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
         return response
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Require a valid certificate.
+        """Require a valid TLS certificate.
 
         The shared SSL context has the CA certificates. requests would load them again for each connection.
         """

@@ -31,7 +31,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     name: str
     path: str
     #: The error of each code that the platform documents for this call.
-    errors: ErrorTable
+    error_table: ErrorTable
     #: Returns the result of a reply without errors, or raises UpstreamMalformedError.
     parse: Callable[[dict[str, Any]], T]
     #: Whether the call carries an app's access token: then `authorized_calls` sends it.
@@ -40,7 +40,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     is_repeatable: bool
     #: Whether the call goes to the login API, which has a host of its own. All others go to the open API.
     uses_login_api: bool = False
-    #: The largest accepted response, in bytes. Replies other than pages are below 2 KiB.
+    #: The largest accepted reply, in bytes. Replies other than pages are below 2 KiB.
     max_bytes: int = 64 * 1024
 
 
@@ -55,7 +55,7 @@ QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     is_repeatable=True,
     max_bytes=320 * 1024,
 )
-# If only the response of a mint is lost, the app has a new token. A second mint could invalidate the token in use.
+# If only the reply to a mint is lost, the app has a new token. A second mint could invalidate the token in use.
 CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
     "client_token", "/oauth/client_token/", codes.MINT_ERRORS, partial(parse_data, model=MintedToken),
     needs_token=False, is_repeatable=False,
@@ -86,14 +86,14 @@ class ListQuery(msgspec.Struct, frozen=True):
     end_time: int | None = None
 
 
-def page_body(query: ListQuery, open_id: str, number: int, size: int = PAGE_SIZE) -> dict[str, Any]:
+def page_body(list_query: ListQuery, open_id: str, number: int, size: int = PAGE_SIZE) -> dict[str, Any]:
     """Return the body that requests page `number` (from 1) of a user's certificates."""
-    time_range = {"start_time": query.start_time, "end_time": query.end_time}
+    time_range = {"start_time": list_query.start_time, "end_time": list_query.end_time}
     body = {
-        "account_id": query.account_id,
+        "account_id": list_query.account_id,
         "open_id": open_id,
-        "poi_id": query.poi_id or None,
-        "biz_type": query.biz_type,
+        "poi_id": list_query.poi_id or None,
+        "biz_type": list_query.biz_type,
         "page": number,
         "page_size": size,
         "page_dimension": BY_CERTIFICATE,

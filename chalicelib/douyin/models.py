@@ -1,7 +1,7 @@
 """The fields of a certificate as typed models, with the names of the platform's document.
 
 The models have only the fields that this service shows, so that errors in other fields cannot affect a response. All
-are optional, because real responses omit most of them. Amounts are integers in 分, times are epoch seconds.
+are optional, because real replies omit most of them. Amounts are integers in 分, times are epoch seconds.
 """
 
 from typing import Annotated

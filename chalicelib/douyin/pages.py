@@ -35,7 +35,8 @@ class Page(RedactedStruct, frozen=True):
     size: int
     #: The number of certificates on all pages as the platform reports it. None if it is missing or malformed.
     total: int | None
-    #: For each certificate that cannot be shown, the path of the unreadable field: an id, `can_use`, or a list.
+    #: The path of the unreadable field (an id, `can_use`, a list): one for each certificate that cannot be shown, or
+    #: one for an order whose certificates cannot be counted.
     unreadable: list[str] = msgspec.field(default_factory=list)
 
     @property
@@ -45,9 +46,10 @@ class Page(RedactedStruct, frozen=True):
 
 
 def parse_page(envelope: dict[str, Any]) -> Page:
-    """Parse a page; raises UpstreamMalformedError. A malformed field counts as missing; the page has its path.
+    """Parse a page; raises UpstreamMalformedError.
 
-    Only the ids are required: nothing can be redeemed without them. Real responses omit most other fields.
+    A malformed field counts as missing; the certificate has its path. Only the ids are required, because real replies
+    omit most other fields: a certificate without readable ids is left out, and the page has the path.
     """
     orders = _find_orders(envelope)
     size = sum(len(_sent_certificates(order)) for order in orders)
@@ -71,8 +73,8 @@ def _find_orders(envelope: dict[str, Any]) -> list[Any]:
     orders, total = data.get("orders"), data.get("total")
     if isinstance(orders, list):
         return orders
-    says_success = any(code is not None for code in find_codes(envelope))
-    if orders is None and ("orders" in data or _parse_count(total) == 0 or (total is None and says_success)):
+    has_code = any(code is not None for code in find_codes(envelope))
+    if orders is None and ("orders" in data or _parse_count(total) == 0 or (total is None and has_code)):
         return []
     raise UpstreamMalformedError("malformed")
 
@@ -93,16 +95,16 @@ def _parse_order(order: Any) -> tuple[list[Certificate], list[str]]:
         return [], ["orders"]
     order_id, can_use = parse_id(order.get("order_id")), order.get("can_use")
     can_use = False if can_use is None else parse_bool(can_use)
-    sent, listed = order.get("certificates"), _sent_certificates(order)
+    raw_list, elements = order.get("certificates"), _sent_certificates(order)
     if order_id is None:
-        return [], ["orders.order_id"] * max(1, len(listed))
+        return [], ["orders.order_id"] * max(1, len(elements))
     # A list that is null or missing is normal only in an order that is not usable. In a usable order, it must be
     # reported: coupons of the customer may be hidden.
-    if not isinstance(sent, list) and (can_use or sent is not None):
+    if not isinstance(raw_list, list) and (can_use or raw_list is not None):
         return [], ["orders.certificates"]
     certificates: list[Certificate] = []
     unreadable: list[str] = []
-    for element in listed:
+    for element in elements:
         if not isinstance(element, dict):
             unreadable.append("orders.certificates")
         elif (certificate_id := parse_id(element.get("certificate_id"))) is None:

@@ -1,7 +1,7 @@
-"""The platform's protocol without I/O: what a response means.
+"""The platform's protocol without I/O: what a reply means. A reply is a response of the platform.
 
 A call succeeded when the HTTP status is 200, the body is a JSON envelope, and all error codes in it are zero. Text
-fields are not evaluated. `open_envelope` decides whether a response is a success or an error. `pages` reads a page.
+fields are not evaluated. `open_envelope` decides whether a reply is a success or an error. `pages` reads a page.
 """
 
 import re
@@ -38,8 +38,8 @@ class PlatformRequest(RedactedStruct, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class PlatformResponse(RedactedStruct, frozen=True):
-    """An HTTP response of the platform with its complete body. Header names may be looked up in lower case."""
+class PlatformReply(RedactedStruct, frozen=True):
+    """The platform's HTTP response with its complete body. Header names may be looked up in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -81,14 +81,14 @@ def is_access_token(text: str) -> bool:
     return re.match(_VISIBLE_ASCII, text) is not None
 
 
-def open_envelope(response: PlatformResponse, table: ErrorTable) -> tuple[dict[str, Any], UpstreamCodes]:
-    """Return the envelope of a successful response, and its codes with the logid; raises UpstreamError for any other.
+def open_envelope(reply: PlatformReply, table: ErrorTable) -> tuple[dict[str, Any], UpstreamCodes]:
+    """Return the envelope of a successful reply, and its codes with the logid; raises UpstreamError for any other.
 
     A known error code decides, whatever the HTTP status is. Without one, a status other than 200 decides. With status
     200, an unknown error code is an error, too.
     """
     try:
-        body = decode_json(response.body)
+        body = decode_json(reply.body)
     except ValueError:
         body = None
     envelope: dict[str, Any] = body if isinstance(body, dict) else {}
@@ -98,14 +98,14 @@ def open_envelope(response: PlatformResponse, table: ErrorTable) -> tuple[dict[s
     extra = envelope.get("extra") or {}
     logid = parse_logid(extra.get("logid") if isinstance(extra, dict) else None, envelope.get("log_id"))
     upstream = UpstreamCodes(next(filter(None, reported), 0), sub_code, logid)
-    retry_after = _retry_after(response)
+    retry_after = _retry_after(reply)
     if decision := codes.decide_error(table, reported, sub_code):
         code, error_type = decision
         raise error_type(str(code), upstream, retry_after=retry_after)
-    if response.status != 200:
-        error_type = RateLimitedError if response.status == 429 else UpstreamUnavailableError
-        is_transient = response.status == 429 or response.status >= 500
-        raise error_type(f"http_{response.status}", upstream, is_transient=is_transient, retry_after=retry_after)
+    if reply.status != 200:
+        error_type = RateLimitedError if reply.status == 429 else UpstreamUnavailableError
+        is_transient = reply.status == 429 or reply.status >= 500
+        raise error_type(f"http_{reply.status}", upstream, is_transient=is_transient, retry_after=retry_after)
     if upstream.has_code:
         raise UpstreamUnavailableError("unknown_code", upstream, is_transient=False)
     # A code that cannot be read may hide a failure.
@@ -125,7 +125,7 @@ def parse_logid(*candidates: Any) -> str:
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
 
-def _retry_after(response: PlatformResponse) -> float:
+def _retry_after(reply: PlatformReply) -> float:
     """Return the seconds of Retry-After, or 0. The other form of this header, an HTTP date, is ignored."""
-    value = response.headers.get("retry-after", "")
+    value = reply.headers.get("retry-after", "")
     return min(float(value), MAX_RETRY_AFTER_SECONDS) if value.isascii() and value.isdigit() else 0.0

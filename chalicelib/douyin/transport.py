@@ -11,7 +11,7 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, PoolAdapter
-from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
+from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
 
 MAX_IDLE_SECONDS = 30.0
 """How long a connection may be idle. An older one is replaced, for example after Lambda has frozen the instance."""
@@ -34,15 +34,15 @@ class Transport:
         request: PlatformRequest,
         deadline: Deadline,
         max_bytes: int,
-        max_idle: float = MAX_IDLE_SECONDS,
-    ) -> PlatformResponse:
+        max_idle_seconds: float = MAX_IDLE_SECONDS,
+    ) -> PlatformReply:
         """Send one request and read the whole response, of at most `max_bytes`, before the deadline.
 
-        A connection that was idle for `max_idle` seconds is not reused.
+        A connection that was idle for `max_idle_seconds` seconds is not reused.
 
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
-        prepared, adapter = self._prepare(base_url, request, max_idle)
+        prepared, adapter = self._prepare(base_url, request, max_idle_seconds)
         timeouts = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.require_remaining())
         try:
             with adapter.send(prepared, timeout=timeouts, stream=True) as response:
@@ -56,13 +56,13 @@ class Transport:
             raise errors.UpstreamTimeoutError("timeout") from None
         except (requests.RequestException, HTTPError, OSError):
             raise errors.UpstreamUnavailableError("connection") from None
-        return PlatformResponse(response.status_code, response.headers, body)
+        return PlatformReply(response.status_code, response.headers, body)
 
-    def _prepare(self, base_url: str, request: PlatformRequest, max_idle: float) -> tuple[Any, Any]:
+    def _prepare(self, base_url: str, request: PlatformRequest, max_idle_seconds: float) -> tuple[Any, Any]:
         """Return a request as the adapter needs it, and the adapter."""
         prepared: Any = requests.PreparedRequest()
-        # PoolAdapter needs `max_idle` to choose a connection. requests passes nothing but this object to it.
-        prepared.max_idle = max_idle
+        # PoolAdapter needs `max_idle_seconds` to choose a connection. requests passes nothing but this object to it.
+        prepared.max_idle_seconds = max_idle_seconds
         prepared.method, prepared.url, prepared.body = "POST", base_url + request.path, request.body
         prepared.headers = {**self.http.headers, **request.headers, "Content-Length": str(len(request.body))}
         return prepared, self.http.get_adapter(prepared.url)

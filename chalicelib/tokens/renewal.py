@@ -21,12 +21,12 @@ class RenewalReport(Report, frozen=True):
 
     #: The apps whose token was renewed.
     renewed: list[str] = msgspec.field(default_factory=list)
-    #: The shortest remaining lifetime of a token after the run, in seconds. It is that of the rows that could be read;
-    #: a row without a valid token has 0. None if there is no row.
+    #: The shortest remaining lifetime of a token after the run, in seconds, of the rows that could be read. A row
+    #: without a valid token has 0. None if no row was read.
     seconds_left: int | None = None
 
     def metrics(self) -> dict[str, tuple[str, float]]:
-        """Return the shortest lifetime, if there is a row."""
+        """Return the shortest lifetime, if a row was read."""
         return {} if self.seconds_left is None else {"TokenSecondsLeft": ("Seconds", self.seconds_left)}
 
 
@@ -48,7 +48,7 @@ def renew_expiring_tokens(
         row = TokenRow()
         try:
             row = tokens.read_row(app_id, app_context)
-            if credentials.is_minted_here(app_id) and is_expiring(row, tokens.clock()):
+            if credentials.mints_tokens_of(app_id) and needs_renewal(row, tokens.clock()):
                 if not row.blocks_claims(tokens.clock()):
                     row = tokens.renew(app_id, row, app_context)
                     renewed.append(app_id)
@@ -67,6 +67,6 @@ def renew_expiring_tokens(
     return RenewalReport(renewed, min(lifetimes, default=None), failed=failed)
 
 
-def is_expiring(row: TokenRow, now: float) -> bool:
+def needs_renewal(row: TokenRow, now: float) -> bool:
     """Return whether the token of a row must be renewed. False if there is no row: then nobody uses the app."""
     return row.is_in_table and not row.is_valid(now + RENEW_BEFORE_EXPIRY_SECONDS)

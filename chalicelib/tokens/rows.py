@@ -27,7 +27,7 @@ CLAIM_INTERVAL_SECONDS = 20.0
 """The shortest time between two claims of a row. It ends loops: if the platform refuses every token, there is only one
 mint in this time. If an instance dies after its claim, the next mint must wait for this time."""
 
-WAIT_SECONDS = 8.0
+MINT_WAIT_SECONDS = 8.0
 """How long other instances wait for the token after a claim. Two writes and a mint take less."""
 
 SECONDS_LEFT_TO_CLAIM = 5.0
@@ -48,11 +48,14 @@ MINTED = "ok"
 _CLAIM = re.compile(r"([0-9]{1,15})(-|\Z)")
 """The form of a claim: epoch milliseconds, then the random id."""
 
-Action = Literal["use", "wait", "mint", "fail"]
+Action = Literal["use", "wait", "mint", "blocked", "too_late"]
 
 
 class RowChangedError(Exception):
-    """The row has changed since the writer read it. `row` is the present row."""
+    """The row has changed since the writer read it. `row` is the present row.
+
+    `tokens` and `redeemctl` catch it, so it never becomes a response.
+    """
 
     def __init__(self, row: "TokenRow") -> None:
         super().__init__()
@@ -86,9 +89,9 @@ class TokenRow(RedactedStruct, frozen=True):
         """Return whether the last claim still prevents another claim, whatever the result of its mint."""
         return -CLOCK_DIFFERENCE_SECONDS <= now - self.claimed_at < CLAIM_INTERVAL_SECONDS
 
-    def is_being_minted(self, now: float) -> bool:
+    def mint_may_be_running(self, now: float) -> bool:
         """Return whether the last claim's mint may still be running, so that it makes sense to wait for the token."""
-        return self.blocks_claims(now) and now - self.claimed_at < WAIT_SECONDS and not self.mint_result
+        return self.blocks_claims(now) and now - self.claimed_at < MINT_WAIT_SECONDS and not self.mint_result
 
     @property
     def mint_failure(self) -> str:
@@ -114,28 +117,28 @@ class TokenRow(RedactedStruct, frozen=True):
         )
 
 
-def next_action(row: TokenRow, old_token: str, now: float, seconds_left: float) -> Action:
-    """Return what the caller must do with a row.
+def next_action(row: TokenRow, unwanted_token: str, now: float, remaining: float) -> Action:
+    """Return what the caller must do with a row: use its token, wait for another instance's mint, mint, or give up.
 
-    `old_token` must not be used, because the platform has refused it, or because it must be renewed; "" for none.
-    `seconds_left` is the time that the caller has left.
+    `unwanted_token` must not be used, because the platform has refused it, or because it must be renewed; "" for none.
+    `remaining` is the time that the caller has left, in seconds.
 
-    | the row's token              | its claim                            | time left    | action |
-    |------------------------------|--------------------------------------|--------------|--------|
-    | is valid and not `old_token` |                                      |              | use    |
-    | otherwise                    | younger than 8 s, without an outcome | at least 1 s | wait   |
-    |                              | the same                             | less         | fail   |
-    |                              | younger than 20 s                    |              | fail   |
-    |                              | none, or older                       | at least 5 s | mint   |
-    |                              | the same                             | less         | fail   |
+    | the row's token              | its claim                            | time left    | action   |
+    |------------------------------|--------------------------------------|--------------|----------|
+    | is valid and may be used     |                                      |              | use      |
+    | otherwise                    | younger than 8 s, without an outcome | at least 1 s | wait     |
+    |                              | the same                             | less         | too_late |
+    |                              | younger than 20 s                    |              | blocked  |
+    |                              | none, or older                       | at least 5 s | mint     |
+    |                              | the same                             | less         | too_late |
     """
-    if row.is_valid(now) and row.access_token != old_token:
+    if row.is_valid(now) and row.access_token != unwanted_token:
         return "use"
-    if row.is_being_minted(now):
-        return "wait" if seconds_left >= SECONDS_LEFT_TO_REREAD else "fail"
+    if row.mint_may_be_running(now):
+        return "wait" if remaining >= SECONDS_LEFT_TO_REREAD else "too_late"
     if row.blocks_claims(now):
-        return "fail"
-    return "mint" if seconds_left >= SECONDS_LEFT_TO_CLAIM else "fail"
+        return "blocked"
+    return "mint" if remaining >= SECONDS_LEFT_TO_CLAIM else "too_late"
 
 
 def new_claim(now: float) -> str:
@@ -143,6 +146,6 @@ def new_claim(now: float) -> str:
     return f"{int(now * 1000)}-{uuid.uuid4().hex}"
 
 
-def token_key(app_id: str) -> str:
+def token_pk(app_id: str) -> str:
     """Return the partition key of a token's row."""
     return f"TOKEN#{app_id}"

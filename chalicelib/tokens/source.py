@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from chalicelib.aws import Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
-from chalicelib.credentials import CREDENTIALS_MAX_AGE, CredentialsCache
+from chalicelib.credentials import CREDENTIALS_MAX_AGE, Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, mint_body
 from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, TokenUnavailableError, UpstreamError
-from chalicelib.tokens.rows import MINTED, RowChangedError, TokenRow, new_claim, next_action, token_key
+from chalicelib.tokens.rows import MINTED, Action, RowChangedError, TokenRow, new_claim, next_action, token_pk
 
 TOKEN_MAX_AGE = 240.0
 """How long a row is cached, in seconds. Then it is read again.
@@ -47,15 +47,12 @@ OTHER_SYSTEM_RETRY_SECONDS = 60.0
 """The `retry_after` if another system mints the app's tokens, and has not written a valid one."""
 
 REMOVE_ATTRIBUTES_OF_0_14 = "REMOVE version, minted_at, lease_owner, lease_until, failed_at, failed_until, failure"
-"""Removes the attributes that release 0.14.0 has written. Not needed after the next release."""
+"""Removes the attributes that release 0.14.0 has written. Delete it in the release after 0.15.0."""
 
 
 @dataclass(eq=False, repr=False)
 class SharedTokenSource:
-    """Returns access tokens, and renews them.
-
-    Raises TokenUnavailableError, StorageUnavailableError, and ConfigurationError for a malformed secret.
-    """
+    """Returns access tokens, and renews them."""
 
     table: Table
     douyin: DouyinClient
@@ -67,11 +64,13 @@ class SharedTokenSource:
     def __post_init__(self) -> None:
         self._cache = Cache("token", self.read_row, TOKEN_MAX_AGE, self.clock)
 
-    def get(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
+    def obtain(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
         """Return a token that has not expired: from the cache, from the row, or a new one.
 
         If the platform has refused a token, `refused_token` is this token. Then the row is read again, and the result
         is another token.
+
+        Raises TokenUnavailableError, StorageUnavailableError, and ConfigurationError for a malformed secret.
         """
         try:
             row = self._read_again(app_id, context) if refused_token else self._cache.get(app_id, context)
@@ -87,37 +86,36 @@ class SharedTokenSource:
 
     def read_row(self, app_id: str, context: RequestContext) -> TokenRow:
         """Return the row from the table; raises StorageUnavailableError."""
-        return TokenRow.from_item(self.table.get_item(token_key(app_id), context))
+        return TokenRow.from_item(self.table.get_item(token_pk(app_id), context))
 
     def renew(self, app_id: str, row: TokenRow, context: RequestContext) -> TokenRow:
         """Mint a token that replaces the token of `row`, even if that is still valid; return the new row.
 
         Raises RowChangedError if the row has changed, StorageUnavailableError if the secret cannot be read or the claim
-        cannot be written, and TokenUnavailableError if the token cannot be minted or stored. If a claim is the reason,
-        its `retry_after` is the time until the next claim.
+        cannot be written, ConfigurationError for a malformed secret, and TokenUnavailableError if the token cannot be
+        minted or stored. If a claim is the reason, its `retry_after` is the time until the next claim.
         """
         credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
-        is_minted_here = credentials.is_minted_here(app_id)
-        if (
-            not is_minted_here
-            or next_action(row, row.access_token, self.clock(), context.deadline.remaining()) != "mint"
-        ):
-            raise self._unavailable_error(app_id, row, is_minted_here)
+        _require_own_tokens(credentials, app_id)
+        action = next_action(row, row.access_token, self.clock(), context.deadline.remaining())
+        if action != "mint":
+            raise self._unavailable_error(action, row)
         renewed = self._mint(app_id, credentials.apps[app_id], row, context)
         if not renewed.is_in_table:
             raise TokenUnavailableError("the new token could not be stored")
         return renewed
 
-    def _find_token(self, app_id: str, row: TokenRow, old_token: str, context: RequestContext) -> str:
-        """Return a valid token other than `old_token`. Use the row's, wait for another instance's, or mint."""
+    def _find_token(self, app_id: str, row: TokenRow, unwanted_token: str, context: RequestContext) -> str:
+        """Return a valid token other than `unwanted_token`. Use the row's, wait for another instance's, or mint."""
         while True:
-            action = next_action(row, old_token, self.clock(), context.deadline.remaining())
+            action = next_action(row, unwanted_token, self.clock(), context.deadline.remaining())
             if action == "use":
                 return row.access_token
             max_age = CREDENTIALS_MAX_AGE_FOR_MINT if action == "mint" else CREDENTIALS_MAX_AGE
             credentials = self.credentials_cache.get(context, max_age)
-            if action == "fail" or not credentials.is_minted_here(app_id):
-                raise self._unavailable_error(app_id, row, credentials.is_minted_here(app_id))
+            _require_own_tokens(credentials, app_id)
+            if action in ("blocked", "too_late"):
+                raise self._unavailable_error(action, row)
             if action == "wait":
                 self.sleep(POLL_SECONDS)
                 # If a read fails, go on waiting until the deadline.
@@ -133,7 +131,9 @@ class SharedTokenSource:
     def _mint(self, app_id: str, app_secret: str, row: TokenRow, context: RequestContext) -> TokenRow:
         """Claim the row, mint, and store the token. Return the new row. If it cannot be stored, only the cache has it.
 
-        The mint is not repeated: if only its response was lost, a second mint would invalidate a token that works.
+        If somebody else has stored another valid token meanwhile, return that row.
+
+        The mint is not repeated: if only its reply was lost, a second mint would invalidate a token that works.
         Raises RowChangedError if the row has changed since `row` was read.
         """
         claim: Item = {"claim": {"S": new_claim(self.clock())}}
@@ -178,7 +178,7 @@ class SharedTokenSource:
         values: Item = {f":{name}": value for name, value in changes.items()}
         values |= {f":known_{name}": value for name, value in known.items() if value}
         update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
-        item = self.table.update_item(token_key(app_id), update, " AND ".join(conditions), values, context)
+        item = self.table.update_item(token_pk(app_id), update, " AND ".join(conditions), values, context)
         present = TokenRow.from_item(item)
         self._cache.put(app_id, present, started)
         # If our write succeeded but its response was lost, the retry found our own change: that is a success, too.
@@ -193,14 +193,17 @@ class SharedTokenSource:
         self._cache.put(app_id, row, started)
         return row
 
-    def _unavailable_error(self, app_id: str, row: TokenRow, is_minted_here: bool) -> TokenUnavailableError:
-        """Return the error that says why `row` has no usable token, and why none can be minted now."""
-        now = self.clock()
-        if not is_minted_here:
-            text = f"no valid token of {app_id} is stored; another system makes them, or the app is not in the secret"
-            return TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)
-        if row.is_being_minted(now) or not row.blocks_claims(now):
+    def _unavailable_error(self, action: Action, row: TokenRow) -> TokenUnavailableError:
+        """Return the error that says why the row's token cannot be replaced now. `action` is neither use nor mint."""
+        if action != "blocked":
             return TokenUnavailableError("no new token in time")
         failure = row.mint_failure
         text = f"minting failed moments ago: {failure}" if failure else "the last mint began moments ago"
-        return TokenUnavailableError(text, retry_after=row.seconds_until_claim(now))
+        return TokenUnavailableError(text, retry_after=row.seconds_until_claim(self.clock()))
+
+
+def _require_own_tokens(credentials: Credentials, app_id: str) -> None:
+    """Raise TokenUnavailableError if this service does not mint the app's tokens."""
+    if not credentials.mints_tokens_of(app_id):
+        text = f"no valid token of {app_id} is stored; another system makes them, or the app is not in the secret"
+        raise TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)

@@ -24,7 +24,7 @@ const FAULTS: Record<string, object> = {
 const phone = element<HTMLIFrameElement>("phone");
 const customer = element<HTMLSelectElement>("customer");
 const store = element<HTMLSelectElement>("store");
-const text = element<HTMLSelectElement>("text");
+const textSizePercent = element<HTMLSelectElement>("text");
 const hook = element<HTMLSelectElement>("hook");
 const notice = element<HTMLInputElement>("notice");
 const redeeming = element<HTMLInputElement>("redeeming");
@@ -41,14 +41,14 @@ async function start(): Promise<void> {
   for (const { account_id, name, stores } of merchants) {
     const group = document.createElement("optgroup");
     group.label = name;
-    const options = Object.entries(stores).map(([poi_id, storeName]) => new Option(storeName, ids(account_id, poi_id)));
-    group.append(...options, new Option(`${name}：未指定门店`, ids(account_id)));
+    const options = Object.entries(stores).map(([id, storeName]) => new Option(storeName, storeQuery(account_id, id)));
+    group.append(...options, new Option(`${name}：未指定门店`, storeQuery(account_id)));
     store.append(group);
   }
-  store.append(new Option("不存在的商家", ids("unknown")));
+  store.append(new Option("不存在的商家", storeQuery("unknown")));
   element("faults").append(...Object.entries(FAULTS).map(([name, rule]) => faultSwitch(name, rule)));
   showSituation();
-  for (const setting of [customer, store, text, hook]) {
+  for (const setting of [customer, store, textSizePercent, hook]) {
     setting.addEventListener("change", loadPhone);
   }
   customer.addEventListener("change", showSituation);
@@ -70,7 +70,7 @@ async function start(): Promise<void> {
   await loadPhone();
 }
 
-function ids(account_id: string, poi_id?: string): string {
+function storeQuery(account_id: string, poi_id?: string): string {
   return String(new URLSearchParams(poi_id ? { account_id, poi_id } : { account_id }));
 }
 
@@ -79,7 +79,7 @@ async function loadPhone(): Promise<void> {
   await updating;
   const settings = new URLSearchParams({
     customer: customer.value,
-    text: text.value,
+    text: textSizePercent.value,
     place: "31.2304,121.4737",
     hook: hook.value,
   });

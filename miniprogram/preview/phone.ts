@@ -75,10 +75,10 @@ async function start(): Promise<void> {
   const app = JSON.parse(readFile(program, "app.json"));
   const pages = pagesOf(app);
   const definitions = new Map<string, Page>();
-  const running: Page = {};
-  let loading = "";
+  const appObject: Page = {};
+  let loadingPath = "";
   const open = (path: string, search = "") => {
-    loading = path;
+    loadingPath = path;
     require(`${path}.js`);
     const definition = definitions.get(path);
     if (!definition) {
@@ -86,7 +86,7 @@ async function start(): Promise<void> {
     }
     const settings = { ...app.window, ...JSON.parse(program.files[`${path}.json`] || "{}") };
     // An unsupported part is an error in the folder's own pages, and a warning in other pages of the program.
-    const omit = (what: string) => {
+    const reportUnsupported = (what: string) => {
       const message = `${path}: the preview does not support ${what}`;
       if (path.startsWith(folder)) {
         throw new Error(message);
@@ -94,7 +94,7 @@ async function start(): Promise<void> {
       // biome-ignore lint/suspicious/noConsole: for the developer of the other program
       console.warn(message);
     };
-    openPage(definition, path, program, omit, settings, Object.fromEntries(new URLSearchParams(search)));
+    openPage(definition, path, program, reportUnsupported, settings, Object.fromEntries(new URLSearchParams(search)));
   };
   /**
    * Return a navigation function of tt, which calls `leave` and then opens the page. As in Douyin, a path without a
@@ -123,9 +123,9 @@ async function start(): Promise<void> {
   };
   Object.assign(globalThis, {
     tt: { ...hostOf(mockTt(program.app_id)), ...navigation },
-    App: (own: object) => Object.assign(running, own),
-    getApp: () => running,
-    Page: (page: Page) => definitions.set(loading, page),
+    App: (own: object) => Object.assign(appObject, own),
+    getApp: () => appObject,
+    Page: (page: Page) => definitions.set(loadingPath, page),
   });
   const require = moduleLoader(program);
   const { config } = require(file) as { config: Config };
@@ -135,11 +135,11 @@ async function start(): Promise<void> {
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }
-  const ended = HOOKS[query.get("hook") ?? ""];
-  if (ended) {
+  const hookEnd = HOOKS[query.get("hook") ?? ""];
+  if (hookEnd) {
     config.onSelect = ({ certificate_id }) => {
       parent.dispatchEvent(new CustomEvent("phone-select", { detail: certificate_id }));
-      return ended();
+      return hookEnd();
     };
   }
   if (query.has("orders")) {
@@ -147,7 +147,7 @@ async function start(): Promise<void> {
   }
   require("app.js");
   try {
-    running.onLaunch?.({ path: app.pages[0], query: Object.fromEntries(query) });
+    appObject.onLaunch?.({ path: app.pages[0], query: Object.fromEntries(query) });
   } catch (error) {
     // `onLaunch` may use a part of Douyin's runtime that the preview lacks. The pages can be shown without it.
     reportError(error);
@@ -252,7 +252,7 @@ function openPage(
   definition: Page,
   path: string,
   program: Program,
-  omit: (what: string) => void,
+  reportUnsupported: (what: string) => void,
   settings: OpenPage["settings"],
   query: Record<string, string>,
 ): void {
@@ -268,7 +268,7 @@ function openPage(
     page[name]({ type: "tap", currentTarget: { dataset: { ...dataset } }, detail: { value } });
   };
   const read = (file: string) => readFile(program, resolve(file, path));
-  const template = templateOf(readFile(program, `${path}.ttml`), read, omit);
+  const template = templateOf(readFile(program, `${path}.ttml`), read, reportUnsupported);
   const view = createApp({ template: `<page>${template}</page>`, setup: () => data });
   view.config.compilerOptions.isCustomElement = (tag) => ["page", "view", "text"].includes(tag);
   view.config.globalProperties.$fire = fire;

@@ -8,21 +8,24 @@ const TAG = /<(\/?)([a-z-]+)((?:\s[\w:-]+(?:="[^"]*")?)*)\s*(\/?)>/g;
 const ELEMENTS = new Set(["view", "text", "button", "block"]);
 const HTML_ATTRIBUTE = /^(class|style|id|type|value|placeholder|disabled|hidden|data-[\w-]+|aria-[\w-]+)$/;
 
+type Report = (what: string) => void;
+
 /**
  * Convert TTML to a Vue template. `read` returns a file by its relative path. Event handlers call `$fire(name, event)`.
- * `omit` is called for each part that the preview does not support. Such an element becomes a view; such an attribute
- * is removed.
+ * `reportUnsupported` is called for each part that the preview does not support. Such an element becomes a view; such
+ * an attribute is removed.
  */
-export function templateOf(ttml: string, read: (path: string) => string, omit: (what: string) => void): string {
+export function templateOf(ttml: string, read: (path: string) => string, reportUnsupported: Report): string {
   const whole = ttml.replace(/<import src="([^"]+)" \/>/g, (_, path) => read(path));
   return inlineTemplates(whole.replace(/<!--[\s\S]*?-->/g, "")).replace(
     TAG,
     (_, closing, name, attributes, selfClosing) => {
       if (!closing && !ELEMENTS.has(name)) {
-        omit(`<${name}>`);
+        reportUnsupported(`<${name}>`);
       }
       const tag = name === "block" ? "template" : ELEMENTS.has(name) ? name : "view";
-      return closing ? `</${tag}>` : `<${tag}${convertAttributes(attributes, omit)}${selfClosing ? `></${tag}` : ""}>`;
+      const converted = convertAttributes(attributes, reportUnsupported);
+      return closing ? `</${tag}>` : `<${tag}${converted}${selfClosing ? `></${tag}` : ""}>`;
     },
   );
 }
@@ -49,14 +52,14 @@ function inlineTemplates(ttml: string): string {
   return inline(rest);
 }
 
-function convertAttributes(text: string, omit: (what: string) => void): string {
+function convertAttributes(text: string, reportUnsupported: Report): string {
   const attributes = new Map([...text.matchAll(ATTRIBUTE)].map(([, name = "", value = ""]) => [name, value]));
   const item = attributes.get("tt:for-item") ?? "item";
   const index = attributes.get("tt:for-index") ?? "index";
   const convert = ([name, value]: [string, string]) => {
     const converted = convertAttribute(name, value, item, index);
     if (converted === undefined) {
-      omit(`the attribute ${name}`);
+      reportUnsupported(`the attribute ${name}`);
     }
     return converted ?? "";
   };

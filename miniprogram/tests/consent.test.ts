@@ -38,11 +38,11 @@ describe("a program that asks before the login", () => {
     page.loadMore();
     visit.updateStores({ kind: "picked", poiId: "6602", now: 0 });
     await flush();
-    assert.deepEqual([answers.length, tt.logins, tt.sent, page.data.loading], [1, 0, [], true]);
+    assert.deepEqual([answers.length, tt.logins, tt.sent, page.data.isLoading], [1, 0, [], true]);
     mock.timers.tick(6000);
     assert.deepEqual([page.data.isLate, page.data.help], [true, "请到前台"]);
     mock.timers.tick(3_600_000);
-    assert.deepEqual([page.data.problem, page.data.loading], [null, true]);
+    assert.deepEqual([page.data.problem, page.data.isLoading], [null, true]);
     answers[0]?.(true);
     await flush();
     assert.deepEqual(tt.sent.length, 1);

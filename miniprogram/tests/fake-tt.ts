@@ -5,7 +5,7 @@ import { mock } from "node:test";
 import type { LoginOptions, Problem, Reply, RequestOptions, TtApi } from "../src/coupons/client/client";
 
 export const STORE = { account_id: "7100000000000000001", poi_id: "6601" };
-export const STORES = {
+export const MERCHANT = {
   account_id: STORE.account_id,
   name: "四季小馆",
   stores: [
@@ -46,7 +46,7 @@ export function reply(data: unknown, statusCode = 200): Reply {
 /** Respond as the service does. */
 function respond({ url, header, data }: RequestOptions): Reply {
   if (url.endsWith("/stores")) {
-    return reply(STORES);
+    return reply(MERCHANT);
   }
   const { code, list } = (data ?? {}) as { code?: string; list?: object };
   if (code) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import type * as Clients from "../src/coupons/client/client";
 import { loadBuilt } from "./built";
-import { codeOf, FakeTt, listOf, reply, STORE, STORES, settled, thrower, tokenOf } from "./fake-tt";
+import { codeOf, FakeTt, listOf, MERCHANT, reply, STORE, settled, thrower, tokenOf } from "./fake-tt";
 
 type Outcome = Clients.Outcome;
 
@@ -243,8 +243,8 @@ describe("a body", () => {
       tt.onRequest = ({ success }) => success(reply(data));
       return settled(client.listStores(STORE), 0);
     };
-    assert.match(problemOf(await respond({ ...STORES, stores: ["x"] })).cause ?? "", /malformed stores/);
-    const [first, second, third] = STORES.stores;
+    assert.match(problemOf(await respond({ ...MERCHANT, stores: ["x"] })).cause ?? "", /malformed stores/);
+    const [first, second, third] = MERCHANT.stores;
     const stores = [
       null,
       { poi_id: "1" },
@@ -253,14 +253,14 @@ describe("a body", () => {
       second,
       { ...third, latitude: "31.2", phone: 5 },
     ];
-    const known = { kind: "stores", merchant: STORES, stale: false };
-    assert.deepEqual(await respond({ ...STORES, stores }), known);
-    for (const malformed of [{ ...STORES, stores: ["x"] }, { ...STORES, stores: null }, { stores: [] }, "<html>"]) {
+    const known = { kind: "stores", merchant: MERCHANT, stale: false };
+    assert.deepEqual(await respond({ ...MERCHANT, stores }), known);
+    for (const malformed of [{ ...MERCHANT, stores: ["x"] }, { ...MERCHANT, stores: null }, { stores: [] }, "<html>"]) {
       assert.deepEqual(await respond(malformed), { ...known, stale: true });
     }
-    assert.deepEqual(await respond({ ...STORES, stores: undefined }), {
+    assert.deepEqual(await respond({ ...MERCHANT, stores: undefined }), {
       ...known,
-      merchant: { account_id: STORES.account_id, name: STORES.name, stores: undefined },
+      merchant: { account_id: MERCHANT.account_id, name: MERCHANT.name, stores: undefined },
     });
   });
 });

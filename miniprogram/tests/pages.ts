@@ -3,25 +3,22 @@
 import assert from "node:assert/strict";
 import type { Progress } from "../src/coupons/client/client";
 import type { Config } from "../src/coupons/settings";
-import type { Detail } from "../src/coupons/visit/detail";
 import type { StoreEvent, StoreState } from "../src/coupons/visit/storeState";
 import type { cardsView, certificateView, listView } from "../src/coupons/visit/view";
 import { loadBuilt, unloadBuilt } from "./built";
 import type { FakeTt } from "./fake-tt";
 
 export interface Visit {
-  list: { certificates: object[] };
-  stores: StoreState;
+  listState: { certificates: object[] };
+  storeState: StoreState;
   onProgress(progress: Progress): void;
   updateStores(event: StoreEvent): void;
 }
 
 export interface Page {
-  data: ReturnType<typeof certificateView> &
-    ReturnType<typeof cardsView> &
-    ReturnType<typeof listView> & { former: Detail | null };
+  data: ReturnType<typeof certificateView> & ReturnType<typeof cardsView> & ReturnType<typeof listView>;
   setData(data: object): void;
-  select(): void;
+  redeem(): void;
   openOrders(): void;
   leave(): void;
   openCertificate(event: object): void;

@@ -7,26 +7,22 @@ import type * as States from "../src/coupons/visit/listState";
 import type * as StoreStates from "../src/coupons/visit/storeState";
 import type * as Views from "../src/coupons/visit/view";
 import { loadBuilt } from "./built";
-import { STORES as MERCHANT, PROBLEM } from "./fake-tt";
+import { MERCHANT, PROBLEM } from "./fake-tt";
 
 type StoreState = StoreStates.StoreState;
 type StoreEvent = StoreStates.StoreEvent;
 
 const { INITIAL_STORE_STATE, nextStoreState, storeTasks } = loadBuilt<typeof StoreStates>("coupons/visit/storeState");
 const { canLoadMore, INITIAL_LIST_STATE } = loadBuilt<typeof States>("coupons/visit/listState");
-const views = loadBuilt<typeof Views>("coupons/visit/view");
+const { INITIAL_VISIT_STATE, ...views } = loadBuilt<typeof Views>("coupons/visit/view");
 
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const HERE = { latitude: 31.197, longitude: 121.434 };
 const STORES: Store[] = MERCHANT.stores.slice(0, 2);
 
-const entered = (poiId = "", lastPoiId = ""): StoreEvent => ({
-  kind: "entered",
-  accountId: "1",
-  poiId,
-  lastPoiId,
-  now: NOW,
-});
+const entered = (poiId = "", lastPoiId = ""): StoreEvent => {
+  return { kind: "entered", accountId: "1", poiId, lastPoiId, now: NOW };
+};
 const picked = (poiId: string): StoreEvent => ({ kind: "picked", poiId, now: NOW });
 const requested: StoreEvent = { kind: "requested" };
 const listed = (stores = STORES, requestNumber = 1, stale = false): StoreEvent => ({
@@ -40,7 +36,9 @@ const failed = (requestNumber = 1, problem = PROBLEM): StoreEvent => {
   return { kind: "responded", requestNumber, outcome, now: NOW };
 };
 const after = (...events: StoreEvent[]) => events.reduce(nextStoreState, INITIAL_STORE_STATE);
-const storesView = (state: StoreState) => views.storesView(state, { api: "", account_id: "1", basePath: "" }, NOW);
+const CONFIG = { api: "", account_id: "1", basePath: "" };
+const storesView = (storeState: StoreState) =>
+  views.storesView({ ...INITIAL_VISIT_STATE, storeState }, CONFIG, true, NOW);
 const tasks = (state: StoreState, event: StoreEvent) => storeTasks(state, nextStoreState(state, event));
 
 describe("a visit", () => {
@@ -50,7 +48,7 @@ describe("a visit", () => {
       ["", "6601", 0],
     ] as const) {
       const state = after(entered(poiId, lastPoiId));
-      assert.deepEqual([state.poiId, state.chosenAt, state.loading], ["6601", chosenAt, true]);
+      assert.deepEqual([state.poiId, state.chosenAt, state.isLoading], ["6601", chosenAt, true]);
       assert.deepEqual(tasks(INITIAL_STORE_STATE, entered(poiId, lastPoiId)), ["requestStores", "openList"]);
     }
   });
@@ -65,7 +63,7 @@ describe("a visit", () => {
     const before = after(entered("", "1"), failed());
     const state = nextStoreState(before, event);
     assert.deepEqual(
-      [state.accountId, state.poiId, state.loading, state.problem, state.openCount],
+      [state.accountId, state.poiId, state.isLoading, state.problem, state.openCount],
       ["2", "", true, undefined, before.openCount],
     );
     assert.deepEqual(storeTasks(before, state), ["requestStores"]);
@@ -120,28 +118,34 @@ describe("a choice", () => {
 
 describe("the stores", () => {
   test("are waited for; timers and responses of earlier requests are ignored", () => {
-    const waited = (requestNumber: number): StoreEvent => ({ kind: "waited", requestNumber });
+    const late = (requestNumber: number): StoreEvent => ({ kind: "late", requestNumber });
     const state = after(entered(), requested);
     assert.equal(state.requestNumber, 2);
-    for (const event of [waited(1), listed(STORES, 1), failed(1)]) {
+    for (const event of [late(1), listed(STORES, 1), failed(1)]) {
       assert.equal(nextStoreState(state, event), state);
     }
-    const late = nextStoreState(state, waited(2));
-    assert.deepEqual([storesView(state).waiting, storesView(late).waiting], ["正在加载门店…", "查询时间较长"]);
-    assert.deepEqual([nextStoreState(late, requested).waiting, tasks(late, requested)], ["", ["requestStores"]]);
-    const loaded = nextStoreState(late, listed(STORES, 2));
-    assert.deepEqual([loaded.waiting, loaded.loading, nextStoreState(loaded, waited(2))], ["", false, loaded]);
+    const lateState = nextStoreState(state, late(2));
+    assert.deepEqual(
+      [storesView(state).loadingText, storesView(lateState).loadingText],
+      ["正在加载门店…", "查询时间较长"],
+    );
+    assert.deepEqual(
+      [nextStoreState(lateState, requested).phase, tasks(lateState, requested)],
+      ["", ["requestStores"]],
+    );
+    const loaded = nextStoreState(lateState, listed(STORES, 2));
+    assert.deepEqual([loaded.phase, loaded.isLoading, nextStoreState(loaded, late(2))], ["", false, loaded]);
   });
 
   test("show a problem only if there are none to show, until they are requested again", () => {
     const state = after(entered(), failed());
-    assert.deepEqual([state.problem, state.problemAt, state.loading], [PROBLEM, NOW, false]);
+    assert.deepEqual([state.problem, state.problemAt, state.isLoading], [PROBLEM, NOW, false]);
     assert.deepEqual(
-      [nextStoreState(state, requested).problem, nextStoreState(state, requested).loading],
+      [nextStoreState(state, requested).problem, nextStoreState(state, requested).isLoading],
       [undefined, true],
     );
     const loaded = after(entered(), listed(), requested);
-    assert.equal(loaded.loading, false);
+    assert.equal(loaded.isLoading, false);
     const kept = nextStoreState(loaded, failed(2));
     assert.deepEqual([kept.problem, kept.stores.length], [undefined, 2]);
   });
@@ -152,9 +156,9 @@ describe("the stores", () => {
   });
 
   test("are marked if they are the last known ones", () => {
-    assert.equal(storesView(after(entered(), listed(STORES, 1, true))).staleStores, true);
+    assert.equal(storesView(after(entered(), listed(STORES, 1, true))).areStoresStale, true);
     assert.equal(
-      storesView(after(entered(), listed(STORES, 1, true), requested, listed(STORES, 2))).staleStores,
+      storesView(after(entered(), listed(STORES, 1, true), requested, listed(STORES, 2))).areStoresStale,
       false,
     );
   });
@@ -172,16 +176,16 @@ describe("the stores", () => {
   test("are sorted by distance from the customer; a failed attempt keeps the last position", () => {
     const locating: StoreEvent = { kind: "locating" };
     const running = after(entered("6601", "6601"), listed(), locating);
-    assert.deepEqual([storesView(running).locating, storesView(running).located], ["正在定位…", false]);
+    assert.deepEqual([storesView(running).locatingText, storesView(running).isLocated], ["正在定位…", false]);
     const located = nextStoreState(running, { kind: "located", position: HERE });
     const view = storesView(located);
-    assert.deepEqual([view.locating, view.located], ["", true]);
+    assert.deepEqual([view.locatingText, view.isLocated], ["", true]);
     assert.deepEqual(
       view.stores.map(({ label }) => label),
       ["徐家汇店，离您最近，460 米", "人民广场店，已选，5.6 公里，西藏中路180号"],
     );
     const refused = nextStoreState(nextStoreState(located, locating), { kind: "located", position: undefined });
-    assert.deepEqual([refused.position, storesView(refused).locating], [HERE, "未获取到位置，您可以直接选择门店"]);
+    assert.deepEqual([refused.position, storesView(refused).locatingText], [HERE, "未获取到位置，您可以直接选择门店"]);
   });
 
   test("start with the last choice; the header is that of the current store", () => {
@@ -190,23 +194,23 @@ describe("the stores", () => {
       storesView(state).stores.map(({ tag }) => tag),
       ["上次选择", "已选"],
     );
-    const header = (shown: StoreState, now = NOW) =>
-      views.listView(INITIAL_LIST_STATE, shown, { api: "", account_id: "1", basePath: "" }, now);
+    const header = (storeState: StoreState, now = NOW) =>
+      views.listView({ ...INITIAL_VISIT_STATE, storeState }, CONFIG, now);
     const { store, address, phone, canChoose } = header(state);
     assert.deepEqual([store, address, phone, canChoose], ["人民广场店", "西藏中路180号", "021-5555-6601", true]);
-    assert.deepEqual([header(after(entered("6601"))).store, header(state).remembered], ["", false]);
+    assert.deepEqual([header(after(entered("6601"))).store, header(state).isRemembered], ["", false]);
     const remembered = after(entered("", "6601"), listed());
-    assert.ok(header(remembered).remembered);
+    assert.ok(header(remembered).isRemembered);
     const chosen = nextStoreState(remembered, picked("6601"));
-    assert.deepEqual([header(chosen).remembered, header(chosen, NOW + 86_400).remembered], [false, true]);
+    assert.deepEqual([header(chosen).isRemembered, header(chosen, NOW + 86_400).isRemembered], [false, true]);
     assert.equal(header(after(entered(), listed(STORES.slice(0, 1)))).canChoose, false);
   });
 });
 
 test("more is loaded only if there is more, nothing is being loaded, and nothing has failed", () => {
-  const list = { ...INITIAL_LIST_STATE, more: true };
+  const list = { ...INITIAL_LIST_STATE, hasMore: true };
   assert.ok(canLoadMore(list));
-  assert.ok(!canLoadMore({ ...list, more: false }));
+  assert.ok(!canLoadMore({ ...list, hasMore: false }));
   assert.ok(!canLoadMore({ ...list, activity: "more" }));
   assert.ok(!canLoadMore({ ...list, problem: PROBLEM }));
 });

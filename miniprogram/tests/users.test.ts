@@ -196,8 +196,9 @@ describe("the page", () => {
       const { onRequest } = tt;
       tt.onRequest = ({ fail }) => fail({ errMsg: "request:fail" });
       shown.onShow();
-      assert.deepEqual([shown.data.loading, shown.data.detail ?? null, visit.list.certificates], [true, null, []]);
-      assert.equal(visit.stores.lastPoiId, "6602");
+      const { isLoading, detail = null } = shown.data;
+      assert.deepEqual([isLoading, detail, visit.listState.certificates], [true, null, []]);
+      assert.equal(visit.storeState.lastPoiId, "6602");
       await flush();
       assert.ok(shown.data.problem);
       tt.onRequest = onRequest;
@@ -226,7 +227,7 @@ describe("the page", () => {
       tt.customer = customer;
       const { length } = tt.sent;
       list.onShow();
-      const shown = [idsIn(list), list.data.loading];
+      const shown = [idsIn(list), list.data.isLoading];
       assert.deepEqual(shown, customer === "lin" ? [["lin"], false] : [[], true]);
       await flush();
       assert.deepEqual([idsIn(list), tt.sent.length], [[customer], length + 1]);
@@ -245,9 +246,9 @@ describe("the page", () => {
     list.onHide();
     tt.customer = "wang";
     const other = openPage("certificate", { id: "lin" });
-    assert.deepEqual([other.data.detail, other.data.loading], [null, true]);
+    assert.deepEqual([other.data.detail, other.data.isLoading], [null, true]);
     await flush();
-    assert.deepEqual([other.data.detail, other.data.loading, tt.sent.length], [null, false, 2]);
+    assert.deepEqual([other.data.detail, other.data.isLoading, tt.sent.length], [null, false, 2]);
     other.onUnload();
     list.onShow();
     assert.deepEqual(idsIn(list), ["wang"]);
@@ -299,8 +300,8 @@ describe("the page", () => {
     page.onHide();
     page.onShow();
     await flush();
-    assert.equal(page.data.waiting, "正在继续查找可用的券…");
+    assert.equal(page.data.loadingText, "正在继续查找可用的券…");
     mock.timers.tick(6000);
-    assert.equal(page.data.waiting, "查询时间较长");
+    assert.equal(page.data.loadingText, "查询时间较长");
   });
 });

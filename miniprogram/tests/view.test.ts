@@ -13,37 +13,33 @@ import { rendered } from "./rendered";
 
 const { INITIAL_LIST_STATE } = loadBuilt<typeof States>("coupons/visit/listState");
 const { INITIAL_STORE_STATE } = loadBuilt<typeof StoreStates>("coupons/visit/storeState");
-const { cardsView, certificateView, listView } = loadBuilt<typeof Views>("coupons/visit/view");
+const { cardsView, certificateView, INITIAL_VISIT_STATE, listView } = loadBuilt<typeof Views>("coupons/visit/view");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
 const HELP = "请打开抖音「我的订单」给店员扫码；它一般在「我」→ 右上角 ☰ 里";
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
-const EMPTY = {
-  stores: { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" },
-  tapped: [] as string[],
-  isSelecting: false,
-};
-const STORES = EMPTY.stores;
+const STORES = { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" };
+const EMPTY = { ...INITIAL_VISIT_STATE, storeState: STORES };
 const LISTED = { ...INITIAL_LIST_STATE, certificates: [COUPON], updatedAt: NOW };
 
 describe("the list", () => {
-  const view = (list: States.ListState, now = NOW) => listView(list, STORES, CONFIG, now);
+  const view = (listState: States.ListState, now = NOW) => listView({ ...EMPTY, listState }, CONFIG, now);
 
   test("that is loading shows nothing else", () => {
-    const late = view({ ...INITIAL_LIST_STATE, activity: "first", waiting: "late" });
-    const { loading, loadingMore, empty, isLate, waiting, help } = late;
-    assert.deepEqual([loading, loadingMore, empty, isLate, help], [true, false, false, true, HELP]);
-    assert.equal(waiting, "查询时间较长");
-    assert.equal(view({ ...INITIAL_LIST_STATE, activity: "first" }).waiting, "正在查询可用的券…");
-    assert.equal(view({ ...INITIAL_LIST_STATE, waiting: "searching" }).waiting, "正在继续查找可用的券…");
+    const late = view({ ...INITIAL_LIST_STATE, activity: "first", phase: "late" });
+    const { isLoading, isLoadingMore, isEmpty, isLate, loadingText, help } = late;
+    assert.deepEqual([isLoading, isLoadingMore, isEmpty, isLate, help], [true, false, false, true, HELP]);
+    assert.equal(loadingText, "查询时间较长");
+    assert.equal(view({ ...INITIAL_LIST_STATE, activity: "first" }).loadingText, "正在查询可用的券…");
+    assert.equal(view({ ...INITIAL_LIST_STATE, phase: "searching" }).loadingText, "正在继续查找可用的券…");
   });
 
   test("that is old has its time, and offers no more of it after a problem", () => {
     const text = "本页为今天 23:30\u00a0的数据";
-    const { age, more, empty } = view({ ...LISTED, more: true, problem: PROBLEM, isStale: true }, NOW + 60);
-    assert.deepEqual([age, more, empty], [text, false, false]);
+    const { age, canLoadMore, isEmpty } = view({ ...LISTED, hasMore: true, problem: PROBLEM, isStale: true }, NOW + 60);
+    assert.deepEqual([age, canLoadMore, isEmpty], [text, false, false]);
     assert.deepEqual(
       [view(LISTED, NOW + 300).age, view(LISTED, NOW + 301).age, view(LISTED, NOW - 1).age],
       ["", text, text],
@@ -52,18 +48,20 @@ describe("the list", () => {
 
   test("explains coupons that cannot be used, also below an old list, but not below a problem alone", () => {
     const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, unusable: { expired: 1 } };
-    assert.equal(view(list).unusable, "另有 1\u00a0张显示已过期，以扫码结果为准");
+    assert.equal(view(list).unusableText, "另有 1\u00a0张显示已过期，以扫码结果为准");
     const old = { ...list, certificates: [COUPON], problem: PROBLEM };
     assert.deepEqual(
-      [view({ ...list, problem: PROBLEM }).unusable, view(old).unusable],
+      [view({ ...list, problem: PROBLEM }).unusableText, view(old).unusableText],
       ["", "另有 1\u00a0张显示已过期，以扫码结果为准"],
     );
   });
 
   test("that is partial and still empty says so", () => {
-    const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, more: true };
-    assert.equal(view(list).searched, "还没查完，暂时没有找到券");
-    assert.deepEqual([view({ ...list, certificates: [COUPON] }).searched, view(INITIAL_LIST_STATE).searched], ["", ""]);
+    const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, hasMore: true };
+    assert.equal(view(list).unfinishedText, "还没查完，暂时没有找到券");
+    for (const other of [{ ...list, certificates: [COUPON] }, INITIAL_LIST_STATE]) {
+      assert.equal(view(other).unfinishedText, "");
+    }
   });
 
   test("ends with notes only below coupons", () => {
@@ -72,10 +70,10 @@ describe("the list", () => {
   });
 
   /** Return each section: its heading, and its cards. */
-  const cards = (certificates: Certificate[], visited = EMPTY) =>
-    cardsView({ ...visited, list: { ...LISTED, certificates } }, NOW).sections.map((section) => [
+  const cards = (certificates: Certificate[], visitState = EMPTY) =>
+    cardsView({ ...visitState, listState: { ...LISTED, certificates } }, NOW).sections.map((section) => [
       section.heading,
-      ...section.cards.map(({ id, copies, doubt }) => [id, copies, doubt]),
+      ...section.cards.map(({ id, countText, remark }) => [id, countText, remark]),
     ]);
 
   test("counts coupons with a doubt apart, and has them last", () => {
@@ -97,9 +95,9 @@ describe("the list", () => {
     assert.deepEqual(cards(others), [["共 3 张可能暂不可用，可请店员扫", ...doubted]]);
   });
 
-  test("tells the guest of a tapped coupon not to tap or scan it again", () => {
+  test("tells the customer of a tapped coupon not to tap or scan it again", () => {
     const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
-    assert.deepEqual(cards(certificates, { ...EMPTY, tapped: ["1"] }), [
+    assert.deepEqual(cards(certificates, { ...EMPTY, submittedIds: ["1"] }), [
       ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
       ["另 1 张可能暂不可用，可请店员扫", ["3", "", "暂时查不到状态，以扫码结果为准"]],
       ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
@@ -109,49 +107,49 @@ describe("the list", () => {
 
 describe("a problem", () => {
   test("is shown with what to do instead, and counts the seconds until a retry", () => {
-    const list = { ...INITIAL_LIST_STATE, problem: { ...PROBLEM, retryAfter: 3 }, problemAt: NOW };
-    const { problem } = listView(list, STORES, CONFIG, NOW + 1);
-    assert.deepEqual([problem?.text, problem?.wait, problem?.help], [PROBLEM.detail, 2, HELP]);
+    const listState = { ...INITIAL_LIST_STATE, problem: { ...PROBLEM, retryAfter: 3 }, problemAt: NOW };
+    const { problem } = listView({ ...EMPTY, listState }, CONFIG, NOW + 1);
+    assert.deepEqual([problem?.text, problem?.waitSeconds, problem?.help], [PROBLEM.detail, 2, HELP]);
     const help = "请到前台报手机号";
-    assert.equal(listView(list, STORES, { ...CONFIG, help }, NOW).problem?.help, help);
-    assert.equal(listView(INITIAL_LIST_STATE, STORES, CONFIG, NOW).problem, null);
+    assert.equal(listView({ ...EMPTY, listState }, { ...CONFIG, help }, NOW).problem?.help, help);
+    assert.equal(listView(EMPTY, CONFIG, NOW).problem, null);
   });
 });
 
 describe("券详情", () => {
-  const view = (list: States.ListState, config: Config = CONFIG, visited = EMPTY, id = "1") =>
-    certificateView({ ...visited, list }, config, id, NOW);
+  const view = (listState: States.ListState, config: Config = CONFIG, visitState = EMPTY, id = "1") =>
+    certificateView({ ...visitState, listState }, config, id, NOW);
   const REDEEMS: Config = { ...CONFIG, onSelect: async () => true };
 
   test("shows its coupon, also of an old list, and the orders if the program can open them", () => {
-    const { detail, doubt, age, button, hasOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
-    assert.deepEqual([detail?.id, doubt, button, hasOrders], ["1", "", "", false]);
+    const { detail, doubt, age, button, canOpenOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
+    assert.deepEqual([detail?.id, doubt, button, canOpenOrders], ["1", "", "", false]);
     assert.equal(age, "本页为今天 23:30\u00a0的数据，以扫码结果为准");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
     assert.deepEqual([locked.doubt, locked.age], ["暂时查不到状态", ""]);
-    assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).hasOrders);
+    assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).canOpenOrders);
   });
 
   test("has a button for the hook only on a new list, without a doubt, and before a tap", () => {
     const card = { ...COUPON, times: { usable: 0 } };
-    const texts: [list: Partial<States.ListState>, visited: Partial<typeof EMPTY>, button: string][] = [
+    const texts: [list: Partial<States.ListState>, visitState: Partial<typeof EMPTY>, button: string][] = [
       [{}, {}, "店长点此验券"],
       [{ updatedAt: NOW - 300 }, {}, "店长点此验券"],
       [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "店长点此验券"],
       [{ updatedAt: NOW - 301 }, {}, ""],
       [{ updatedAt: NOW + 1 }, {}, ""],
       [{ isStale: true }, {}, ""],
-      [{ redeeming: false }, {}, ""],
+      [{ isRedeemingOn: false }, {}, ""],
       [{ certificates: [card] }, {}, ""],
       [{ certificates: [] }, {}, ""],
-      [{}, { tapped: ["1"] }, ""],
-      [{}, { tapped: ["2"] }, "店长点此验券"],
-      [{}, { isSelecting: true }, ""],
-      [{}, { stores: { ...STORES, poiId: "" } }, ""],
+      [{}, { submittedIds: ["1"] }, ""],
+      [{}, { submittedIds: ["2"] }, "店长点此验券"],
+      [{}, { isRedeeming: true }, ""],
+      [{}, { storeState: { ...STORES, poiId: "" } }, ""],
     ];
-    for (const [list, visited, button] of texts) {
+    for (const [list, visitState, button] of texts) {
       assert.equal(
-        view({ ...LISTED, ...list }, REDEEMS, { ...EMPTY, ...visited }).button,
+        view({ ...LISTED, ...list }, REDEEMS, { ...EMPTY, ...visitState }).button,
         button,
         JSON.stringify(list),
       );
@@ -161,12 +159,12 @@ describe("券详情", () => {
   });
 
   test("says after a tap what is not to be done again", () => {
-    const visited = { ...EMPTY, tapped: ["1"], isSelecting: true };
-    const { tapped, isSelecting, checkRecord } = view(LISTED, REDEEMS, visited);
-    assert.deepEqual([tapped, isSelecting], ["已点过，先请店员查记录，不要再点、再扫", true]);
-    const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).checkRecord;
+    const visitState = { ...EMPTY, submittedIds: ["1"], isRedeeming: true };
+    const { tappedText, isRedeeming, staffText } = view(LISTED, REDEEMS, visitState);
+    assert.deepEqual([tappedText, isRedeeming], ["已点过，先请店员查记录，不要再点、再扫", true]);
+    const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).staffText;
     assert.deepEqual(
-      [checkRecord, coded],
+      [staffText, coded],
       [
         "先别出餐，叫店长查核销记录；有、没出过餐才出；没有，听店长的",
         "先别出餐，叫店长查核销记录（尾号\u00a07001）；有、没出过餐才出；没有，听店长的",
@@ -176,14 +174,14 @@ describe("券详情", () => {
 
   test("counts identical coupons without the tapped ones", () => {
     const certificates = ["1", "2", "3"].map((certificate_id) => ({ ...COUPON, certificate_id }));
-    const uses = (id: string) =>
-      view({ ...LISTED, certificates }, CONFIG, { ...EMPTY, tapped: ["1"] }, id).detail?.uses;
-    assert.deepEqual([uses("1"), uses("2")], ["", "共 2 张，扫码前说用几张"]);
+    const quantity = (id: string) =>
+      view({ ...LISTED, certificates }, CONFIG, { ...EMPTY, submittedIds: ["1"] }, id).detail?.quantityText;
+    assert.deepEqual([quantity("1"), quantity("2")], ["", "共 2 张，扫码前说用几张"]);
   });
 
   test("names the store whose list it is", () => {
-    const stores = { ...STORES, stores: [{ poi_id: "6601", name: "人民广场店", phone: "021-5555-6601" }] };
-    const { detail, phone } = view(LISTED, CONFIG, { ...EMPTY, stores });
+    const storeState = { ...STORES, stores: [{ poi_id: "6601", name: "人民广场店", phone: "021-5555-6601" }] };
+    const { detail, phone } = view(LISTED, CONFIG, { ...EMPTY, storeState });
     assert.deepEqual([detail?.facts[0]?.text, phone], ["人民广场店", "021-5555-6601"]);
   });
 
@@ -193,13 +191,13 @@ describe("券详情", () => {
       { ...INITIAL_LIST_STATE, problem: PROBLEM },
       { ...LISTED, certificates: [{ ...COUPON, certificate_id: "9" }] },
     ].map((list) => view(list));
-    const shown = states.map(({ detail, loading, problem }) => `${detail} ${loading} ${problem?.text}`);
+    const shown = states.map(({ detail, isLoading, problem }) => `${detail} ${isLoading} ${problem?.text}`);
     assert.deepEqual(shown, ["null true undefined", `null false ${PROBLEM.detail}`, "null false undefined"]);
   });
 
-  test("is rendered with its orders, after a tap, gone and with a problem; the words are those of the guest", async () => {
-    const html = (list: States.ListState, config = CONFIG, visited = EMPTY) =>
-      rendered("certificate", { textSize: 16, former: null, ...view(list, config, visited) });
+  test("is rendered with its orders, after a tap, gone and with a problem; its words are the customer's", async () => {
+    const html = (list: States.ListState, config = CONFIG, visitState = EMPTY) =>
+      rendered("certificate", { textSize: 16, ...view(list, config, visitState) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
     const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打不开：一般在「我」→ 右上角 ☰ 里"].concat(
       ["找到这张券，请店员扫二维码", "没有二维码：请店员输完整券码，不是尾号"],
@@ -216,7 +214,7 @@ describe("券详情", () => {
       [false, true],
     );
     const locked = { ...LISTED, certificates: [{ ...COUPON, lock: {} }] };
-    const tapped = await html(locked, REDEEMS, { ...EMPTY, tapped: ["1"] });
+    const tapped = await html(locked, REDEEMS, { ...EMPTY, submittedIds: ["1"] });
     assert.deepEqual(
       ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
       [true, true, false, false],

@@ -8,10 +8,10 @@ import { FakeTt, flush, reply, STORE } from "./fake-tt";
 import { type Page as OnePage, start } from "./pages";
 
 const LIST = "coupons/pages/certificates/certificates";
-const COUNTER = "coupons/pages/certificate/certificate";
+const CERTIFICATE = "coupons/pages/certificate/certificate";
 const STORES = "coupons/pages/stores/stores";
-type AnyPage = OnePage & { data: ReturnType<typeof storesView> & { isUnchosen: boolean; textSize: number } } & {
-  [name in "sortByDistance" | "chooseStore" | "changeTextSize" | "callStore"]: () => void;
+type AnyPage = OnePage & { data: ReturnType<typeof storesView> & { needsStore: boolean; textSize: number } } & {
+  [name in "sortByDistance" | "chooseStore" | "toggleTextSize" | "callStore"]: () => void;
 } & { [name in "pickStore" | "openCertificate"]: (event: object) => void };
 type Page = AnyPage & { path: string };
 
@@ -36,7 +36,7 @@ class Program {
   readonly stack: Page[] = [];
   readonly toasts: string[] = [];
   /** The data of the page that was opened last, as it was before its onLoad. */
-  first?: Page["data"];
+  initialData?: Page["data"];
   /** Names of navigation functions that fail: Douyin opens at most 10 pages over each other, for example. */
   readonly failing = new Set<string>();
   private readonly definitions = new Map<string, Page>();
@@ -71,7 +71,7 @@ class Program {
       navigateBack: ({ fail }: Navigation) => goes("navigateBack", fail) && this.back(),
     };
     start(Object.assign(tt, Object.fromEntries(Object.entries(host).filter(([name]) => !missing.includes(name)))));
-    for (const path of [LIST, COUNTER, STORES]) {
+    for (const path of [LIST, CERTIFICATE, STORES]) {
       Object.assign(globalThis, { Page: (definition: Page) => this.definitions.set(path, definition) });
       loadBuilt(path);
     }
@@ -92,7 +92,7 @@ class Program {
     const data = structuredClone(definition.data);
     const page: Page = { ...definition, path, data, setData: (part) => Object.assign(data, part) };
     this.stack.push(page);
-    this.first = structuredClone(data);
+    this.initialData = structuredClone(data);
     page.onLoad(Object.fromEntries(new URLSearchParams(query)));
     page.onShow();
   }
@@ -112,12 +112,12 @@ async function openList(query: object, missing?: string[]): Promise<Program> {
 
 test("a page that begins shows nothing that is not known yet", async () => {
   const program = await openList(STORE);
-  assert.equal(program.first?.isUnchosen, false);
+  assert.equal(program.initialData?.needsStore, false);
   program.top.openCertificate(tap({ id: "lin" }));
-  assert.equal(program.first?.loading, true);
+  assert.equal(program.initialData?.isLoading, true);
   program.back();
   program.top.chooseStore();
-  assert.equal(program.first?.loading, true);
+  assert.equal(program.initialData?.isLoading, true);
 });
 
 test("two taps open one page, and the list goes on if none can be opened", async () => {
@@ -131,7 +131,7 @@ test("two taps open one page, and the list goes on if none can be opened", async
   list.chooseStore();
   program.failing.clear();
   list.openCertificate(tap({ id: "lin" }));
-  assert.deepEqual(program.paths, [LIST, COUNTER]);
+  assert.deepEqual(program.paths, [LIST, CERTIFICATE]);
 });
 
 test("a page whose way out fails shows its content", async () => {
@@ -139,7 +139,7 @@ test("a page whose way out fails shows its content", async () => {
   first.failing.add("redirectTo");
   first.open(LIST);
   await flush();
-  assert.deepEqual([first.paths, first.top.data.isUnchosen, first.top.data.loading], [[LIST], true, false]);
+  assert.deepEqual([first.paths, first.top.data.needsStore, first.top.data.isLoading], [[LIST], true, false]);
   first.top.chooseStore();
   first.failing.add("navigateBack");
   const selection = first.top;
@@ -152,16 +152,16 @@ test("a page whose way out fails shows its content", async () => {
   await flush();
   assert.deepEqual([first.top.data.store, first.top.data.hasCards], ["徐家汇店", true]);
 
-  for (const path of [COUNTER, STORES]) {
+  for (const path of [CERTIFICATE, STORES]) {
     const launched = new Program("6601");
     launched.failing.add("redirectTo").add("navigateBack");
     launched.open(`${path}?id=lin`);
     await flush();
     assert.deepEqual(launched.paths, [path]);
-    if (path === COUNTER) {
+    if (path === CERTIFICATE) {
       launched.top.leave();
     }
-    assert.ok(path === COUNTER ? launched.top.data.detail : launched.top.data.stores.length === 3);
+    assert.ok(path === CERTIFICATE ? launched.top.data.detail : launched.top.data.stores.length === 3);
   }
 });
 
@@ -175,7 +175,7 @@ test("a number that cannot be dialled is shown", async () => {
 
 test("every page has the text size that the customer has chosen", async () => {
   const program = await openList(STORE);
-  program.top.changeTextSize();
+  program.top.toggleTextSize();
   program.top.openCertificate(tap({ id: "lin" }));
   assert.equal(program.top.data.textSize, 32);
   program.back();
@@ -183,7 +183,7 @@ test("every page has the text size that the customer has chosen", async () => {
   assert.equal(program.top.data.textSize, 32);
 });
 
-for (const path of [COUNTER, STORES]) {
+for (const path of [CERTIFICATE, STORES]) {
   test(`${path} leads to the list if it is launched directly`, async () => {
     const program = new Program(STORE.poi_id);
     program.open(`${path}?id=lin`);
@@ -203,7 +203,7 @@ test("an unknown merchant is no dead end: its button leads to the own one", asyn
 
 test("the position is asked for by a tap only", async () => {
   const program = await openList({});
-  assert.ok(program.top.data.canLocate && !program.top.data.located);
+  assert.ok(program.top.data.canLocate && !program.top.data.isLocated);
   program.top.sortByDistance();
   await flush();
   assert.deepEqual(

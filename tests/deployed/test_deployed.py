@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from sandbox import gateway, stack
-from tests.harness import LIST_URL, TOKEN_ROW, in_seconds
+from tests.harness import LIST_URL, TOKEN_PK, in_seconds
 
 
 def test_headers_and_numbers_reach_the_caller(deployed: stack.Sandbox) -> None:
@@ -44,7 +44,7 @@ def test_the_functions_use_the_roles_of_the_template_and_the_scheduled_one_renew
     functions = deployed.account.client("lambda")
     roles = {function["Role"].rsplit("/", 1)[1] for function in functions.list_functions()["Functions"]}
     assert roles == {f"{stack.API_FUNCTION}-api_handler", f"{stack.API_FUNCTION}-refresh_tokens"}
-    table, row = deployed.account.client("dynamodb"), {"pk": {"S": TOKEN_ROW}, "access_token": {"S": "clt.old"}}
+    table, row = deployed.account.client("dynamodb"), {"pk": {"S": TOKEN_PK}, "access_token": {"S": "clt.old"}}
     table.put_item(TableName=stack.API_FUNCTION, Item={**row, "expires_at": {"N": str(in_seconds(60))}})
     event = json.dumps(gateway.build_schedule_event())
     response = functions.invoke(FunctionName=stack.RENEWAL_FUNCTION, Payload=event)

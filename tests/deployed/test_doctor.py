@@ -28,7 +28,7 @@ from sandbox.sample_data import (
 )
 from sandbox.stack import API_FUNCTION, STAGE
 from tests.aws_proxy import AwsProxy, Refusal, run_aws_proxy
-from tests.harness import LIST_URL, end_claim
+from tests.harness import LIST_URL, age_claim
 from tests.operators import SECRET, TABLE, Operator, run_operator
 
 TOPIC = f"arn:aws:sns:us-east-1:000000000000:{API_FUNCTION}-alarms"
@@ -243,7 +243,7 @@ def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(operator
     assert result.exit_code in (0, 1)
     assert "AccessDenied" not in result.output
     # The acceptance has minted a moment ago.
-    end_claim(operator.account.client("dynamodb"), TABLE)
+    age_claim(operator.account.client("dynamodb"), TABLE)
     for command in (("app", "list"), ("token", "show"), ("--yes", "token", "renew", APP_ID)):
         operator.succeed(*command)
 

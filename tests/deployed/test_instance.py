@@ -14,7 +14,7 @@ import pytest
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
-from tests.harness import LIST_URL, SESSION_KEY, TOKEN_ROW, Aws, Platform, end_claim
+from tests.harness import LIST_URL, STAGE_SESSION_KEY, TOKEN_PK, Aws, Platform, age_claim
 
 
 @contextlib.contextmanager
@@ -74,8 +74,8 @@ def test_instances_share_one_mint_of_a_missing_and_of_a_revoked_token(
             responses = executor.map(lambda instance: call(instance, "GET", LIST_URL, headers=headers), instances)
             assert {response.status for response in responses} == {200}
             assert len(platform.calls("client_token")) == mints
-            assert aws.row(TOKEN_ROW)["access_token"]["S"] == platform.newest_token()
-            end_claim(aws.dynamodb, aws.table)
+            assert aws.item(TOKEN_PK)["access_token"]["S"] == platform.newest_token()
+            age_claim(aws.dynamodb, aws.table)
             platform.server.platform.revoke_tokens(APP_ID)
 
 
@@ -129,6 +129,6 @@ def test_logs_and_traces_are_complete_and_without_secrets(
         platform.data.apps[APP_ID].app_secret,
         platform.newest_token(),
         headers["Authorization"].removeprefix("Bearer "),
-        SESSION_KEY,
+        STAGE_SESSION_KEY,
     )
     assert not [value for value in secrets if value in written]

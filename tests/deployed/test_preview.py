@@ -102,7 +102,7 @@ def test_what_to_do_and_the_first_step_are_visible_on_a_small_screen_with_the_la
             expect(phone.page.locator(".coupons-how")).to_be_in_viewport(ratio=1)
             phone.page.locator(".coupons-card").click()
             expect(phone.page.locator(".coupons")).to_have_css("font-size", "32px")
-            for part in (".coupons-title", ".coupons-doubt", ".coupons-act-name", ".coupons-no-voucher"):
+            for part in (".coupons-title", ".coupons-doubt", ".coupons-act-name", ".coupons-cannot-redeem"):
                 expect(phone.page.locator(part)).to_be_in_viewport(ratio=1)
             expect(phone.page.locator(".coupons-step").first).to_be_in_viewport(ratio=1)
 

@@ -26,7 +26,7 @@ from sandbox import stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, POI_ID
 from sandbox.stack import STAGE
 from tests import policies
-from tests.harness import TOKEN_ROW, end_claim
+from tests.harness import TOKEN_PK, age_claim
 from tests.operators import SECRET, TABLE, Operator, run_operator
 
 OTHER_APP, OTHER_SECRET = "tt-other", "other-secret-planted"
@@ -364,11 +364,11 @@ def test_tokens_are_renewed_and_shown_as_fingerprints(operator: Operator) -> Non
     [before] = operator.read_json("token", "show")
     assert "Continue?" in operator.fail(5, "token", "renew", APP_ID, stdin="n\n")
     assert re.search(r"moments ago; try again in \d+ s", operator.fail(1, "--yes", "token", "renew", APP_ID))
-    end_claim(operator.account.client("dynamodb"), TABLE)
+    age_claim(operator.account.client("dynamodb"), TABLE)
     operator.succeed("--yes", "token", "renew", APP_ID)
     [after] = operator.read_json("token", "show")
     assert after["fingerprint"] != before["fingerprint"]
-    row = operator.account.client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": TOKEN_ROW}})["Item"]
+    row = operator.account.client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": TOKEN_PK}})["Item"]
     assert row["access_token"]["S"] not in operator.succeed("token", "show")
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from redeemctl.cli import redeemctl
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_AS_DOCUMENTED, OTHER_POI_ID, POI_ID
-from tests.harness import SESSION_KEY, STAGE, TOKEN_ROW, Aws, Platform, certificate, in_seconds, order
+from tests.harness import STAGE, STAGE_SESSION_KEY, TOKEN_PK, Aws, Platform, certificate, in_seconds, order
 
 LIST = "query_user_certificates"
 CERTIFICATES = "data.orders[].certificates[]"
@@ -61,10 +61,10 @@ def test_a_platform_as_documented_is_accepted(operator: Operator) -> None:
 
 
 def test_an_app_of_a_service_provider_is_accepted_with_the_token_of_its_row(operator: Operator, aws: Aws) -> None:
-    aws.put_secret({APP_ID: ""}, [SESSION_KEY])
+    aws.put_secret({APP_ID: ""}, [STAGE_SESSION_KEY])
     assert "token" in operator.run().failed
     token = operator.platform.server.platform.issue_provider_token(APP_ID).value
-    aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(7200))
+    aws.put(TOKEN_PK, access_token=token, expires_at=in_seconds(7200))
     assert operator.run().failed == set()
     assert {entry["call"] for entry in operator.platform.server.calls} == {"code2session", LIST}
 
@@ -125,7 +125,7 @@ def test_no_secret_and_no_personal_value_is_in_the_output(operator: Operator) ->
     # A platform that repeats what it was sent, where nobody expects it.
     platform.fail("edit", set_fields={"extra.sub_description": f"user {open_id}", "data.echo": {open_id: APP_SECRET}})
     outcome = operator.run()
-    secrets = {APP_SECRET, SESSION_KEY, open_id}
+    secrets = {APP_SECRET, STAGE_SESSION_KEY, open_id}
     secrets |= {token.value for tokens in platform.server.platform._tokens.values() for token in tokens}
     for purchase in platform.data.purchases[CUSTOMER_AS_DOCUMENTED]:
         secrets.add(purchase.order["order_id"])

@@ -21,14 +21,14 @@ from chalicelib.douyin.connections import READ_SECONDS
 from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, ListQuery, login_body, page_body
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError
-from tests.scripted_server import CLOSE, RESET, Received, ScriptedServer, certificates_body, http_response
+from tests.scripted_server import CLOSE, RESET, ReceivedRequest, ScriptedServer, certificates_body, http_response
 from tests.unit.fakes import FixedToken
 
 CUSTOMERS = [f"customer-{number}" for number in range(6)]
 FOREIGN_PAGE = certificates_body("of-another-customer")
 
 
-def own_page(request: Received) -> bytes:
+def own_page(request: ReceivedRequest) -> bytes:
     """Return the page that belongs to the request: its certificate is named after the user."""
     return http_response(certificates_body(str((request.body or {}).get("open_id"))))
 
@@ -48,10 +48,10 @@ def interim(status: str, *headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode()
 
 
-def on_first(steps: Callable[[Received], list[Any]]) -> Callable[[Received], Iterator[Any]]:
+def on_first(steps: Callable[[ReceivedRequest], list[Any]]) -> Callable[[ReceivedRequest], Iterator[Any]]:
     """Return a script that responds to the first customer's requests with these steps, and to all others correctly."""
 
-    def script(request: Received) -> Iterator[Any]:
+    def script(request: ReceivedRequest) -> Iterator[Any]:
         if (request.body or {}).get("open_id") == CUSTOMERS[0]:
             yield from steps(request)
         else:
@@ -61,7 +61,7 @@ def on_first(steps: Callable[[Received], list[Any]]) -> Callable[[Received], Ite
 
 
 # tests/unit/douyin/test_connections.py has the other forms of a response.
-SCRIPTS: dict[str, Callable[[Received], list[Any]]] = {
+SCRIPTS: dict[str, Callable[[ReceivedRequest], list[Any]]] = {
     "103 before the response": lambda r: [interim("103 Early Hints", "Link: </x>"), 0.05, own_page(r)],
     "103, then a page too late": lambda r: [interim("103 Early Hints"), 0.05, own_page(r), http_response(FOREIGN_PAGE)],
     "101": lambda r: [interim("101 Switching Protocols"), own_page(r)],
@@ -139,7 +139,7 @@ def test_a_server_with_an_invalid_certificate_is_unavailable(tmp_path: Path, hos
     ids=["status line", "one header", "headers", "body", "chunks"],
 )
 def test_a_slow_response_ends_with_the_deadline(head: bytes, repeated: bytes) -> None:
-    def script(_: Received) -> Iterator[Any]:
+    def script(_: ReceivedRequest) -> Iterator[Any]:
         yield head
         while True:
             yield repeated
@@ -211,7 +211,7 @@ class TestConnectTime:
 
 
 def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    def script(request: Received) -> Iterator[Any]:
+    def script(request: ReceivedRequest) -> Iterator[Any]:
         # The server drops idle connections without closing them, as a gateway does.
         if request.connection == 0 and request.number > 0:
             yield RESET

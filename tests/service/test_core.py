@@ -17,8 +17,8 @@ from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, ORDER_ID, POI_ID
 from tests import policies
-from tests.harness import JSON_HEADERS, WANTED, Aws, Platform, stop
-from tests.scripted_server import Received, ScriptedServer
+from tests.harness import JSON_HEADERS, LIST_MEMBER, Aws, Platform, stop
+from tests.scripted_server import ReceivedRequest, ScriptedServer
 from tests.unit.fakes import FakeTelemetry, LambdaContext
 
 
@@ -51,7 +51,7 @@ def core(aws: Aws, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch)
 
 def test_the_core_lists_coupons_and_turns_errors_into_problems(core: dict[str, Any], platform: Platform) -> None:
     def post(code: str) -> gateway.Response:
-        body = json.dumps({"app_id": APP_ID, "code": code, "list": WANTED})
+        body = json.dumps({"app_id": APP_ID, "code": code, "list": LIST_MEMBER})
         event = gateway.build_event("POST", "/coupons", JSON_HEADERS, body)
         return gateway.parse_response(core["app"](event, LambdaContext()))
 
@@ -72,7 +72,7 @@ def test_the_core_lists_coupons_and_turns_errors_into_problems(core: dict[str, A
 def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_taken() -> None:
     replies = [b'{"code":0}', b'{"code":19001}']
 
-    def script(_: Received) -> Iterator[bytes]:
+    def script(_: ReceivedRequest) -> Iterator[bytes]:
         body = replies.pop(0)
         yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
@@ -87,7 +87,7 @@ def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_tak
         assert webhook.requests[0].body == {"msg_type": "text", "content": {"text": "ALARM tokens\nFirst: …"}}
         with pytest.raises(ServiceError, match="has not taken the alarm: HTTP 200"):
             function(event, LambdaContext())
-    assert [(name, record.outcome.code) for name, record, _ in telemetry.reports] == [
+    assert [(name, record.outcome.code) for name, record, _ in telemetry.written] == [
         ("forward_alarms", "ok"),
         ("forward_alarms", "internal_error"),
     ]

@@ -8,7 +8,7 @@ from redeemctl.doctor import FAILED, MAX_PROBES, OK, UNKNOWN, WARNING, Doctor, F
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import open_stage
 from sandbox.sample_data import APP_ID, APP_SECRET, OTHER_APP_ID
-from tests.harness import SESSION_KEY, STAGE, TOKEN_ROW, Aws, Platform, in_seconds
+from tests.harness import STAGE, STAGE_SESSION_KEY, TOKEN_PK, Aws, Platform, in_seconds
 
 
 def diagnose(project: Path) -> dict[tuple[str, str], Finding]:
@@ -22,16 +22,16 @@ def diagnose(project: Path) -> dict[tuple[str, str], Finding]:
 def test_a_token_is_checked_as_that_of_its_maker_and_never_renewed(
     project: Path, platform: Platform, aws: Aws, external_tokens: list[str], short: str
 ) -> None:
-    aws.put_secret({APP_ID: APP_SECRET}, [SESSION_KEY], external_tokens)
+    aws.put_secret({APP_ID: APP_SECRET}, [STAGE_SESSION_KEY], external_tokens)
     for seconds, outcome in ((7200, OK), (600, short), (-1, FAILED)):
-        aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(seconds))
-        before = aws.row(TOKEN_ROW)
+        aws.put(TOKEN_PK, access_token=platform.mint(), expires_at=in_seconds(seconds))
+        before = aws.item(TOKEN_PK)
         assert diagnose(project)["token", APP_ID].outcome is outcome
-        assert aws.row(TOKEN_ROW) == before
+        assert aws.item(TOKEN_PK) == before
 
 
 def test_a_wrong_secret_is_named(project: Path, aws: Aws) -> None:
-    aws.put_secret({APP_ID: "another-secret"}, [SESSION_KEY])
+    aws.put_secret({APP_ID: "another-secret"}, [STAGE_SESSION_KEY])
     found = diagnose(project)["login", APP_ID]
     assert "app_misconfigured (platform error 40017)" in found.text
     assert "app add APP_ID" in found.advice
@@ -49,7 +49,7 @@ def test_a_wrong_secret_is_named(project: Path, aws: Aws) -> None:
 def test_an_app_of_a_service_provider_is_checked_with_the_token_of_its_row(
     project: Path, platform: Platform, aws: Aws, code: int, lifetime: int, login: str, text: str, token: str
 ) -> None:
-    aws.put_secret({APP_ID: APP_SECRET, OTHER_APP_ID: ""}, [SESSION_KEY])
+    aws.put_secret({APP_ID: APP_SECRET, OTHER_APP_ID: ""}, [STAGE_SESSION_KEY])
     value = platform.server.platform.issue_provider_token(OTHER_APP_ID).value
     aws.put(f"TOKEN#{OTHER_APP_ID}", access_token=value, expires_at=in_seconds(lifetime))
     if code:
@@ -62,7 +62,7 @@ def test_an_app_of_a_service_provider_is_checked_with_the_token_of_its_row(
 
 def test_a_login_is_tried_for_twenty_apps_of_service_providers_at_most(project: Path, aws: Aws) -> None:
     others = {f"tt{number}": "" for number in range(30)}
-    aws.put_secret({**others, APP_ID: APP_SECRET}, [SESSION_KEY])
+    aws.put_secret({**others, APP_ID: APP_SECRET}, [STAGE_SESSION_KEY])
     found = diagnose(project)
     logins = {what: finding.outcome for (check, what), finding in found.items() if check == "login"}
     assert logins.pop(APP_ID) is OK

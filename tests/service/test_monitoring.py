@@ -15,7 +15,7 @@ from chalicelib.settings import TelemetrySettings
 from infra.cloudformation import TEMPLATE
 from sandbox.sample_data import CUSTOMER_WITH_MALFORMED_DATA, CUSTOMER_WITH_MANY_COUPONS, CUSTOMER_WITHOUT_COUPONS
 from sandbox.stack import API_FUNCTION, RENEWAL_FUNCTION, STAGE
-from tests.harness import TOKEN_ROW, WANTED, Api, Aws, Platform, in_seconds, run_refresh_tokens
+from tests.harness import LIST_MEMBER, TOKEN_PK, Api, Aws, Platform, in_seconds, run_refresh_tokens
 from tests.template import Metric, read_alarm_metrics, read_resources
 
 NAMESPACE = "DouyinRedemption"
@@ -78,10 +78,10 @@ def emitted(
     platform.fail("code", "client_token", code=10013)
     assert api.list().json["code"] == "token_unavailable"
     platform.clear_faults()
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(60))
+    aws.put(TOKEN_PK, access_token=platform.mint(), expires_at=in_seconds(60))
     run_refresh_tokens()
     platform.fail("code", code=2119005)
-    assert "list_problem" in api.login(list=WANTED).json
+    assert "list_problem" in api.login(list=LIST_MEMBER).json
     assert api.list().status == 403
     platform.clear_faults()
     platform.fail("http", page=2, status=404)
@@ -90,7 +90,7 @@ def emitted(
         assert api.list().status == 200
     # Former values that are used during an outage are warnings.
     with monkeypatch.context() as patch:
-        patch.setattr("chalicelib.cache.is_fresh", lambda *_: False)
+        patch.setattr("chalicelib.cache.is_within", lambda *_: False)
         patch.setattr(application.components().tokens.table, "get_item", _fail)
         assert api.list().status == 200
     # A list that ends before the platform's total.

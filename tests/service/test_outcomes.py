@@ -11,7 +11,17 @@ import pytest
 from chalicelib.douyin import codes
 from sandbox.sample_data import APP_ID
 from tests.endpoints import SAMPLES, find_endpoints
-from tests.harness import FAST_RETRIES, LIST_URL, SESSION_KEY, TOKEN_ROW, Api, Aws, Platform, assert_problem, in_seconds
+from tests.harness import (
+    FAST_RETRIES,
+    LIST_URL,
+    STAGE_SESSION_KEY,
+    TOKEN_PK,
+    Api,
+    Aws,
+    Platform,
+    assert_problem,
+    in_seconds,
+)
 from tests.scripted_server import ScriptedServer
 
 SHORT_MILLISECONDS = 2500
@@ -92,7 +102,7 @@ KINDS = {
 
 
 def test_every_error_of_a_code_has_a_kind() -> None:
-    tables = [codes.SUB_CODE_ERRORS, *(endpoint.errors for endpoint in find_endpoints().values())]
+    tables = [codes.SUB_CODE_ERRORS, *(endpoint.error_table for endpoint in find_endpoints().values())]
     tried = {kind.fault.get(part) for kind in KINDS.values() for part in ("code", "sub_code")}
     errors = [(number, error.__name__) for table in tables for number, error in table.items()]
     missing = {name for _, name in errors} - {name for number, name in errors if number in tried}
@@ -112,9 +122,9 @@ def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform, name: str, call: str) -> None:
     kind, member = KINDS[name], CALLS[call]
     if member == "provider":
-        aws.put_secret({APP_ID: ""}, [SESSION_KEY])
+        aws.put_secret({APP_ID: ""}, [STAGE_SESSION_KEY])
         token = platform.server.platform.issue_provider_token(APP_ID).value
-        aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(7200))
+        aws.put(TOKEN_PK, access_token=token, expires_at=in_seconds(7200))
     status, problem, calls = getattr(kind, member)
     platform.fail(call=call, **kind.fault)
     if member in ("login", "provider"):
@@ -122,7 +132,7 @@ def test_an_error_of_a_call_is_a_problem(api: Api, aws: Aws, platform: Platform,
     else:
         api.login()
         if member == "page":
-            aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(7200))
+            aws.put(TOKEN_PK, access_token=platform.mint(), expires_at=in_seconds(7200))
         is_short_mint = member == "mint" and kind.milliseconds == SHORT_MILLISECONDS
         milliseconds = MINT_MILLISECONDS if is_short_mint else kind.milliseconds
         response = api.call("GET", SAMPLES[call].url or LIST_URL, milliseconds=milliseconds)

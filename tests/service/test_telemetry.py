@@ -10,27 +10,27 @@ import pytest
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER
 from tests.harness import (
-    SESSION_KEY,
-    TOKEN_ROW,
-    WANTED,
+    LIST_MEMBER,
+    STAGE_SESSION_KEY,
+    TOKEN_PK,
     Api,
     Aws,
     Platform,
     in_seconds,
-    read_report,
+    read_log_and_metrics,
     run_refresh_tokens,
 )
-from tests.scripted_server import CLOSE, Received, ScriptedServer, http_response
+from tests.scripted_server import CLOSE, ReceivedRequest, ScriptedServer, http_response
 
 
 def test_the_outcome_of_the_schedule_is_that_of_an_app_that_failed_and_the_run_does_not_fail(
     api: Api, aws: Aws, platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
     del api
-    aws.put(TOKEN_ROW, access_token=platform.mint(), expires_at=in_seconds(60))
+    aws.put(TOKEN_PK, access_token=platform.mint(), expires_at=in_seconds(60))
     platform.fail("code", "client_token", code=10013)
     run_refresh_tokens()
-    line, metrics = read_report(capsys)
+    line, metrics = read_log_and_metrics(capsys)
     assert (line["level"], line["outcome"], [*line["failed"]]) == ("WARNING", "token_unavailable", [APP_ID])
     assert "TokenSecondsLeft" in metrics
 
@@ -38,16 +38,16 @@ def test_the_outcome_of_the_schedule_is_that_of_an_app_that_failed_and_the_run_d
 def test_a_call_for_health_counts_in_no_metric(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     """Many calls of a monitor would hide that few customers' requests fail."""
     assert api.call("GET", "/v1/health").status == 200
-    assert read_report(capsys)[1] == {}
+    assert read_log_and_metrics(capsys)[1] == {}
 
 
 @pytest.mark.parametrize(("open_id", "is_probe"), [(PROBE_OPEN_ID, True), ("ou_unknown", False)])
 def test_a_list_of_the_reserved_user_is_marked_and_counts_in_no_metric(
     api: Api, capsys: pytest.CaptureFixture[str], open_id: str, is_probe: bool
 ) -> None:
-    token = encode_session(Session(APP_ID, open_id), in_seconds(60), [SESSION_KEY])
+    token = encode_session(Session(APP_ID, open_id), in_seconds(60), [STAGE_SESSION_KEY])
     api.list(headers={"Authorization": f"Bearer {token}"})
-    line, metrics = read_report(capsys)
+    line, metrics = read_log_and_metrics(capsys)
     assert line.get("probe", False) is is_probe
     assert (metrics == {}) is is_probe
 
@@ -57,8 +57,8 @@ def test_a_login_with_the_code_of_the_checks_is_refused(
     api: Api, capsys: pytest.CaptureFixture[str], code: str
 ) -> None:
     """Also with a list. Anybody can send this code, so it must hide no customer: it logs nobody in."""
-    assert api.login(code=code, list=WANTED).json["code"] == "unauthenticated"
-    line, metrics = read_report(capsys)
+    assert api.login(code=code, list=LIST_MEMBER).json["code"] == "unauthenticated"
+    line, metrics = read_log_and_metrics(capsys)
     assert line.get("probe", False) is (code == PROBE_CODE)
     assert metrics == {}
 
@@ -75,16 +75,16 @@ def test_no_secret_is_logged_at_any_level(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws-secret-planted")
     code = platform.issue_login_code()
     with caplog.at_level(logging.DEBUG):
-        login = api.login(code=code, list=WANTED).json
+        login = api.login(code=code, list=LIST_MEMBER).json
         response = api.list()
     captured = capfd.readouterr()
     written = captured.out + captured.err + caplog.text + json.dumps(login["list"]) + response.text
     secrets = {
-        "access token": aws.row(TOKEN_ROW)["access_token"]["S"],
+        "access token": aws.item(TOKEN_PK)["access_token"]["S"],
         "app secret": platform.data.apps[APP_ID].app_secret,
         "open_id": platform.data.customers[CUSTOMER].open_ids[APP_ID],
         "session token": login["token"],
-        "session key": SESSION_KEY,
+        "session key": STAGE_SESSION_KEY,
         "login code": code,
         "coupon code": platform.data.purchases[CUSTOMER][0].order["certificates"][0]["code"],
         "AWS key": "aws-secret-planted",
@@ -96,10 +96,10 @@ def test_no_secret_is_logged_at_any_level(
 def test_no_token_code_or_open_id_of_a_service_providers_app_is_written(
     api: Api, aws: Aws, platform: Platform, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    aws.put_secret({APP_ID: ""}, [SESSION_KEY])
+    aws.put_secret({APP_ID: ""}, [STAGE_SESSION_KEY])
     token, code = platform.server.platform.issue_provider_token(APP_ID).value, platform.issue_login_code()
-    aws.put(TOKEN_ROW, access_token=token, expires_at=in_seconds(7200))
-    responses = [api.login(code=code, list=WANTED)]
+    aws.put(TOKEN_PK, access_token=token, expires_at=in_seconds(7200))
+    responses = [api.login(code=code, list=LIST_MEMBER)]
     assert [entry["call"] for entry in platform.server.calls] == ["code2session", "query_user_certificates"]
     responses.append(api.login(code=code))
     platform.server.platform.revoke_tokens(APP_ID)
@@ -116,7 +116,7 @@ PLANTED = {
     "open_id": "planted-open-id",
     "coupon code": "10815planted7001",
     "app secret": APP_SECRET,
-    "session key": SESSION_KEY,
+    "session key": STAGE_SESSION_KEY,
     "login code": "planted-login-code",
 }
 TEXT = json.dumps(PLANTED)
@@ -171,16 +171,16 @@ def test_no_secret_of_a_broken_reply_is_logged_at_any_level(
 ) -> None:
     variable, name = CALLS[call]
     if call != "mint":
-        aws.put(TOKEN_ROW, access_token=PLANTED["access token"], expires_at=in_seconds(7000))
+        aws.put(TOKEN_PK, access_token=PLANTED["access token"], expires_at=in_seconds(7000))
 
-    def script(_: Received) -> Iterator[Any]:
+    def script(_: ReceivedRequest) -> Iterator[Any]:
         yield reply
         yield CLOSE
 
     code = platform.issue_login_code() if call != "login" else PLANTED["login code"]
     with ScriptedServer(script) as broken, caplog.at_level(logging.DEBUG):
         monkeypatch.setenv(variable, broken.url)
-        response = api.login(code=code, list=WANTED)
+        response = api.login(code=code, list=LIST_MEMBER)
         assert broken.requests, "the broken peer was called"
     captured = capfd.readouterr()
     written = captured.out + captured.err + caplog.text

@@ -9,7 +9,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.tokens.rows import RowChangedError, TokenRow
 from chalicelib.tokens.source import SharedTokenSource
 from tests.harness import Aws
-from tests.unit.fakes import FakeDouyin, FakeSecret, make_credentials
+from tests.unit.fakes import FakeDouyin, FakeSecret, make_credentials_cache
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -22,7 +22,7 @@ class Instance:
     def __init__(self, aws: Aws, on_mint: Callable[[], object] = lambda: None) -> None:
         self.douyin = FakeDouyin()
         self.douyin.on_mint = on_mint
-        credentials = make_credentials(FakeSecret({"tta": "s"}))
+        credentials = make_credentials_cache(FakeSecret({"tta": "s"}))
         self.tokens = SharedTokenSource(Table(create_clients()[0], aws.table), self.douyin, credentials)
         self.row = self.tokens.read_row("tta", RequestContext(Deadline(9)))
 
@@ -39,10 +39,10 @@ def test_of_two_instances_that_have_read_the_same_row_one_mints(aws: Aws, is_new
     def claim_too() -> None:
         with pytest.raises(RowChangedError) as conflict:
             second.renew()
-        assert conflict.value.row.item == aws.row(ROW)
+        assert conflict.value.row.item == aws.item(ROW)
 
     assert Instance(aws, claim_too).renew().access_token == "clt.1"
     assert second.douyin.mints == []
     with pytest.raises(RowChangedError):
         second.renew()
-    assert set(aws.row(ROW)) == {"pk", "access_token", "expires_at", "claim", "outcome"}
+    assert set(aws.item(ROW)) == {"pk", "access_token", "expires_at", "claim", "outcome"}

@@ -17,7 +17,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.models import CertificateFields
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import LoginData, MintedToken, PlatformRequest, PlatformResponse, ProviderLoginData
+from chalicelib.douyin.protocol import LoginData, MintedToken, PlatformReply, PlatformRequest, ProviderLoginData
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
     ServiceError,
@@ -81,7 +81,7 @@ class LambdaContext:
 class FakeTable(Table):
     """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.source` writes.
 
-    The functions in `before_read` and `before_write` run one per call: what happens between two calls of ours.
+    Each read first runs the next function of `before_read`, which plays another instance; so do writes.
     `fails_reads` and `fails_writes` make the table unavailable.
     """
 
@@ -142,14 +142,14 @@ def _holds(condition: str, item: Item, values: Item) -> bool:
     return item.get(equal[1]) == values[equal[2]]
 
 
-def token_row(
-    value: str | None = "clt.row", seconds: int = 3600, *, claimed: float | None = None, outcome: str = ""
+def token_item(
+    value: str | None = "clt.row", expires_after: int = 3600, *, claimed_after: float | None = None, outcome: str = ""
 ) -> Item:
-    """Return a TOKEN# item whose token expires `seconds` after NOW; `claimed`: when another claimed it, after NOW."""
+    """Return a TOKEN# item. The times of its expiry and of another instance's claim are in seconds from NOW."""
     item: Item = {} if value is None else {"access_token": {"S": value}}
-    item["expires_at"] = {"N": str(int(NOW) + seconds)}
-    if claimed is not None:
-        item["claim"] = {"S": f"{int((NOW + claimed) * 1000)}-another"}
+    item["expires_at"] = {"N": str(int(NOW) + expires_after)}
+    if claimed_after is not None:
+        item["claim"] = {"S": f"{int((NOW + claimed_after) * 1000)}-another"}
     if outcome:
         item["outcome"] = {"S": outcome}
     return item
@@ -177,12 +177,9 @@ class FakeDouyin(DouyinClient):
         self.login_result: str | ServiceError = OPEN_ID
         self.on_login: Callable[[], object] = lambda: None
         self.refused: set[str] = set()
-        self.fetches: list[tuple[int, str]] = []
         self.queries: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.errors: dict[int, ServiceError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
-        self.connections = 0
-        self.connection_error: ServiceError | None = None
 
     def send(
         self,
@@ -201,7 +198,6 @@ class FakeDouyin(DouyinClient):
         assert endpoint is QUERY_USER_CERTIFICATES
         self.queries.append((dict(body), dict(headers or {})))
         number = body["page"]
-        self.fetches.append((number, token))
         if number in self.errors:
             raise self.errors[number]
         return self.fetch(number, token)
@@ -231,7 +227,7 @@ class FixedToken:
     def __init__(self, token: str = "clt.x") -> None:  # noqa: S107 - sample value
         self.token = token
 
-    def get(self, _app_id: str, _context: RequestContext, refused_token: str = "") -> str:
+    def obtain(self, _app_id: str, _context: RequestContext, refused_token: str = "") -> str:
         if refused_token:
             raise TokenUnavailableError("there is no other token")
         return self.token
@@ -244,17 +240,17 @@ class Sent(NamedTuple):
     request: PlatformRequest
     deadline: Deadline
     max_bytes: int
-    max_idle: float = MAX_IDLE_SECONDS
+    max_idle_seconds: float = MAX_IDLE_SECONDS
 
 
 class FakeTransport(Transport):
     """A transport that returns or raises `results` one after the other; the last one again and again."""
 
-    def __init__(self, *results: PlatformResponse | ServiceError) -> None:
+    def __init__(self, *results: PlatformReply | ServiceError) -> None:
         self.results = list(results)
         self.sent: list[Sent] = []
 
-    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformResponse:
+    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformReply:
         self.sent.append(Sent(base_url, request, *limits, **options))
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, ServiceError):
@@ -263,13 +259,13 @@ class FakeTransport(Transport):
 
 
 class FakeTelemetry(Telemetry):
-    """Collects reports, as (operation, record, fields), instead of writing them."""
+    """Collects what it should write, as (operation, record, status)."""
 
     def __init__(self) -> None:
-        self.reports: list[tuple[str, RequestRecord, dict[str, Any]]] = []
+        self.written: list[tuple[str, RequestRecord, int | None]] = []
 
-    def write(self, operation: str, record: RequestRecord, **fields: Any) -> None:
-        self.reports.append((operation, record, fields))
+    def write(self, operation: str, record: RequestRecord, status: int | None = None) -> None:
+        self.written.append((operation, record, status))
 
 
 class FakeSecret:
@@ -299,7 +295,7 @@ class FakeSecret:
         return self.text
 
 
-def make_credentials(secret: FakeSecret | None = None, clock: Clock | None = None) -> CredentialsCache:
+def make_credentials_cache(secret: FakeSecret | None = None, clock: Clock | None = None) -> CredentialsCache:
     """Return a credentials cache over a secret."""
     return CredentialsCache((secret or FakeSecret()).fetch, clock or Clock())
 
@@ -325,18 +321,18 @@ def make_certificate(
     return Certificate(certificate_id, order_id, can_use, typed, list(malformed_fields))
 
 
-def parse(endpoint: Endpoint[T], response: PlatformResponse) -> T:
+def parse(endpoint: Endpoint[T], response: PlatformReply) -> T:
     """Return what a response to a call means; raises UpstreamError."""
-    return endpoint.parse(protocol.open_envelope(response, endpoint.errors)[0])
+    return endpoint.parse(protocol.open_envelope(response, endpoint.error_table)[0])
 
 
-def parse_page(response: PlatformResponse) -> Page:
+def parse_page(response: PlatformReply) -> Page:
     """Return the page of a response."""
     return parse(QUERY_USER_CERTIFICATES, response)
 
 
-def json_response(body: Any, status: int = 200, **headers: str) -> PlatformResponse:
+def json_reply(body: Any, status: int = 200, **headers: str) -> PlatformReply:
     """Return a response of the platform whose body is this value as JSON."""
-    return PlatformResponse(
+    return PlatformReply(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, msgspec.json.encode(body)
     )

@@ -15,9 +15,9 @@ from tests.unit.fakes import (
     FakeSecret,
     FakeTable,
     make_context,
-    make_credentials,
+    make_credentials_cache,
     make_page,
-    token_row,
+    token_item,
 )
 
 FIRST, SECOND = errors.UpstreamCodes(2190008, 0, "20260101A"), errors.UpstreamCodes(2190008, 0, "20260101B")
@@ -29,24 +29,24 @@ class Request:
 
     def __init__(self, *valid: str) -> None:
         self.valid = valid
-        self.table = FakeTable(**{"TOKEN#tta": token_row("clt.first")})
+        self.table = FakeTable(**{"TOKEN#tta": token_item("clt.first")})
         self.douyin = FakeDouyin()
         self.douyin.fetch = self._answer
         self.on_answer: Callable[[], object] = lambda: None
-        tokens = SharedTokenSource(self.table, self.douyin, make_credentials(FakeSecret({"tta": "s"})), Clock())
+        tokens = SharedTokenSource(self.table, self.douyin, make_credentials_cache(FakeSecret({"tta": "s"})), Clock())
         self.calls = AuthorizedCalls(self.douyin, tokens, "tta", make_context())
 
     def send(self) -> Page:
         return self.calls.send(QUERY_USER_CERTIFICATES, {"page": 1})
 
     def sent(self) -> list[str]:
-        return [token for _, token in self.douyin.fetches]
+        return [headers["access-token"] for _, headers in self.douyin.queries]
 
     def _answer(self, _page: int, token: str) -> Page:
         on_answer, self.on_answer = self.on_answer, lambda: None
         on_answer()
         if token not in self.valid:
-            raise errors.TokenRefusedError("2190008", FIRST if len(self.douyin.fetches) == 1 else SECOND)
+            raise errors.TokenRefusedError("2190008", FIRST if len(self.douyin.queries) == 1 else SECOND)
         return make_page([token])
 
 

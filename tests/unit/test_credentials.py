@@ -19,7 +19,7 @@ def test_a_secret_is_parsed_and_further_members_are_ignored() -> None:
 @pytest.mark.parametrize(("app_id", "mints"), [("own", True), ("provider", False), ("external", False), ("?", False)])
 def test_this_service_mints_for_an_own_app_only(app_id: str, mints: bool) -> None:
     apps = {"own": "1", "provider": "", "external": "2"}
-    assert Credentials(apps, [SESSION_KEY], ["external"]).is_minted_here(app_id) is mints
+    assert Credentials(apps, [SESSION_KEY], ["external"]).mints_tokens_of(app_id) is mints
 
 
 @pytest.mark.parametrize(

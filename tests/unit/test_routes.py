@@ -32,7 +32,7 @@ from sandbox.sample_data import (
     OTHER_APP_ID,
     POI_ID,
 )
-from tests.unit.fakes import NOW, PUBLIC_ROUTES, SESSION_KEY, FakeTelemetry, LambdaContext, json_response
+from tests.unit.fakes import NOW, PUBLIC_ROUTES, SESSION_KEY, FakeTelemetry, LambdaContext, json_reply
 from tests.unit.test_openapi import DOCUMENT
 
 PUBLIC = {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "biz_type": "1", "start_time": "1", "end_time": "9999999999"}
@@ -55,7 +55,7 @@ class FakePlatform:
         self.bodies: list[tuple[str, Any]] = []
         self.without_root_account: set[str] = set()
 
-    def send(self, _base_url: str, request: protocol.PlatformRequest, *_limits: Any) -> protocol.PlatformResponse:
+    def send(self, _base_url: str, request: protocol.PlatformRequest, *_limits: Any) -> protocol.PlatformReply:
         name = {path: name for name, path in CALL_PATHS.items()}[request.path]
         body, headers = json.loads(request.body), {key.lower(): value for key, value in request.headers.items()}
         self.bodies.append((name, body))
@@ -70,8 +70,8 @@ class FakePlatform:
                         self.without_root_account.add(name)
                     data = getattr(self.mock, name)(headers, body)
         except PlatformError as error:
-            return json_response({"data": {"error_code": error.code}, "extra": {"sub_error_code": error.sub_code}})
-        return json_response({"data": data})
+            return json_reply({"data": {"error_code": error.code}, "extra": {"sub_error_code": error.sub_code}})
+        return json_reply({"data": data})
 
 
 class Service:

@@ -31,9 +31,9 @@ def test_two_variables_are_enough() -> None:
         ("DOUYIN_LOGIN_API", "http://127.0.0.1:1", {"login_api": "http://127.0.0.1:1"}),
         ("DOUYIN_LOGIN_API", "http://[::1]:8080/", {"login_api": "http://[::1]:8080/"}),
         ("DOUYIN_LOGIN_API", "HTTPS://[2001:db8::1]/v1:x", {"login_api": "HTTPS://[2001:db8::1]/v1:x"}),
-        ("SESSION_TTL_SECONDS", "1", {"session_ttl": 1}),
-        ("SESSION_TTL_SECONDS", "2592000", {"session_ttl": 2592000}),
-        ("SESSION_TTL_SECONDS", " 60 ", {"session_ttl": 60}),
+        ("SESSION_TTL_SECONDS", "1", {"session_seconds": 1}),
+        ("SESSION_TTL_SECONDS", "2592000", {"session_seconds": 2592000}),
+        ("SESSION_TTL_SECONDS", " 60 ", {"session_seconds": 60}),
     ],
 )
 def test_a_variable_sets_its_setting_and_an_empty_one_nothing(name: str, value: str, changed: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 /**
- * Your settings: the service, your merchant, and how a coupon is redeemed. The values are samples. Keep this file when
- * you update the folder. `settings.ts` describes every setting.
+ * Your settings: the service and your merchant. The values are samples. Keep this file when you update the folder.
+ * `settings.ts` describes every setting.
  */
 
 import type { Config } from "./settings";

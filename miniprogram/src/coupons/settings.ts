@@ -9,7 +9,7 @@ export interface Config {
   basePath: string;
   /** The app_id, for hosts without `tt.getEnvInfoSync` (base library older than 2.21.0). */
   appId?: string;
-  /** Text: what customers do when the page cannot help. Default: show the coupon in Douyin's orders to the staff. */
+  /** What customers do without the page; below each list, it follows 「没列出的券，」. Default: show the Douyin order. */
   help?: string;
   /**
    * Opens the customer's orders in Douyin. With this function, the pages have a button 打开我的订单. If it throws or rejects,
@@ -25,12 +25,12 @@ export interface Config {
    */
   beforeLogin?: () => boolean | Promise<boolean>;
   /**
-   * Redeems a coupon. Called when the button of 券详情 was tapped. Your program decides what it asks, submits, shows and
-   * stores. Read `docs/redeem.zh-CN.md` of this project first.
+   * Redeems a certificate. Called when the button of 券详情 was tapped. Your program decides what it asks, submits, shows
+   * and stores. Read `docs/redeem.zh-CN.md` of this project first.
    *
    * It is not called again before its promise is settled. Then the list is read again. The result `false` means that
-   * nothing was submitted: the coupon keeps its button. After any other result or an error, the coupon has no button
-   * until the program is restarted.
+   * nothing was submitted: the certificate keeps its button. After any other result or an error, it has no button until
+   * the program is restarted.
    */
   onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<unknown>;
   /** The text of the button of 券详情. Default: 店长点此验券. */

@@ -61,9 +61,9 @@ class App:
     def call(self, event: Any = None, context: Any = None) -> dict[str, Any]:
         return self.service(make_event() if event is None else event, context or LambdaContext())
 
-    def report(self) -> tuple[str, RequestRecord, dict[str, Any]]:
-        [report] = self.telemetry.reports
-        return report
+    def written(self) -> tuple[str, RequestRecord, int | None]:
+        [written] = self.telemetry.written
+        return written
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ def test_a_view_is_the_body_and_is_reported(app: App) -> None:
         "Cache-Control": "no-store",
         "X-Request-Id": "gateway-id",
     }
-    operation, record, fields = app.report()
+    operation, record, written_status = app.written()
     assert (operation, record.outcome) == ("GET /plain", Outcome())
-    assert fields == {"status": 200}
+    assert written_status == 200
     assert record.request_id == "gateway-id"
 
 
@@ -119,7 +119,7 @@ def test_a_view_gets_request_context_and_path_parameters_which_are_recorded(app:
     assert (account_id, poi_id) == tuple(context.record.ids.values()) == ("7", "660")
     assert request.headers["authorization"] == "Bearer x"
     assert request.query_params.getlist("cursor") == ["a", "b"]
-    assert app.report()[1] is context.record
+    assert app.written()[1] is context.record
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_extended_request_id_is_recorded(app: App, extended: Any, logged: st
     event = make_event()
     event["requestContext"]["extendedRequestId"] = extended
     app.call(event)
-    assert app.report()[1].extended_request_id == logged
+    assert app.written()[1].extended_request_id == logged
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -178,8 +178,8 @@ def test_an_error_of_a_view_is_a_problem_and_is_reported_and_nothing_of_it_is_sh
     assert assert_problem(response, status, code)["request_id"] == "gateway-id"
     out = capfd.readouterr()
     assert "planted" not in out.out + out.err + caplog.text + json.dumps(response)
-    operation, record, fields = app.report()
-    assert (operation, fields) == ("GET /plain", {"status": status})
+    operation, record, written_status = app.written()
+    assert (operation, written_status) == ("GET /plain", status)
     assert (record.outcome.code, record.outcome.error) == (code, error)
 
 
@@ -207,7 +207,7 @@ def test_a_refusal_of_the_framework_is_a_problem_and_is_reported(
     response = app.call(make_event(*call.split(), headers={"Content-Type": "text/plain"}, body='{"a":1}'))
     assert_problem(response, status, code)
     assert response["headers"].get("Allow") == allow
-    operation, record, _ = app.report()
+    operation, record, _ = app.written()
     assert (operation, record.outcome.code, record.outcome.is_callers_mistake) == (call, code, True)
     assert app.seen == []
 
@@ -244,8 +244,8 @@ def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     response = app.call()
     assert_problem(response, 500, "internal_error")
     assert "planted" not in json.dumps(response)
-    operation, record, fields = app.report()
-    assert (operation, fields) == ("unknown", {"status": 500})
+    operation, record, written_status = app.written()
+    assert (operation, written_status) == ("unknown", 500)
     assert record.outcome == Outcome("internal_error", error=error)
 
 
@@ -270,7 +270,7 @@ class TestJob:
         contexts: list[RequestContext] = []
         app.service.run_job("refresh_tokens", LambdaContext(60_000), contexts.append)
         record = contexts[0].record
-        assert app.report() == ("refresh_tokens", record, {})
+        assert app.written() == ("refresh_tokens", record, None)
         assert (record.is_job, record.outcome) == (True, Outcome())
         assert record.request_id == "lambda-id"
         assert 57.5 < contexts[0].deadline.remaining() <= 59.5
@@ -279,12 +279,12 @@ class TestJob:
         error = errors.StorageUnavailableError("x")
         with pytest.raises(errors.StorageUnavailableError):
             app.service.run_job("refresh_tokens", LambdaContext(), raising(error))
-        _, record, fields = app.report()
-        assert (record.outcome, fields) == (Outcome("unavailable", error=error), {})
+        _, record, written_status = app.written()
+        assert (record.outcome, written_status) == (Outcome("unavailable", error=error), None)
 
     def test_an_unforeseen_exception_of_a_job_is_reported_and_its_message_reaches_no_log(self, app: App) -> None:
         unforeseen = ValueError("clt.secret")
         with pytest.raises(RuntimeError, match="refresh_tokens failed with ValueError") as raised:
             app.service.run_job("refresh_tokens", LambdaContext(), raising(unforeseen))
         assert "clt.secret" not in "".join(traceback.format_exception(raised.value))
-        assert app.report()[1].outcome == Outcome("internal_error", error=unforeseen)
+        assert app.written()[1].outcome == Outcome("internal_error", error=unforeseen)

@@ -27,8 +27,8 @@ from tests.unit.fakes import (
     FakeSecret,
     FakeTable,
     make_context,
-    make_credentials,
-    token_row,
+    make_credentials_cache,
+    token_item,
 )
 
 LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID, 2)
@@ -63,7 +63,7 @@ class Logins:
         self.douyin, self.lister, self.clock = FakeDouyin(), FakeLister(self.events), Clock()
         self.douyin.on_login = lambda: self.events.append("login")
         self.secret = secret or FakeSecret()
-        self.credentials = make_credentials(self.secret, self.clock)
+        self.credentials = make_credentials_cache(self.secret, self.clock)
         self.table = FakeTable()
         tokens = SharedTokenSource(self.table, self.douyin, self.credentials, self.clock)
         self.handler = LoginHandler(self.credentials, self.douyin, tokens, self.lister, 7200, self.clock)
@@ -167,7 +167,7 @@ class TestProvidersApp:
     @pytest.fixture
     def logins(self) -> Logins:
         logins = Logins(secret=FakeSecret({APP_ID: ""}))
-        logins.table.items[TOKEN] = token_row("isvact.1")
+        logins.table.items[TOKEN] = token_item("isvact.1")
         return logins
 
     def test_the_token_takes_the_place_of_the_secret(self, logins: Logins) -> None:
@@ -177,7 +177,7 @@ class TestProvidersApp:
         assert logins.table.reads == [TOKEN], "it is cached like any other"
         assert (logins.douyin.mints, logins.secret.reads) == ([], 1)
 
-    @pytest.mark.parametrize("row", [{}, token_row("isvact.1", -1), token_row("clt. malformed")])
+    @pytest.mark.parametrize("row", [{}, token_item("isvact.1", -1), token_item("clt. malformed")])
     def test_without_a_valid_token_the_code_is_not_sent(self, logins: Logins, row: Item) -> None:
         logins.table.items[TOKEN] = row
         with pytest.raises(errors.TokenUnavailableError, match="another system"):
@@ -190,7 +190,7 @@ class TestProvidersApp:
         with pytest.raises(errors.TokenUnavailableError) as raised:
             logins.log_in()
         assert raised.value.upstream == errors.UpstreamCodes(28001008, 0)
-        logins.table.items[TOKEN] = token_row("isvact.2")
+        logins.table.items[TOKEN] = token_item("isvact.2")
         assert logins.log_in().list == VIEW
         used = ["isvact.1", "isvact.1", "isvact.2"]
         assert logins.douyin.logins == [(APP_ID, token, "code") for token in used]
@@ -199,7 +199,7 @@ class TestProvidersApp:
     def test_a_code_is_sent_twice_at_most(self, logins: Logins) -> None:
         logins.log_in()
         logins.douyin.refused = {"isvact.1", "isvact.2"}
-        logins.table.items[TOKEN] = token_row("isvact.2")
+        logins.table.items[TOKEN] = token_item("isvact.2")
         with pytest.raises(errors.TokenUnavailableError, match="refused; a request"):
             logins.log_in()
         assert len(logins.douyin.logins) == 1 + 2

@@ -127,7 +127,7 @@ def test_no_field_of_a_report_has_the_name_of_another_field_of_the_line() -> Non
 
 
 def test_one_line_has_everything_about_a_request(output: Output) -> None:
-    make_telemetry().write("GET /x", full_record(), status=200, failed={}, renewed=[])
+    make_telemetry().write("GET /x", full_record(), 200)
     [line] = output.log_lines()
     for name in ("timestamp", "level", "service"):
         assert line.pop(name)

@@ -90,7 +90,7 @@ class TestLogin:
         with pytest.raises(InvalidRequestError, match=message) as raised:
             parse_login_body(text)
         assert "planted" not in str(raised.value)
-        assert raised.value.detail.isascii()
+        assert raised.value.rule.isascii()
         assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 

@@ -14,7 +14,7 @@ from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateList
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
-from chalicelib.douyin.protocol import PlatformResponse
+from chalicelib.douyin.protocol import PlatformReply
 from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
 from chalicelib.tokens.source import SharedTokenSource
@@ -30,10 +30,10 @@ from tests.unit.fakes import (
     FakeTable,
     make_certificate,
     make_context,
-    make_credentials,
+    make_credentials_cache,
     make_page,
     parse_page,
-    token_row,
+    token_item,
 )
 
 LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID)
@@ -46,10 +46,10 @@ class Lists:
 
     def __init__(self, count: int = 3, **merchant: Any) -> None:
         row: Item = {"app_id": {"S": APP_ID}, **merchant}
-        self.table = FakeTable(**{MERCHANT: row, TOKEN: token_row("clt.row")})
+        self.table = FakeTable(**{MERCHANT: row, TOKEN: token_item("clt.row")})
         self.clock = Clock()
         self.secret = FakeSecret()
-        self.credentials = make_credentials(self.secret, self.clock)
+        self.credentials = make_credentials_cache(self.secret, self.clock)
         self.douyin = FakeDouyin()
         self.context = make_context()
         shown = numbers(range(count))
@@ -70,7 +70,7 @@ class Lists:
         return self.context.record.report
 
     def fetched(self) -> list[int]:
-        return [page for page, _ in self.douyin.fetches]
+        return [body["page"] for body, _ in self.douyin.queries]
 
 
 def ids(view: ListView) -> list[str]:
@@ -126,7 +126,7 @@ def test_a_request_that_is_not_allowed_does_not_reach_the_platform(
     instance = Lists(**merchant)
     with pytest.raises(error_type):
         instance.respond(app_id=app_id)
-    assert instance.douyin.fetches == []
+    assert instance.douyin.queries == []
     assert TOKEN not in instance.table.reads
 
 
@@ -136,7 +136,7 @@ def test_a_foreign_cursor_is_refused_before_anything_is_read() -> None:
     with pytest.raises(errors.InvalidRequestError, match="cursor"):
         instance.respond(cursor)
     assert instance.table.reads == []
-    assert instance.douyin.fetches == []
+    assert instance.douyin.queries == []
 
 
 def test_a_cursor_of_a_key_added_a_moment_ago_is_valid_and_that_key_signs_the_next_one() -> None:
@@ -224,7 +224,7 @@ def test_four_of_the_largest_pages_fit_into_lambdas_response(filling: str, count
     def fetch(number: int, _token: str) -> Page:
         body = largest_page(number, filling, count)
         assert MAX_PAGE_BYTES - 16 < len(body) <= MAX_PAGE_BYTES
-        return parse_page(PlatformResponse(200, {}, body))
+        return parse_page(PlatformReply(200, {}, body))
 
     instance.douyin.fetch = fetch
     view = instance.respond()

@@ -16,9 +16,10 @@ from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.certificates.cursors import ListPosition
 from chalicelib.certificates.paging import (
     MAX_PAGES,
-    PAGES_PER_RESPONSE,
-    PagedResult,
-    list_pages,
+    MAX_PAGES_PER_RESPONSE,
+    FetchedPages,
+    NextPages,
+    fetch_pages,
     plan_next_pages,
 )
 from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
@@ -51,14 +52,14 @@ class Pages:
 
 def read(
     fetch: Callable[[int], Page], start: ListPosition | None = None, executor: Executor | None = None
-) -> PagedResult:
+) -> FetchedPages:
     douyin = FakeDouyin()
     douyin.fetch = lambda number, _token: fetch(number)
     calls = AuthorizedCalls(douyin, FixedToken(), "tta", make_context())
-    return list_pages(start or ListPosition(), ListQuery("7"), OPEN_ID, calls, executor or ThreadPoolExecutor(1))
+    return fetch_pages(start or ListPosition(), ListQuery("7"), OPEN_ID, calls, executor or ThreadPoolExecutor(1))
 
 
-def place(result: PagedResult) -> ListPosition | None:
+def place(result: FetchedPages) -> ListPosition | None:
     """Return where the list continues, without the total that goes with it, or None at its end."""
     return msgspec.structs.replace(result.position, total=None) if result.continues else None
 
@@ -102,7 +103,7 @@ def alike(numbers: range, count: int, total: int | None) -> PageMap:
 )
 def test_what_follows_the_last_page(position: ListPosition, size: int, plan: tuple[int, bool]) -> None:
     """The last page, before `position`, has `size` certificates."""
-    assert plan_next_pages(position, size) == plan
+    assert plan_next_pages(position, size) == NextPages(*plan)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ class TestVoidPage:
 
 def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
     started: list[int] = []
-    together = threading.Barrier(PAGES_PER_RESPONSE - 1)
+    together = threading.Barrier(MAX_PAGES_PER_RESPONSE - 1)
 
     def fetch(number: int) -> Page:
         started.append(number)
@@ -214,7 +215,7 @@ def test_the_first_page_is_read_alone_and_the_others_in_parallel() -> None:
             together.wait(5)
         return make_page([str(number)] * PAGE_SIZE, 500)
 
-    with ThreadPoolExecutor(PAGES_PER_RESPONSE - 1) as executor:
+    with ThreadPoolExecutor(MAX_PAGES_PER_RESPONSE - 1) as executor:
         result = read(fetch, executor=executor)
     assert [page.certificates[0].order_id for page in result.pages] == ["order-1", "order-2", "order-3", "order-4"]
 
@@ -236,7 +237,7 @@ def test_the_response_waits_for_the_pages_after_a_lost_one(error: Exception) -> 
         return make_page([str(number)] * PAGE_SIZE, 500)
 
     with (
-        ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor,
+        ThreadPoolExecutor(MAX_PAGES_PER_RESPONSE) as executor,
         nullcontext() if error is LOST else pytest.raises(ZeroDivisionError),
     ):
         try:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
+from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import (
     ServiceError,
@@ -17,7 +17,7 @@ from chalicelib.errors import (
 from infra.bundle import ROOT
 from sandbox.mock_platform import CALL_PATHS, MockPlatform
 from tests.endpoints import SAMPLES, find_endpoints
-from tests.unit.fakes import Clock, FakeTransport, Sent, json_response, make_context
+from tests.unit.fakes import Clock, FakeTransport, Sent, json_reply, make_context
 
 OPEN_API = "https://open.example"
 LOGIN_API = "https://login.example"
@@ -27,7 +27,7 @@ ENDPOINTS = find_endpoints()
 class Platform:
     """A client, its transport, and a clock that delays between attempts move."""
 
-    def __init__(self, *results: PlatformResponse | ServiceError) -> None:
+    def __init__(self, *results: PlatformReply | ServiceError) -> None:
         self.clock = Clock()
         self.context = make_context(clock=self.clock)
         self.transport = FakeTransport(*results)
@@ -39,13 +39,13 @@ class Platform:
         return self.client.send(ENDPOINTS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
-        return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
+        return [(call.service, call.name, call.result) for call in self.context.record.calls]
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str) -> None:
     assert name in CALL_PATHS, "CALL_PATHS of sandbox/mock_platform.py has no row for this call"
-    platform, endpoint = Platform(json_response({"data": SAMPLES[name].data})), ENDPOINTS[name]
+    platform, endpoint = Platform(json_reply({"data": SAMPLES[name].data})), ENDPOINTS[name]
     assert platform.send(name) == SAMPLES[name].result
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
@@ -60,7 +60,7 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
 
 @pytest.mark.parametrize("data", [SAMPLES["jscode2session"].data, {}, None])
 def test_the_log_id_of_every_reply_is_logged_also_of_a_malformed_one(data: Any) -> None:
-    platform = Platform(json_response({"data": data, "extra": {"logid": "20260101L"}}))
+    platform = Platform(json_reply({"data": data, "extra": {"logid": "20260101L"}}))
     with contextlib.suppress(UpstreamMalformedError):
         platform.send("jscode2session")
     assert [call.upstream for call in platform.context.record.calls] == [UpstreamCodes(0, 0, "20260101L")]
@@ -76,7 +76,7 @@ def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_it(name: str) -> None:
-    platform = Platform(json_response({}))
+    platform = Platform(json_reply({}))
     headers = None if ENDPOINTS[name].needs_token else {"access-token": "clt.x"}
     with pytest.raises(TypeError, match=f"{name}: AuthorizedCalls"):
         platform.client.send(ENDPOINTS[name], SAMPLES[name].body, platform.context, headers)

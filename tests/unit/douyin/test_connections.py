@@ -61,7 +61,7 @@ class TestReuse:
 
     @pytest.mark.parametrize("at_once", [1, 1 << 20])
     @pytest.mark.parametrize(
-        ("received", "body", "is_clean"),
+        ("received", "body", "allows_reuse"),
         [
             (OK + LENGTH + b"\r\n{}", b"{}", True),
             (OK + b"Content-Length:  2 \r\n\r\n{}", b"{}", True),
@@ -81,26 +81,26 @@ class TestReuse:
             (HINTS + OK + LENGTH + b"\r\n{}", b"", False),
         ],
     )
-    def test_after_a_response(self, received: bytes, body: bytes, is_clean: bool, at_once: int) -> None:
+    def test_after_a_response(self, received: bytes, body: bytes, allows_reuse: bool, at_once: int) -> None:
         response, read = read_response(received, at_once=at_once)
-        assert (read, response.is_clean()) == (body, is_clean)
+        assert (read, response.allows_reuse()) == (body, allows_reuse)
 
     @pytest.mark.parametrize(
-        ("received", "is_clean"),
+        ("received", "allows_reuse"),
         [
             (OK + LENGTH + b"\r\n{}x", False),
             (OK + b"Content-Length: 0\r\n\r\nx", False),
             (OK + CHUNKED + b"\r\n" + CHUNKS + b"x", False),
         ],
     )
-    def test_after_surplus_bytes(self, received: bytes, is_clean: bool) -> None:
-        assert read_response(received)[0].is_clean() is is_clean
+    def test_after_surplus_bytes(self, received: bytes, allows_reuse: bool) -> None:
+        assert read_response(received)[0].allows_reuse() is allows_reuse
 
     def test_after_a_response_that_was_not_read_to_its_end(self) -> None:
         response = begin_response(OK + LENGTH + b"\r\n{}")
-        assert not response.is_clean()
+        assert not response.allows_reuse()
         assert response.read(1) == b"{"
-        assert not response.is_clean()
+        assert not response.allows_reuse()
 
     def test_nothing_is_read_after_the_timeout(self) -> None:
         with pytest.raises(TimeoutError):
@@ -150,7 +150,7 @@ class TestExchange:
             peers.close()
         monkeypatch.setattr(time, "time", lambda: now + idle)
         connection._response, _ = read_response(OK + b"Content-Length: 0\r\n\r\n")
-        connection.end_exchange()
+        connection.close_unless_reusable()
         assert connection.is_connected == is_open
         pool = make_pool(connection)
         pool.close_idle(30.0)
@@ -161,5 +161,5 @@ class TestExchange:
         connection = make_connection(ours)
         connection._response, _ = read_response(OK + b"Content-Length: 0\r\n\r\n")
         peers.send(b"x")
-        connection.end_exchange()
+        connection.close_unless_reusable()
         assert connection.sock is None

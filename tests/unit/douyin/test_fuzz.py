@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 
 from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.certificates.cursors import ListPosition
-from chalicelib.certificates.paging import PAGES_PER_RESPONSE, list_pages
+from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE, fetch_pages
 from chalicelib.certificates.views import build_views
 from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import PlatformResponse
+from chalicelib.douyin.protocol import PlatformReply
 from chalicelib.errors import UpstreamError
 from chalicelib.lenient import MAX_ID_LENGTH
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
@@ -106,7 +106,7 @@ def test_a_change_hides_nothing_else_and_shows_nothing_else(data: st.DataObject,
         paths.append(pick(data, paths_in(reply)))
         value = pick(data, [MISSING, *VALUES])
         set_path(reply, paths[-1], value if value is MISSING else copy.deepcopy(value))
-    response = PlatformResponse(200, {}, json.dumps(reply, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass"))
+    response = PlatformReply(200, {}, json.dumps(reply, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass"))
     try:
         page = parse_page(response)
     except UpstreamError:
@@ -125,7 +125,7 @@ BODY = json.dumps(build_list(), ensure_ascii=False).encode()
 def test_changed_bytes_raise_nothing_but_upstream_errors(position: int, inserted: bytes, removed: int) -> None:
     body = BODY[:position] + inserted + BODY[position + removed :]
     with contextlib.suppress(UpstreamError):
-        views_of(parse_page(PlatformResponse(200, {}, body)))
+        views_of(parse_page(PlatformReply(200, {}, body)))
 
 
 @examples(50)
@@ -156,7 +156,7 @@ def test_following_the_cursors_shows_every_certificate_once(
             if coupon
         ]
         reply = {"data": {"total": total, "orders": orders}, "extra": {}}
-        return parse_page(PlatformResponse(200, {}, msgspec.json.encode(reply)))
+        return parse_page(PlatformReply(200, {}, msgspec.json.encode(reply)))
 
     douyin = FakeDouyin()
     douyin.fetch = lambda page, _token: fetch(page)
@@ -164,10 +164,10 @@ def test_following_the_cursors_shows_every_certificate_once(
     requested, found = list[int](), list[str]()
     repeats = 0
     position: ListPosition | None = ListPosition()
-    with ThreadPoolExecutor(PAGES_PER_RESPONSE) as executor:
+    with ThreadPoolExecutor(MAX_PAGES_PER_RESPONSE) as executor:
         while position is not None:
             try:
-                result = list_pages(position, ListQuery("7"), OPEN_ID, calls, executor)
+                result = fetch_pages(position, ListQuery("7"), OPEN_ID, calls, executor)
             except UpstreamError:
                 # The first page is lost: the customer repeats the request.
                 repeats += 1

@@ -9,11 +9,11 @@ from chalicelib import errors
 from chalicelib.douyin import endpoints, pages
 from chalicelib.douyin.endpoints import Endpoint, ListQuery, page_body
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import PlatformResponse, is_access_token
+from chalicelib.douyin.protocol import PlatformReply, is_access_token
 from tests.endpoints import SAMPLES, find_endpoints
-from tests.unit.fakes import json_response, parse, parse_page
+from tests.unit.fakes import json_reply, parse, parse_page
 
-Parse = Callable[[PlatformResponse], object]
+Parse = Callable[[PlatformReply], object]
 
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, 2**63, None, -1, 1.5, "many", "３４０", True, {}]
@@ -31,7 +31,7 @@ def test_every_call_has_a_sample_with_a_request_that_needs_it() -> None:
     named = SAMPLES.keys() - {"query_user_certificates", "client_token", "jscode2session", "code2session"}
     assert [name for name in named if not SAMPLES[name].url] == [], "these samples lack their url"
     authorized = [row for row in ENDPOINTS.values() if row.needs_token]
-    assert [row.name for row in authorized if 28001003 not in row.errors] == [], "gateway's codes are missing"
+    assert [row.name for row in authorized if 28001003 not in row.error_table] == [], "gateway's codes are missing"
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -42,11 +42,11 @@ class TestEveryCall:
             {"err_no": 0, "err_msg": "", "log_id": "1", "data": SAMPLES[name].data},
         ]
         for reply in replies:
-            assert parse(ENDPOINTS[name], json_response(reply)) == SAMPLES[name].result
+            assert parse(ENDPOINTS[name], json_reply(reply)) == SAMPLES[name].result
 
     def test_a_reply_without_its_data_is_malformed(self, name: str) -> None:
         for data in (*NO_DATA, *SAMPLES[name].malformed):
-            error = raised_by(parser(ENDPOINTS[name]), json_response({"data": data, "extra": {}}))
+            error = raised_by(parser(ENDPOINTS[name]), json_reply({"data": data, "extra": {}}))
             assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "malformed", True)
 
 
@@ -86,7 +86,7 @@ def parsed_ids(page: Page) -> list[str]:
     return [certificate.certificate_id for certificate in page.certificates]
 
 
-def raised_by(read: Parse, response: PlatformResponse) -> errors.UpstreamError:
+def raised_by(read: Parse, response: PlatformReply) -> errors.UpstreamError:
     with pytest.raises(errors.UpstreamError) as raised:
         read(response)
     return raised.value
@@ -96,7 +96,7 @@ class TestCertificates:
     @pytest.mark.parametrize("number", [7, 10**64 - 1, 1 - 10**63])
     def test_a_page_has_its_orders_size_and_total(self, number: int) -> None:
         orders = (order("1", "a", number), order(number, "x" * 64))
-        page = parse_page(json_response(envelope(orders, 340)))
+        page = parse_page(json_reply(envelope(orders, 340)))
         found = [(each.order_id, each.certificate_id, each.can_use) for each in page.certificates]
         assert found == [("1", "a", True), ("1", str(number), True), (str(number), "x" * 64, True)]
         assert (page.size, page.total, page.unreadable) == (3, 340, [])
@@ -141,10 +141,10 @@ class TestCertificates:
         self, body: Any, is_page: bool
     ) -> None:
         if is_page:
-            page = parse_page(json_response(body))
+            page = parse_page(json_reply(body))
             assert page == Page([], 0, page.total)
         else:
-            error = raised_by(parse_page, json_response(body))
+            error = raised_by(parse_page, json_reply(body))
             assert (type(error), error.is_transient) == (errors.UpstreamMalformedError, True)
 
     @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ class TestCertificates:
     )
     def test_an_order_is_usable_or_not_in_any_form_of_a_boolean(self, can_use: Any, expected: bool | None) -> None:
         """Another value hides the certificates: they are counted, also one that is malformed itself."""
-        page = parse_page(json_response(envelope((order("1", "a", "", can_use=can_use),))))
+        page = parse_page(json_reply(envelope((order("1", "a", "", can_use=can_use),))))
         assert [(each.certificate_id, each.can_use) for each in page.certificates] == [("a", expected or False)]
         paths = ["orders.certificates.certificate_id", *(["orders.can_use"] if expected is None else [])]
         assert (page.size, page.unreadable) == (2, paths)
@@ -175,17 +175,17 @@ class TestCertificates:
     )
     def test_the_total_is_a_count_or_unusable(self, total: Any, expected: int | None) -> None:
         body = {"data": {"orders": [], "total": total}, "extra": {}}
-        page = parse_page(json_response(body))
+        page = parse_page(json_reply(body))
         assert page.total == expected
         assert type(page.total) is type(expected)
         body["data"]["orders"] = [7]
-        assert parse_page(json_response(body)) == Page([], 0, expected, ["orders"])
+        assert parse_page(json_reply(body)) == Page([], 0, expected, ["orders"])
 
     @pytest.mark.parametrize("bad", [None, 7, [], {}, *({"certificate_id": bad} for bad in NO_IDS)])
     def test_a_certificate_without_an_id_is_removed_and_counted(self, bad: Any) -> None:
         held = order("1", "good")
         held["certificates"].insert(0, bad)
-        page = parse_page(json_response(envelope((held, order("2", "other")), 3)))
+        page = parse_page(json_reply(envelope((held, order("2", "other")), 3)))
         assert parsed_ids(page) == ["good", "other"]
         assert [each.can_use for each in page.certificates] == [True, True]
         path = "orders.certificates.certificate_id" if isinstance(bad, dict) else "orders.certificates"
@@ -209,7 +209,7 @@ class TestCertificates:
     def test_a_malformed_order_is_removed_with_its_certificates(
         self, bad: Any, size: int, removed: int, path: str
     ) -> None:
-        page = parse_page(json_response(envelope((bad, order("1", "good"), bad), 1)))
+        page = parse_page(json_reply(envelope((bad, order("1", "good"), bad), 1)))
         assert parsed_ids(page) == ["good"]
         assert (page.size, page.total) == (1 + 2 * size, 1)
         assert page.unreadable == [path] * (2 * removed)
@@ -217,14 +217,14 @@ class TestCertificates:
     @pytest.mark.parametrize("can_use", [True, "true"])
     def test_a_page_with_too_many_certificates_is_malformed(self, can_use: Any) -> None:
         ids = [str(number) for number in range(pages.MAX_PAGE_CERTIFICATES + 1)]
-        assert parse_page(json_response(envelope((order("1", *ids[1:], can_use=can_use),)))).size == 300
-        error = raised_by(parse_page, json_response(envelope((order("1", *ids, can_use=can_use),))))
+        assert parse_page(json_reply(envelope((order("1", *ids[1:], can_use=can_use),)))).size == 300
+        error = raised_by(parse_page, json_reply(envelope((order("1", *ids, can_use=can_use),))))
         assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "too_large", False)
 
     @pytest.mark.parametrize("bad", [[], [7]])
     def test_an_order_that_is_not_usable_or_has_an_empty_list_needs_no_certificates(self, bad: list[Any]) -> None:
         orders = (order("1", certificates=None, can_use=False), {"order_id": "2"}, order("3"), *bad)
-        assert parse_page(json_response(envelope(orders))) == Page([], 0, None, ["orders"] * len(bad))
+        assert parse_page(json_reply(envelope(orders))) == Page([], 0, None, ["orders"] * len(bad))
 
     @pytest.mark.parametrize(
         "body",
@@ -250,7 +250,7 @@ class TestCertificates:
         ids=lambda body: body[:50].decode("latin-1"),
     )
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
-        error = raised_by(parse_page, PlatformResponse(200, {}, body))
+        error = raised_by(parse_page, PlatformReply(200, {}, body))
         assert isinstance(error, errors.UpstreamMalformedError)
         assert (error.reason, error.is_transient, error.upstream) == ("malformed", True, errors.NO_CODES)
 
@@ -271,7 +271,7 @@ class TestCodes:
         is_sub_code = place == "extra.sub_error_code"
         for code in (999, "999", -5):
             body = body_with_code(place, code, SAMPLES[name].data)
-            error = raised_by(parser(ENDPOINTS[name]), json_response(body))
+            error = raised_by(parser(ENDPOINTS[name]), json_reply(body))
             assert (type(error), error.reason, error.is_transient) == (
                 errors.UpstreamUnavailableError,
                 "unknown_code",
@@ -298,7 +298,7 @@ class TestCodes:
         ],
     )
     def test_a_code_counts_although_the_rest_is_malformed(self, body: Any, reason: str) -> None:
-        error = raised_by(parse_page, json_response(body))
+        error = raised_by(parse_page, json_reply(body))
         assert (type(error), error.reason) == (errors.MerchantNotAuthorizedError, reason)
 
     @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ class TestCodes:
     )
     def test_only_what_looks_like_a_log_id_is_kept(self, extra: Any, log_id: Any, logid: str) -> None:
         body = {"data": {"orders": []}, "extra": {"error_code": 2119005, **extra}, "log_id": log_id}
-        error = raised_by(parse_page, json_response(body))
+        error = raised_by(parse_page, json_reply(body))
         assert error.upstream == errors.UpstreamCodes(2119005, 0, logid)
 
 
@@ -335,8 +335,8 @@ class TestStatus:
     def test_it_is_an_error_whatever_the_body_is(
         self, name: str, status: int, error_type: type[errors.UpstreamError], retryable: bool
     ) -> None:
-        for body in (b"", b"<html>", json_response(body_with_code("err_no", 0, SAMPLES[name].data)).body):
-            error = raised_by(parser(ENDPOINTS[name]), PlatformResponse(status, {}, body))
+        for body in (b"", b"<html>", json_reply(body_with_code("err_no", 0, SAMPLES[name].data)).body):
+            error = raised_by(parser(ENDPOINTS[name]), PlatformReply(status, {}, body))
             assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
             assert not error.upstream.has_code
             assert error.retry_after == 0.0
@@ -346,7 +346,7 @@ class TestStatus:
         self, name: str, status: int, error_type: type[errors.UpstreamError], retryable: bool, code: int
     ) -> None:
         body = body_with_code("err_no", code, SAMPLES[name].data)
-        error = raised_by(parser(ENDPOINTS[name]), json_response(body, status, retry_after="7"))
+        error = raised_by(parser(ENDPOINTS[name]), json_reply(body, status, retry_after="7"))
         assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
         assert (error.upstream, error.retry_after) == (errors.UpstreamCodes(code, 0, "1"), 7.0)
 
@@ -366,7 +366,7 @@ def test_the_codes_of_an_endpoint_are_read_before_the_status(
     endpoint: Endpoint[Any], status: int, code: int, error_type: type[errors.UpstreamError]
 ) -> None:
     for place in ("data.error_code", "extra.error_code", "err_no"):
-        error = raised_by(parser(endpoint), json_response(body_with_code(place, code), status, retry_after="7"))
+        error = raised_by(parser(endpoint), json_reply(body_with_code(place, code), status, retry_after="7"))
         assert (type(error), error.reason, error.upstream) == (
             error_type,
             str(code),
@@ -390,5 +390,5 @@ def test_the_codes_of_an_endpoint_are_read_before_the_status(
     ],
 )
 def test_retry_after_is_a_number_of_seconds_and_a_minute_at_most(status: int, header: str, seconds: float) -> None:
-    error = raised_by(parse_page, json_response({}, status, retry_after=header))
+    error = raised_by(parse_page, json_reply({}, status, retry_after=header))
     assert error.retry_after == seconds

@@ -13,7 +13,7 @@ from requests.adapters import BaseAdapter
 from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
-from chalicelib.douyin.protocol import PlatformRequest, PlatformResponse
+from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
 from chalicelib.douyin.transport import Transport, create_http_session
 from tests.unit.fakes import Clock
 
@@ -67,7 +67,7 @@ def make_transport(adapter: Adapter) -> Transport:
     return Transport(session)
 
 
-def send(adapter: Adapter, request: PlatformRequest = POST, seconds: float = 9.0, size: int = 1000) -> PlatformResponse:
+def send(adapter: Adapter, request: PlatformRequest = POST, seconds: float = 9.0, size: int = 1000) -> PlatformReply:
     return make_transport(adapter).send(URL, request, Deadline(seconds, Clock()), size)
 
 

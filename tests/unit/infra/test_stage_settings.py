@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chalicelib.settings import MAX_TTL, Settings
+from chalicelib.settings import MAX_SESSION_SECONDS, Settings
 from infra.bundle import ROOT
 from infra.stage_settings import (
     OPTIONAL_VARIABLES,
@@ -99,7 +99,7 @@ def test_each_setting_is_used() -> None:
 def test_the_example_and_the_guides_have_the_default_and_the_range_of_a_variable(variable: str) -> None:
     example = settings_path(ROOT, "dev").read_text("utf-8")
     is_seconds, default = variable.endswith("_SECONDS"), OPTIONAL_VARIABLES[variable]
-    limits = f"1 to {MAX_TTL}" if is_seconds else ""
+    limits = f"1 to {MAX_SESSION_SECONDS}" if is_seconds else ""
     [line] = re.findall(rf"^# {variable} = .*", example, re.MULTILINE)
     assert f'"{default}"' in line
     assert limits in line

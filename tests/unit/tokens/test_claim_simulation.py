@@ -22,7 +22,7 @@ from chalicelib.tokens.renewal import renew_expiring_tokens
 from chalicelib.tokens.rows import CLAIM_INTERVAL_SECONDS
 from chalicelib.tokens.source import SharedTokenSource
 from tests.simulation import IS_NIGHTLY, Died, Simulation, all_orders
-from tests.unit.fakes import NOW, FakeDouyin, FakeSecret, FakeTable, make_credentials, token_row
+from tests.unit.fakes import NOW, FakeDouyin, FakeSecret, FakeTable, make_credentials_cache, token_item
 
 # Thousands of steps: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
@@ -86,7 +86,7 @@ class Instance:
         self.world, self.name, self.offset, self.faults = world, name, offset, dict(faults or {})
         self.calls = itertools.count()
         sleep = world.simulation.sleep
-        secret = make_credentials(FakeSecret({"model": "secret"}))
+        secret = make_credentials_cache(FakeSecret({"model": "secret"}))
         self.tokens = SharedTokenSource(SimulatedTable(self), SimulatedDouyin(self), secret, self.clock, sleep)
         self.credentials_cache = secret
         self.pause = pause
@@ -229,13 +229,13 @@ class SimulatedDouyin(FakeDouyin):
         return MintedToken(token, 7200)
 
 
-EXPIRED = token_row(None, -100)
+EXPIRED = token_item(None, -100)
 CALLS = range(10)
 """The calls of an instance from the first read to the first page: before and after each call is a step."""
 
 
 @pytest.mark.parametrize(
-    ("row", "is_refused"), [(None, False), (EXPIRED, False), (token_row(None, 3600), True)], ids=str
+    ("row", "is_refused"), [(None, False), (EXPIRED, False), (token_item(None, 3600), True)], ids=str
 )
 @pytest.mark.parametrize("offsets", [(0.0, 0.0), (2.0, 0.0), (0.0, 1.0, 2.0)], ids=str)
 def test_a_storm_has_one_mint_and_everybody_is_served_in_every_order(
@@ -269,7 +269,7 @@ def test_after_a_fault_of_any_call_everybody_is_served_in_every_order(fault: str
         assert {r.instance for r in world.responses if r.at > RECOVERY_SECONDS} == {"0", "1"} - world.killed
 
 
-@pytest.mark.parametrize("row", [EXPIRED, EXPIRED | {"version": {"N": "7"}}, token_row(None, 900)], ids=str)
+@pytest.mark.parametrize("row", [EXPIRED, EXPIRED | {"version": {"N": "7"}}, token_item(None, 900)], ids=str)
 def test_with_a_released_instance_no_older_token_replaces_a_newer_one(row: Item) -> None:
     """During a deployment: an extra mint may happen, and all tokens that are stored work for all."""
     for choose in all_orders(6):
@@ -291,7 +291,7 @@ def test_a_token_that_is_written_by_hand_is_not_overwritten_in_any_order() -> No
         def write(world: World = world) -> None:
             world.simulation.sleep(0.0)
             token = world.mint()
-            world.items[ROW] = {**world.items[ROW], **token_row(token)}
+            world.items[ROW] = {**world.items[ROW], **token_item(token)}
             world.stored.append(int(token.removeprefix("clt.")))
 
         world.simulation.start(write)
@@ -310,7 +310,7 @@ def test_a_token_that_is_written_by_hand_is_not_overwritten_in_any_order() -> No
 def test_another_system_that_mints_costs_nothing_but_twice_in_ten_seconds(
     times: list[int], failing_seconds: float
 ) -> None:
-    world = World(lambda _: 0, token_row(None, 7000), lambda: 0.02)
+    world = World(lambda _: 0, token_item(None, 7000), lambda: 0.02)
 
     def mint() -> None:
         for at in times:
@@ -330,7 +330,7 @@ def test_another_system_that_mints_costs_nothing_but_twice_in_ten_seconds(
 def test_after_random_faults_everybody_is_served(seed: int) -> None:
     """Slow calls, lost and refused ones, deaths, failing mints, clocks that differ, and other systems, for a minute."""
     rng = random.Random(seed)  # noqa: S311 - a schedule
-    row = token_row(None, rng.choice([-100, 0, 30, 1700]))
+    row = token_item(None, rng.choice([-100, 0, 30, 1700]))
     world = World(rng.randrange, row, lambda: rng.choice([0.005, 0.05, 0.05, 0.4]))
     world.mint_seconds = lambda: rng.choice([0.1, 0.6, 2.5, 3.5]) if world.simulation.now < 60 else 0.3
     world.fails_to_mint = lambda: world.simulation.now < 60 and rng.random() < 0.3

@@ -7,7 +7,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.tokens.renewal import SECONDS_PER_APP, RenewalReport, renew_expiring_tokens
 from chalicelib.tokens.source import SharedTokenSource
-from tests.unit.fakes import Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials, token_row
+from tests.unit.fakes import Clock, FakeDouyin, FakeSecret, FakeTable, make_context, make_credentials_cache, token_item
 
 SOON, LATE = 1000, 7000
 BUSY = errors.UpstreamUnavailableError("28001005", upstream=errors.UpstreamCodes(28001005, 0))
@@ -20,11 +20,11 @@ class Run:
     def __init__(self, **lifetimes: int | None) -> None:
         self.secret = FakeSecret(dict.fromkeys(lifetimes, "s"))
         rows = {app: seconds for app, seconds in lifetimes.items() if seconds is not None}
-        self.table = FakeTable(**{f"TOKEN#{app}": token_row(f"old.{app}", seconds) for app, seconds in rows.items()})
+        self.table = FakeTable(**{f"TOKEN#{app}": token_item(f"old.{app}", seconds) for app, seconds in rows.items()})
         self.douyin = FakeDouyin()
         self.clock = Clock()
         self.context = make_context(60.0, self.clock)
-        self.credentials = make_credentials(self.secret, self.clock)
+        self.credentials = make_credentials_cache(self.secret, self.clock)
         self.tokens = SharedTokenSource(self.table, self.douyin, self.credentials, self.clock, self.clock.sleep)
 
     def start(self) -> RenewalReport:
@@ -42,7 +42,7 @@ def test_tokens_that_expire_soon_are_renewed_and_the_others_left_alone() -> None
     """Within half an hour. An app that nobody uses has no row, and gets no token."""
     run = Run(a=1800, b=1801, c=None, d=LATE)
     del run.table.items["TOKEN#d"]["access_token"]
-    run.table.items["TOKEN#unknown"] = token_row("clt.unknown", 10)
+    run.table.items["TOKEN#unknown"] = token_item("clt.unknown", 10)
     assert run.start() == RenewalReport(["a", "d"], 1801)
     assert run.stored() == {"a": "clt.1", "b": "old.b", "d": "clt.2", "unknown": "clt.unknown"}
     assert "TOKEN#unknown" not in run.table.reads
@@ -65,7 +65,7 @@ def test_what_a_claim_holds_back_is_left_and_has_failed_if_the_row_says_so(
     outcome: str, failed: dict[str, str]
 ) -> None:
     run = Run(a=SOON)
-    run.table.items["TOKEN#a"] = token_row("old.a", SOON, claimed=-1, outcome=outcome)
+    run.table.items["TOKEN#a"] = token_item("old.a", SOON, claimed_after=-1, outcome=outcome)
     renewal = run.start()
     assert (texts(renewal), renewal.seconds_left) == (failed, SOON)
     assert (run.douyin.mints, run.clock.sleeps) == ([], [])
@@ -73,7 +73,9 @@ def test_what_a_claim_holds_back_is_left_and_has_failed_if_the_row_says_so(
 
 def test_a_token_that_another_instance_renews_meanwhile_is_left() -> None:
     run = Run(a=SOON)
-    run.table.before_write = [lambda: run.table.items.update({"TOKEN#a": token_row("clt.other", LATE, claimed=0)})]
+    run.table.before_write = [
+        lambda: run.table.items.update({"TOKEN#a": token_item("clt.other", LATE, claimed_after=0)})
+    ]
     assert run.start() == RenewalReport([], LATE)
 
 

@@ -5,15 +5,15 @@ import pytest
 
 from chalicelib.aws import Item
 from chalicelib.tokens.rows import TokenRow, new_claim, next_action
-from tests.unit.fakes import NOW, token_row
+from tests.unit.fakes import NOW, token_item
 
 
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
         ({}, TokenRow()),
-        (token_row("clt.1"), TokenRow("clt.1", int(NOW) + 3600)),
-        (token_row("clt. 1"), TokenRow("", int(NOW) + 3600)),
+        (token_item("clt.1"), TokenRow("clt.1", int(NOW) + 3600)),
+        (token_item("clt. 1"), TokenRow("", int(NOW) + 3600)),
         ({"access_token": {"S": "clt.1"}}, TokenRow("clt.1", 0)),
         ({"expires_at": {"N": "1800000000.75"}}, TokenRow("", 1800000000)),
         ({"expires_at": {"N": "18E+8"}}, TokenRow("", 1800000000)),
@@ -22,7 +22,7 @@ from tests.unit.fakes import NOW, token_row
         ({"expires_at": {"N": str(10**11)}}, TokenRow("", 10**11)),
         ({"expires_at": {"N": str(10**11 + 1)}}, TokenRow("", 10**8)),
         (
-            token_row(None, claimed=-1.5, outcome="http_503"),
+            token_item(None, claimed_after=-1.5, outcome="http_503"),
             TokenRow("", int(NOW) + 3600, NOW - 1.5, "http_503"),
         ),
         (
@@ -52,11 +52,11 @@ def test_a_claim_has_its_time_and_is_different_from_all_others() -> None:
 
 
 def row(value: str = "clt.old", seconds: int = -1, claimed: float | None = None, outcome: str = "") -> TokenRow:
-    return TokenRow.from_item(token_row(value, seconds, claimed=claimed, outcome=outcome))
+    return TokenRow.from_item(token_item(value, seconds, claimed_after=claimed, outcome=outcome))
 
 
 @pytest.mark.parametrize(
-    ("present", "unwanted", "seconds_left", "action"),
+    ("present", "unwanted", "remaining", "action"),
     [
         # A valid token is used, whatever else is in the row and however little time is left.
         (row(seconds=1), "", 9.0, "use"),
@@ -65,31 +65,31 @@ def row(value: str = "clt.old", seconds: int = -1, claimed: float | None = None,
         # There is none: the caller mints, if it has the time for it,
         (TokenRow(), "", 9.0, "mint"),
         (row(seconds=0), "", 5.0, "mint"),
-        (row(seconds=0), "", 4.99, "fail"),
+        (row(seconds=0), "", 4.99, "too_late"),
         (row("", 1), "", 9.0, "mint"),
         (row(seconds=1), "clt.old", 9.0, "mint"),
         # or waits for the instance that has claimed the row,
         (row(claimed=0), "", 9.0, "wait"),
         (row(claimed=2), "", 9.0, "wait"),
         (row(claimed=-7.9), "", 1.0, "wait"),
-        (row(claimed=-7.9), "", 0.99, "fail"),
+        (row(claimed=-7.9), "", 0.99, "too_late"),
         (row(seconds=1, claimed=-1), "clt.old", 9.0, "wait"),
         # unless it has minted, failed or died: nobody mints before 20 s are over.
-        (row(seconds=1, claimed=-1, outcome="ok"), "clt.old", 9.0, "fail"),
-        (row(claimed=-1, outcome="10013"), "", 9.0, "fail"),
-        (row(claimed=-8), "", 9.0, "fail"),
-        (row(claimed=-19.9, outcome="10013"), "", 9.0, "fail"),
-        (row(seconds=1, claimed=-19.9), "clt.old", 9.0, "fail"),
+        (row(seconds=1, claimed=-1, outcome="ok"), "clt.old", 9.0, "blocked"),
+        (row(claimed=-1, outcome="10013"), "", 9.0, "blocked"),
+        (row(claimed=-8), "", 9.0, "blocked"),
+        (row(claimed=-19.9, outcome="10013"), "", 9.0, "blocked"),
+        (row(seconds=1, claimed=-19.9), "clt.old", 9.0, "blocked"),
         (row(claimed=-20, outcome="10013"), "", 5.0, "mint"),
-        (row(claimed=-20), "", 4.99, "fail"),
+        (row(claimed=-20), "", 4.99, "too_late"),
         # No synchronized clock has written this one.
         (row(claimed=2.1), "", 9.0, "mint"),
     ],
 )
 def test_the_row_and_the_time_decide_what_is_done(
-    present: TokenRow, unwanted: str, seconds_left: float, action: str
+    present: TokenRow, unwanted: str, remaining: float, action: str
 ) -> None:
-    assert next_action(present, unwanted, NOW, seconds_left) == action
+    assert next_action(present, unwanted, NOW, remaining) == action
 
 
 @pytest.mark.parametrize(("claimed", "seconds"), [(None, 0.0), (0.0, 20.0), (-19.5, 0.5), (-20.0, 0.0), (2.1, 0.0)])

@@ -2,7 +2,7 @@
  * Reads the bodies of responses, and the values in the phone's storage.
  *
  * A member whose type is not the documented one is removed. Unknown members are kept. An element of a list is removed
- * if it lacks a required member. A reader throws if the rest cannot be used.
+ * if it lacks a required member. If the rest cannot be used, a reader throws; `readServerProblem` returns undefined.
  */
 
 import type { components } from "./api";
@@ -17,7 +17,8 @@ export type Kind = Schemas["Certificate"]["kind"];
 export interface Certificate extends Omit<Schemas["Certificate"], "kind"> {
   kind: OrNewer<Kind>;
 }
-export interface List extends Omit<Schemas["List"], "certificates"> {
+/** The list of one response. A cursor leads to the next part. */
+export interface ListPart extends Omit<Schemas["List"], "certificates"> {
   certificates: Certificate[];
 }
 /** A merchant, and where it can be visited. Without `stores`, every store of the merchant is served. */
@@ -63,7 +64,7 @@ const CERTIFICATE: Sample<Certificate> = {
   lock: { status: 0, scene: 0 },
   off_peak: { limit_type: 0, start_time: 0, end_time: 0, weekdays: [0], hours: [[""]] },
 };
-const LIST: Sample<Omit<List, "certificates">> = {
+const PART: Sample<Omit<ListPart, "certificates">> = {
   account_id: "",
   poi_id: "",
   unusable: { not_started: 0, expired: 0, other: 0 },
@@ -85,10 +86,10 @@ const PROBLEM: Sample<Omit<ServerProblem, "type" | "upstream">> = {
   errors: [{ field: "", detail: "" }],
 };
 
-export function readList(body: unknown): List {
-  const list = need<List>("list", keepTyped(body, LIST));
+export function readPart(body: unknown): ListPart {
+  const list = need<ListPart>("list", keepTyped(body, PART));
   // A malformed cursor has been removed. Throw, because without a cursor the list would seem to end here.
-  need("next_cursor", list.next_cursor || !(body as List).next_cursor);
+  need("next_cursor", list.next_cursor || !(body as ListPart).next_cursor);
   list.certificates = elements<Certificate>("certificates", list.certificates, CERTIFICATE, [
     "certificate_id",
     "order_id",

@@ -9,24 +9,24 @@
 import type { operations } from "./api";
 import {
   type Certificate,
-  type List,
+  type ListPart,
   type Merchant,
-  readList,
   readMerchant,
+  readPart,
   readSessionResponse,
   readStoredMerchant,
 } from "./body";
 import { newProblem, type Problem, type Reply, type Result, readProblem, readReply } from "./problem";
-import { attempt, settle, TIMEOUT_MS, type TtApi } from "./tt";
+import { attempt, callTt, TIMEOUT_MS, type TtApi } from "./tt";
 import { createPhoneUser } from "./user";
 
 export type { Certificate, Kind, Merchant, Store } from "./body";
 export type { Action, Code, Problem, Reply } from "./problem";
 export type { LoginOptions, RequestOptions, TtApi } from "./tt";
 
-export type Unusable = NonNullable<List["unusable"]>;
+export type Unusable = NonNullable<ListPart["unusable"]>;
 /** Settings of the merchant for the pages: `notice`, if there is one, and `redeeming`, if it is false. */
-export type MerchantSettings = Omit<List, "account_id" | "poi_id" | "certificates" | "unusable" | "next_cursor">;
+export type MerchantSettings = Omit<ListPart, "account_id" | "poi_id" | "certificates" | "unusable" | "next_cursor">;
 type QueryParameters = NonNullable<operations["listCertificates"]["parameters"]["query"]>;
 
 export interface ClientOptions {
@@ -95,8 +95,8 @@ interface Login {
   token: string;
   /** Seconds. */
   expires_in: number;
-  /** The list or its problem; undefined if the response has neither (an older service). */
-  first: Result<List> | undefined;
+  /** The first part or its problem; undefined if the login had no query, or the response has no readable list. */
+  firstPart: Result<ListPart> | undefined;
 }
 
 interface PendingRequest<T> {
@@ -135,7 +135,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   /** Log in. The same request asks for the list of `query`. */
   function logIn(query?: ListOptions): Promise<Result<Login>> {
-    const login = loginCode(true)
+    const login = requestLoginCode(true)
       .then((result) => (result.problem ? result : openSession(result.value, query)))
       .then((result) => {
         pendingLogin = undefined;
@@ -146,9 +146,9 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   }
 
   /** Get a login code of the user whose storage this is. If another user logs in meanwhile, get a new code, once. */
-  function loginCode(retry: boolean): Promise<Result<string>> {
-    const mark = user.ensureMark();
-    return settle<{ code?: unknown }, string>({
+  function requestLoginCode(mayRetry: boolean): Promise<Result<string>> {
+    const token = user.ensureStoredToken();
+    return callTt<{ code?: unknown }, string>({
       name: "tt.login",
       call: (success, fail) => tt.login({ force: true, success, fail }),
       read: ({ code }) => {
@@ -159,15 +159,15 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       },
     }).then((result) => {
       user.sync();
-      if (result.problem || user.isStored(mark)) {
+      if (result.problem || user.isStored(token)) {
         return result;
       }
-      if (retry) {
-        return loginCode(false);
+      if (mayRetry) {
+        return requestLoginCode(false);
       }
-      // With neither mark nor session, nothing can be stored, so users cannot be told apart. The code is used all the
+      // With neither token nor session, nothing can be stored, so users cannot be told apart. The code is used all the
       // same; its session serves this list only.
-      return mark || user.session() ? { problem: otherUser() } : result;
+      return token || user.session() ? { problem: otherUser() } : result;
     });
   }
 
@@ -175,45 +175,45 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const data = { app_id: appId, code, list: query };
     return send(() => "/v1/sessions", readLogin, code, data).done.then((result) => {
       if (!result.problem) {
-        user.save({ token: result.value.token, endsAt: now() + result.value.expires_in * 1000 });
+        user.setSession({ token: result.value.token, endsAt: now() + result.value.expires_in * 1000 });
       }
       return result;
     });
   }
 
   /**
-   * Send one request. tt.request calls `success` for every status, so check the status and the body.
+   * Send one request. If the user may have changed before the response, the result is a problem.
    *
-   * `credential`: the session token, or the login code that is in `data`; empty for a request that needs no user.
+   * `path` is called inside, because encodeURIComponent can throw. `credential`: the session token, or the login code
+   * that is in `loginData`; empty for a request that needs no user.
    */
   function send<T>(
     path: () => string,
     read: (body: unknown) => T,
     credential: string,
-    data?: object,
+    loginData?: object,
   ): PendingRequest<T> {
-    const sender = user.changes();
+    const changesAtStart = user.changes();
     let task: { abort(): void } | undefined;
-    const authorization = credential ? { authorization: `Bearer ${credential}` } : {};
-    const kind = data
-      ? { method: "POST" as const, header: { "content-type": "application/json" }, data }
-      : { method: "GET" as const, header: authorization };
-    const sent = settle<Reply, T>({
+    const content = loginData
+      ? { method: "POST" as const, header: { "content-type": "application/json" }, data: loginData }
+      : { method: "GET" as const, header: credential ? { authorization: `Bearer ${credential}` } : {} };
+    const sent = callTt<Reply, T>({
       name: "tt.request",
       call: (success, fail) => {
         const common = { url: baseUrl + path(), timeout: TIMEOUT_MS };
-        task = tt.request(Object.assign(common, kind, { success, fail }));
+        task = tt.request(Object.assign(common, content, { success, fail }));
         return task;
       },
       read: (reply) => readReply(reply, read),
-      secret: credential,
+      credential,
     });
     const done = sent.then((result) => {
       if (!credential) {
         return result;
       }
       user.sync();
-      return user.changes() === sender ? result : { problem: otherUser() };
+      return user.changes() === changesAtStart ? result : { problem: otherUser() };
     });
     return { done, abort: () => attempt(() => task?.abort()) };
   }
@@ -225,38 +225,38 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const { onProgress = () => {} } = options;
     const query = Object.assign({}, options);
     delete query.onProgress;
-    report = (progress) => cancelled || attempt(() => onProgress(progress));
-    let owner = user.changes();
+    report = (progress) => isCancelled || attempt(() => onProgress(progress));
+    let changesAtStart = user.changes();
     const found = new Map<string, Certificate>();
     let unusable: Unusable = {};
-    let settings: MerchantSettings = {};
+    let merchantSettings: MerchantSettings = {};
     let cursor: string | undefined;
-    let complete = false;
-    let cancelled = false;
+    let isComplete = false;
+    let isCancelled = false;
     // Whether this list has logged in. Then it continues with its session, even if that could not be stored. The next
     // list logs in again.
     let hasLoggedIn = false;
-    let request: PendingRequest<List> | undefined;
+    let request: PendingRequest<ListPart> | undefined;
     let pending: Promise<Outcome> | undefined;
     let settlePending: (outcome: Outcome) => void = () => {};
 
     function listOutcome(): Outcome {
       const certificates = Array.from(found.values()).sort(soonestFirst);
-      return Object.assign({ kind: "list" as const, certificates, unusable, more: !complete }, settings);
+      return Object.assign({ kind: "list" as const, certificates, unusable, more: !isComplete }, merchantSettings);
     }
 
-    /** Clear the list if the user has changed. */
-    function checkUser(): void {
+    /** Let the list begin again if the user has changed. */
+    function resetIfUserChanged(): void {
       if (!user.sync() && user.session() && !hasLoggedIn) {
         // The session is not in the storage, so it may be another user's.
-        user.change(undefined);
+        user.dropSession();
       }
-      if (owner !== user.changes()) {
-        owner = user.changes();
+      if (changesAtStart !== user.changes()) {
+        changesAtStart = user.changes();
         found.clear();
         unusable = {};
         cursor = undefined;
-        complete = false;
+        isComplete = false;
       }
     }
 
@@ -265,7 +265,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
       return load(true).then((result) => {
         // A list that begins again replaces what was found.
         const before = cursor ? found.size : 0;
-        const outcome = merge(result);
+        const outcome = addPart(result);
         if (outcome.kind === "list" && outcome.more && found.size === before && emptyParts < MAX_EMPTY_PARTS) {
           report("searching");
           return search(emptyParts + 1);
@@ -275,21 +275,21 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     }
 
     /** Load the next part; undefined if cancelled before its request. */
-    function load(retryLogin: boolean): Promise<Result<List> | undefined> {
-      if (cancelled) {
+    function load(mayLogInAgain: boolean): Promise<Result<ListPart> | undefined> {
+      if (isCancelled) {
         return Promise.resolve(undefined);
       }
-      checkUser();
+      resetIfUserChanged();
       const session = user.session();
       if (session && session.endsAt - EXPIRY_MARGIN_MS > now()) {
-        return getPart(session.token, retryLogin);
+        return requestPart(session.token, mayLogInAgain);
       }
       if (pendingLogin) {
-        // Share the login of a replaced list. `load` uses its session only if that is stored: otherwise it may be
-        // another user's. Status 400 means that the replaced list was invalid, so nobody has been logged in: log in for
-        // this list.
+        // A replaced list is logging in: wait for that login. Then `load` uses the session if it is stored. Otherwise,
+        // it may be another user's, and `load` logs in. Also after status 400: the query of the replaced list was
+        // invalid, so nobody has been logged in.
         return pendingLogin.then((result) =>
-          result.problem && result.problem.status !== 400 ? result : load(retryLogin),
+          result.problem && result.problem.status !== 400 ? result : load(mayLogInAgain),
         );
       }
       // A login returns only a first part. A part with a cursor is requested after the login.
@@ -297,50 +297,50 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         if (result.problem) {
           return result;
         }
-        const { token, first } = result.value;
+        const { token, firstPart } = result.value;
         hasLoggedIn = true;
         if ((found.size || cursor) && !user.isStored(token)) {
           // The session is not in the storage, so the user may have changed: clear what was found before.
-          user.change(user.session());
+          user.markChanged();
         }
-        checkUser();
-        return first ? retryAfter401(first, token, retryLogin) : getPart(token, retryLogin);
+        resetIfUserChanged();
+        return firstPart ? handleListProblem(firstPart, token, mayLogInAgain) : requestPart(token, mayLogInAgain);
       });
     }
 
-    function getPart(token: string, retryLogin: boolean): Promise<Result<List> | undefined> {
-      if (cancelled) {
+    function requestPart(token: string, mayLogInAgain: boolean): Promise<Result<ListPart> | undefined> {
+      if (isCancelled) {
         return Promise.resolve(undefined);
       }
-      request = send(() => listPath(query, cursor), readList, token);
-      return request.done.then((result) => retryAfter401(result, token, retryLogin));
+      request = send(() => listPath(query, cursor), readPart, token);
+      return request.done.then((result) => handleListProblem(result, token, mayLogInAgain));
     }
 
     /** After a 401, log in again and retry once. After a refused cursor, let the next call begin at the first part. */
-    function retryAfter401(
-      result: Result<List>,
+    function handleListProblem(
+      result: Result<ListPart>,
       token: string,
-      retryLogin: boolean,
-    ): Result<List> | Promise<Result<List> | undefined> {
+      mayLogInAgain: boolean,
+    ): Result<ListPart> | Promise<Result<ListPart> | undefined> {
       if (!result.problem) {
         return result;
       }
       if (result.problem.status === 401 || result.problem.code === "login") {
-        user.discard(token);
-        if (retryLogin) {
+        user.expire(token);
+        if (mayLogInAgain) {
           return load(false);
         }
       }
       if (result.problem.code === "invalid_request" && cursor) {
         // The service accepted the same query without a cursor, so it refuses the cursor. Offer a retry without it.
         cursor = undefined;
-        result.problem.action = "retry";
+        return { problem: Object.assign({}, result.problem, { action: "retry" as const }) };
       }
       return result;
     }
 
-    function merge(result: Result<List> | undefined): Outcome {
-      if (!result || cancelled) {
+    function addPart(result: Result<ListPart> | undefined): Outcome {
+      if (!result || isCancelled) {
         return CANCELLED;
       }
       if (result.problem) {
@@ -354,22 +354,22 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         found.set(certificate.certificate_id, certificate);
       }
       unusable = sum(cursor ? unusable : {}, part.unusable || {});
-      settings = {};
+      merchantSettings = {};
       for (const name of Object.keys(MERCHANT_SETTINGS) as (keyof MerchantSettings)[]) {
         if (part[name] !== undefined) {
-          Object.assign(settings, { [name]: part[name] });
+          Object.assign(merchantSettings, { [name]: part[name] });
         }
       }
       cursor = part.next_cursor;
-      complete = !cursor;
+      isComplete = !cursor;
       return listOutcome();
     }
 
     const pager: Pager = {
       next() {
-        checkUser();
-        if (cancelled || complete) {
-          return Promise.resolve(cancelled ? CANCELLED : listOutcome());
+        resetIfUserChanged();
+        if (isCancelled || isComplete) {
+          return Promise.resolve(isCancelled ? CANCELLED : listOutcome());
         }
         if (!pending) {
           const outcome = new Promise<Outcome>((resolve) => {
@@ -384,7 +384,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return pending;
       },
       cancel() {
-        cancelled = true;
+        isCancelled = true;
         settlePending(CANCELLED);
         if (request) {
           request.abort();
@@ -430,8 +430,8 @@ function storesOutcome(merchant: Merchant, stale: boolean): StoresOutcome {
 function readLogin(body: unknown): Login {
   const { token, expires_in, list, list_problem } = readSessionResponse(body);
   const problem = readProblem(list_problem);
-  const value = attempt(() => readList(list));
-  return { token, expires_in, first: problem ? { problem } : value && { value } };
+  const value = attempt(() => readPart(list));
+  return { token, expires_in, firstPart: problem ? { problem } : value && { value } };
 }
 
 function storesPath(accountId: string): string {

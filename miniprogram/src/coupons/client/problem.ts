@@ -83,8 +83,8 @@ export function readReply<T>(reply: Reply, read: (body: unknown) => T): Result<T
 }
 
 /**
- * Convert a problem of the service; undefined if `body` is not one. `status`: the HTTP status, if `body` is the body of
- * a response, not a part of it.
+ * Convert a problem of the service; undefined if `body` is not one. `status`: the HTTP status of the response. Without
+ * it, the status that the problem itself has: a problem inside a response has a status of its own.
  */
 export function readProblem(body: unknown, status = 0): Problem | undefined {
   const read = readServerProblem(body);

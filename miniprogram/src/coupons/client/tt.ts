@@ -1,6 +1,6 @@
 /**
- * The functions of Douyin's `tt` that the client calls, and `settle`, which calls them. The declarations of `tt` in
- * Taro, uni-app and @douyin-microapp/typings all fit `TtApi`.
+ * The functions of Douyin's `tt` that the client calls, and `callTt`, which calls tt.login and tt.request. The
+ * declarations of `tt` in Taro, uni-app and @douyin-microapp/typings all fit `TtApi`.
  */
 
 import { newProblem, type Reply, type Result } from "./problem";
@@ -43,8 +43,8 @@ declare function clearTimeout(timer: unknown): void;
 
 /** Time limit of tt.request. The service responds within 10 s. */
 export const TIMEOUT_MS = 12000;
-/** Time limit of `settle`. It is longer, so that tt.request reports its own timeout first. */
-const SETTLE_MS = TIMEOUT_MS + 1000;
+/** Time limit of `callTt`. It is longer, so that tt.request reports its own timeout first. */
+const CALL_LIMIT_MS = TIMEOUT_MS + 1000;
 const MAX_CAUSE = 200;
 /**
  * Error texts of tt.login that mean "no response": the customer may be logged in. Its document lists "network
@@ -58,26 +58,26 @@ interface TtCall<V, T> {
   call: (success: (value: V) => void, fail: (reason?: unknown) => void) => unknown;
   /** Read what `success` received; may throw. */
   read: (value: V) => Result<T>;
-  /** Removed from the problem's cause. */
-  secret?: string;
+  /** A token or login code, which is removed from the problem's cause. */
+  credential?: string;
 }
 
 /**
  * Call tt.login or tt.request. Return what `read` returns, or a problem with the cause. The promise always resolves
- * within `SETTLE_MS`, whatever tt does.
+ * within `CALL_LIMIT_MS`, whatever tt does.
  */
-export function settle<V, T>({ name, call, read, secret }: TtCall<V, T>): Promise<Result<T>> {
+export function callTt<V, T>({ name, call, read, credential }: TtCall<V, T>): Promise<Result<T>> {
   let timer: unknown;
   // The value is in an array: a promise would wait for a bare value that has a `then`.
   const called = new Promise<[V]>((resolve, reject) => {
-    timer = setTimeout(() => reject(`no callback in ${SETTLE_MS / 1000} s`), SETTLE_MS);
+    timer = setTimeout(() => reject(`no callback in ${CALL_LIMIT_MS / 1000} s`), CALL_LIMIT_MS);
     Promise.resolve(call((value) => resolve([value]), reject)).catch(reject);
   });
   return called
     .then(([value]) => read(value))
     .catch((reason) => {
       const text = attempt(() => reasonText(reason)) || "no reason";
-      const cause = secret ? text.split(secret).join("…") : text;
+      const cause = credential ? text.split(credential).join("…") : text;
       const code = name === "tt.login" && !NO_RESPONSE.test(text) ? "login" : "network";
       return { problem: newProblem(code, 0, `${name}: ${cause}`.slice(0, MAX_CAUSE)) };
     })

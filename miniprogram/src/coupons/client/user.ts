@@ -17,8 +17,8 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     return attempt(() => readStoredSession(tt.getStorageSync(SESSION_KEY)).token) || "";
   }
 
-  function store(saved: Session): void {
-    attempt(() => tt.setStorageSync(SESSION_KEY, saved));
+  function writeSession(newSession: Session): void {
+    attempt(() => tt.setStorageSync(SESSION_KEY, newSession));
     storedToken = readToken();
   }
 
@@ -54,30 +54,30 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
    * Return the token in this user's storage. If there is none, store a mark first: a random token that has expired.
    * Empty if the mark cannot be stored.
    */
-  function ensureMark(): string {
+  function ensureStoredToken(): string {
     sync();
     if (!isStored(storedToken)) {
       // Without a mark, the empty storage of another user would look the same. An unreadable token counts as none.
       const marked = { token: `${Math.random()}`, endsAt: 0 };
-      store(marked);
+      writeSession(marked);
       session = storedToken ? marked : undefined;
     }
     return storedToken;
   }
 
   /** Use a session. Store it only if the storage still belongs to its user. */
-  function save(saved: Session): void {
-    session = saved;
+  function setSession(newSession: Session): void {
+    session = newSession;
     if (isStored(storedToken)) {
-      store(saved);
+      writeSession(newSession);
     }
   }
 
   /** Expire a rejected session, unless a new one has replaced it. */
-  function discard(token: string): void {
+  function expire(token: string): void {
     if (session && session.token === token) {
       // The token stays in the storage, because it shows a change of the user.
-      save({ token, endsAt: 0 });
+      setSession({ token, endsAt: 0 });
     }
   }
 
@@ -87,10 +87,13 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     /** Number of changes of the user. A list or response from before the last change is not used. */
     changes: () => changes,
     sync,
-    change,
+    /** Drop the session, because it may be another user's. */
+    dropSession: () => change(undefined),
+    /** Count a change of the user, because there may have been one. The session stays. */
+    markChanged: () => change(session),
     isStored,
-    ensureMark,
-    save,
-    discard,
+    ensureStoredToken,
+    setSession,
+    expire,
   };
 }

@@ -12,25 +12,25 @@ export interface Card {
   /** What the certificate is worth: an amount, or the uses that are left; otherwise its kind. */
   figure: string;
   /** Text below `figure`: the kind, or the total number of uses. Empty if `figure` is the kind. */
-  unit: string;
+  caption: string;
   title: string;
   /** Number of identical certificates; empty for one. */
-  copies: string;
+  countText: string;
   /** Until when it is valid. */
   until: string;
   /** It expires today. */
   isLastDay: boolean;
   /** The rule of a voucher, the hours, and, for identical certificates, what the customer must tell the staff. */
   note: string;
-  doubt: string;
-  /** The price. */
+  remark: string;
+  /** What the customer paid for each certificate. */
   paid: string;
   /** The end of the order's number; empty if the certificates are of several orders. */
-  tail: string;
+  orderTail: string;
 }
 
-/** Return the doubt about a certificate. */
-export type Judge = (certificate: Certificate) => string;
+/** A certificate with the remark under its card: a doubt, or that it was tapped; empty without one. */
+export type RemarkedCertificate = Certificate & { remark: string };
 
 const KINDS: { [kind in Certificate["kind"]]: string } = {
   groupon: "团购券",
@@ -42,26 +42,25 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 /** Title of a certificate that has no title, and whose kind this program cannot name. */
 const UNKNOWN_TITLE = "优惠券";
 
-/** Return the cards. One card shows the identical certificates that have the same doubt. */
-export function cardsOf(certificates: Certificate[], judge: Judge, now: number): Card[] {
-  return groupsOf(certificates, judge).map((group) => cardOf(group, judge, now));
+/** Return the cards. One card shows the identical certificates that have the same remark. */
+export function cardsOf(certificates: RemarkedCertificate[], now: number): Card[] {
+  return groupsOf(certificates).map((group) => cardOf(group, now));
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: Certificate[], judge: Judge, now: number): Card {
-  const certificate = group[0] as Certificate;
-  const { certificate_id, pay_amount, off_peak, voucher } = certificate;
-  const copies = group.length > 1 ? `${group.length} 张` : "";
-  const [figure, unit] = worthOf(certificate);
+function cardOf(group: RemarkedCertificate[], now: number): Card {
+  const certificate = group[0] as RemarkedCertificate;
+  const { certificate_id: id, kind, pay_amount, off_peak, voucher, remark } = certificate;
+  const countText = group.length > 1 ? `${group.length} 张` : "";
+  const { figure = kindTextOf(kind) || UNKNOWN_TITLE, caption = "" } = worthOf(certificate) || {};
   const title = titleOf(certificate);
   const { until, isLastDay } = expiryOf(certificate, now);
   const hours = off_peak ? hoursText(off_peak) : "";
-  const notes = [voucher?.description, hours && `可用时段 ${hours}`, copies && "扫码前说用几张"];
+  const notes = [voucher?.description, hours && `可用时段 ${hours}`, countText && "扫码前说用几张"];
   const note = notes.filter(Boolean).join("，");
-  const paid = pay_amount === undefined ? "" : `${copies && "每张"}实付 ${yuan(pay_amount)}`;
-  const tail = orderTailOf(group);
-  const doubt = judge(certificate);
-  return { id: certificate_id, figure, unit, title, copies, until, isLastDay, note, doubt, paid, tail };
+  const paid = pay_amount === undefined ? "" : `${countText && "每张"}实付 ${yuan(pay_amount)}`;
+  const orderTail = orderTailOf(group);
+  return { id, figure, caption, title, countText, until, isLastDay, note, remark, paid, orderTail };
 }
 
 /** Return the end of the order's number, by which a customer finds it in Douyin; empty for several orders. */
@@ -83,14 +82,14 @@ export function yuan(amount: number): string {
   return `¥${amount % 100 === 0 ? amount / 100 : (amount / 100).toFixed(2)}`;
 }
 
-/** Return `figure` and `unit` of a card: the worth that the platform reports; only the kind if it reports none. */
-export function worthOf({ kind, times, voucher }: Certificate): [figure: string, unit: string] {
+/** Return the worth that the platform reports, as a card shows it; undefined if it reports none. */
+export function worthOf({ times, voucher }: Certificate): Pick<Card, "figure" | "caption"> | undefined {
   if (times?.usable !== undefined) {
-    return [`剩 ${times.usable} 次`, times.total === undefined ? "次卡" : `共 ${times.total} 次`];
+    return { figure: `剩 ${times.usable} 次`, caption: times.total === undefined ? "次卡" : `共 ${times.total} 次` };
   }
   // Every voucher deducts something, so 0 means that the amount is unknown.
   const { min_amount: min = 0, max_amount: max = 0 } = voucher || {};
   const range = min === max || !min || !max ? "" : `${yuan(min)}\u00a0至 `;
   const bound = min && max ? range : max ? "最高 " : "至少 ";
-  return min || max ? [`${bound}${yuan(max || min)}`, "代金券"] : [kindTextOf(kind) || UNKNOWN_TITLE, ""];
+  return min || max ? { figure: `${bound}${yuan(max || min)}`, caption: "代金券" } : undefined;
 }

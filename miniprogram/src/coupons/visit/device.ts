@@ -4,7 +4,7 @@
  */
 
 import { attempt, SESSION_KEY } from "../client/tt";
-import { dialled, type Position } from "./stores";
+import { type Position, phoneDigits } from "./stores";
 
 declare const console: { error(...values: unknown[]): void };
 
@@ -19,7 +19,7 @@ type Needed =
 
 export const host: Pick<Tt, Needed> & Partial<Tt> = tt;
 
-/** Base font sizes in pixels. All text on the page is relative to them. The template `size` repeats the standard. */
+/** Base font sizes in pixels: all text is relative to them. templates.ttml compares with 16, too: keep them equal. */
 const STANDARD_TEXT = 16;
 const LARGE_TEXT = 32;
 const TEXT_SIZE_KEY = "redemption.text_size";
@@ -33,7 +33,7 @@ export function epochSeconds(): number {
   return Date.now() / 1000;
 }
 
-/** Call a function after some seconds, even if the phone's clock is changed meanwhile. */
+/** Call a function after some seconds. A change of the phone's clock does not matter, because a timer counts them. */
 export function later(seconds: number, callback: () => void): void {
   setTimeout(callback, seconds * 1000);
 }
@@ -54,7 +54,7 @@ export function closePage(fail: () => void): void {
 
 function navigationFailed(url: string, reason: unknown, fail: () => void): void {
   const { errMsg = "" } = Object(reason) as { errMsg?: string };
-  warn(`cannot open ${url.split("?")[0]} (basePath, qualificationPage of config.ts?) ${errMsg}`);
+  logOnce(`cannot open ${url.split("?")[0]} (basePath, qualificationPage of config.ts?) ${errMsg}`);
   fail();
 }
 
@@ -79,7 +79,7 @@ export function readSessionToken(): string {
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */
-export function initialTextSize(): number {
+export function readTextSize(): number {
   const stored = attempt(() => host.getStorageSync(TEXT_SIZE_KEY) as unknown);
   const { fontSizeSetting } = (attempt(() => host.getSystemInfoSync?.()) || {}) as { fontSizeSetting?: number };
   const size = typeof stored === "number" ? stored : fontSizeSetting || STANDARD_TEXT;
@@ -87,14 +87,14 @@ export function initialTextSize(): number {
 }
 
 /** Store and return the other text size: 大字, or 标准字. */
-export function changeTextSize(size: number): number {
+export function toggleTextSize(size: number): number {
   const next = size > STANDARD_TEXT ? STANDARD_TEXT : LARGE_TEXT;
   attempt(() => host.setStorageSync(TEXT_SIZE_KEY, next));
   return next;
 }
 
 /** Whether the host can report a position. */
-export const hasPosition = !!host.getLocation;
+export const canReadPosition = !!host.getLocation;
 
 /** Ask for the position; undefined if it is refused. Douyin asks the customer only the first time. */
 export function readPosition(): Promise<Position | undefined> {
@@ -105,7 +105,7 @@ export function readPosition(): Promise<Position | undefined> {
 
 /** Dial a store's number: tt.makePhoneCall takes digits only. */
 export function dial(phone: string): void {
-  call(host.makePhoneCall, { phoneNumber: dialled(phone), fail: () => toast(`请拨打 ${phone}`) });
+  call(host.makePhoneCall, { phoneNumber: phoneDigits(phone), fail: () => toast(`请拨打 ${phone}`) });
 }
 
 export function toast(title: string): void {
@@ -120,7 +120,7 @@ export function logError(name: string, error: unknown): void {
 const warned = new Set<string>();
 
 /** Log, once, what may help the developer: a wrong setting, or the cause of a problem. */
-export function warn(text: string): void {
+export function logOnce(text: string): void {
   if (!warned.has(text)) {
     warned.add(text);
     console.error("coupons:", text);

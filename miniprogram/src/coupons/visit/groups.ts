@@ -2,14 +2,11 @@
 
 import type { Certificate } from "../client/client";
 
-/**
- * Return the certificates in groups of identical ones, each group at the place of its first certificate. Certificates
- * with different `stateOf` are in different groups.
- */
-export function groupsOf(certificates: Certificate[], stateOf = (_: Certificate) => ""): Certificate[][] {
-  const groups = new Map<string, Certificate[]>();
+/** Return the certificates in groups of identical ones, each group at the place of its first certificate. */
+export function groupsOf<C extends Certificate>(certificates: C[]): C[][] {
+  const groups = new Map<string, C[]>();
   for (const certificate of certificates) {
-    const key = identityOf(certificate) + stateOf(certificate);
+    const key = groupKeyOf(certificate);
     const group = groups.get(key);
     if (group) {
       group.push(certificate);
@@ -22,10 +19,10 @@ export function groupsOf(certificates: Certificate[], stateOf = (_: Certificate)
 
 /**
  * Return the key of a certificate's group. Certificates of one product have the same key if they differ only in
- * `certificate_id`, `order_id` or `code_tail`. Any other difference, also in a field that only a newer service sends,
- * makes two groups.
+ * `certificate_id`, `order_id` or `code_tail`. Any other difference makes two groups: also in the remark of a card,
+ * or in a field that only a newer service sends.
  */
-function identityOf({ certificate_id, order_id: _, code_tail: __, ...shared }: Certificate): string {
+function groupKeyOf({ certificate_id, order_id: _, code_tail: __, ...shared }: Certificate): string {
   // Without a product id, two certificates may be of different products: each is a group of its own.
   return shared.sku_id === undefined ? certificate_id : JSON.stringify(shared);
 }

@@ -1,7 +1,7 @@
 /** State of the list: which certificates are shown, what is loading, which problem there is. Pure functions. */
 
 import type { Certificate, Outcome, Problem, Unusable } from "../client/client";
-import { isRefusal, type Waiting } from "./messages";
+import { isRefusal, type RequestPhase } from "./messages";
 
 /**
  * What is being loaded. `first`: a list, while there is nothing to show. `refresh`: a new list, while the old one is
@@ -13,11 +13,11 @@ export interface ListState {
   certificates: Certificate[];
   /** Empty until the list is complete. */
   unusable: Unusable;
-  more: boolean;
+  hasMore: boolean;
   /** The merchant's announcement (商家公告); empty without one. */
   notice: string;
   /** False: the merchant has switched redemption off. */
-  redeeming: boolean;
+  isRedeemingOn: boolean;
   /**
    * Time of the list, in epoch seconds: when its first response with certificates arrived. Without certificates, when
    * its newest response arrived. 0 if no list of this store has arrived.
@@ -28,12 +28,12 @@ export interface ListState {
   activity: Activity;
   /** Number of the last request: timers of earlier requests are ignored. */
   requestNumber: number;
-  waiting: Waiting;
+  phase: RequestPhase;
   problem: Problem | undefined;
   /** Epoch seconds. */
   problemAt: number;
   /** Show the problem below the list, where the customer is scrolling, not above it. */
-  problemBelow: boolean;
+  isProblemBelow: boolean;
   /** Number of certificates found by the present pager. During a refresh, `certificates` are the previous pager's. */
   found: number;
 }
@@ -44,23 +44,23 @@ export type ListEvent =
   | { kind: "continued" }
   | { kind: "searching" }
   | { kind: "user_changed" }
-  | { kind: "waited"; requestNumber: number }
+  | { kind: "late"; requestNumber: number }
   | { kind: "responded"; outcome: Exclude<Outcome, { kind: "cancelled" }>; now: number };
 
 export const INITIAL_LIST_STATE: ListState = {
   certificates: [],
   unusable: {},
-  more: false,
+  hasMore: false,
   notice: "",
-  redeeming: true,
+  isRedeemingOn: true,
   updatedAt: 0,
   isStale: false,
   activity: "idle",
   requestNumber: 0,
-  waiting: "",
+  phase: "",
   problem: undefined,
   problemAt: 0,
-  problemBelow: false,
+  isProblemBelow: false,
   found: 0,
 };
 
@@ -68,20 +68,20 @@ export const INITIAL_LIST_STATE: ListState = {
 export function nextListState(state: ListState, event: ListEvent): ListState {
   switch (event.kind) {
     case "opened":
-      return begin({ ...INITIAL_LIST_STATE, requestNumber: state.requestNumber }, "first");
+      return startList({ ...INITIAL_LIST_STATE, requestNumber: state.requestNumber }, "first");
     case "refreshed":
-      return begin(state, state.certificates.length ? "refresh" : "first");
+      return startList(state, state.certificates.length ? "refresh" : "first");
     case "continued":
-      return start(state, resumed(state));
+      return startRequest(state, continuedActivity(state));
     case "searching":
-      return { ...state, requestNumber: state.requestNumber + 1, waiting: "searching" };
+      return { ...state, requestNumber: state.requestNumber + 1, phase: "searching" };
     case "user_changed": {
       const { activity, requestNumber } = state;
-      return start({ ...INITIAL_LIST_STATE, requestNumber }, activity === "idle" ? "idle" : "first");
+      return startRequest({ ...INITIAL_LIST_STATE, requestNumber }, activity === "idle" ? "idle" : "first");
     }
-    case "waited":
+    case "late":
       return event.requestNumber === state.requestNumber && state.activity !== "idle"
-        ? { ...state, waiting: "late" }
+        ? { ...state, phase: "late" }
         : state;
     case "responded":
       return event.outcome.kind === "list"
@@ -91,13 +91,13 @@ export function nextListState(state: ListState, event: ListEvent): ListState {
 }
 
 /** Whether nothing was found, and there is nothing more to load. */
-export function isEmpty({ activity, certificates, more, problem, updatedAt }: ListState): boolean {
-  return activity === "idle" && !certificates.length && !more && !problem && updatedAt > 0;
+export function isEmpty({ activity, certificates, hasMore, problem, updatedAt }: ListState): boolean {
+  return activity === "idle" && !certificates.length && !hasMore && !problem && updatedAt > 0;
 }
 
 /** Whether the customer can load more of the list now. */
-export function canLoadMore({ more, activity, problem }: ListState): boolean {
-  return more && activity === "idle" && !problem;
+export function canLoadMore({ hasMore, activity, problem }: ListState): boolean {
+  return hasMore && activity === "idle" && !problem;
 }
 
 /** Return a certificate of the list; undefined if it is not in the list. */
@@ -106,16 +106,16 @@ export function certificateOf({ certificates }: ListState, id: string): Certific
 }
 
 /** Begin a list from its first part. */
-function begin(state: ListState, activity: Activity): ListState {
-  return start({ ...state, more: false, found: 0 }, activity);
+function startList(state: ListState, activity: Activity): ListState {
+  return startRequest({ ...state, hasMore: false, found: 0 }, activity);
 }
 
-function start(state: ListState, activity: Activity): ListState {
-  return { ...state, activity, requestNumber: state.requestNumber + 1, waiting: "", problem: undefined };
+function startRequest(state: ListState, activity: Activity): ListState {
+  return { ...state, activity, requestNumber: state.requestNumber + 1, phase: "", problem: undefined };
 }
 
-/** Return the activity of a retry. A refresh that has found nothing yet starts at the first part again. */
-function resumed({ certificates, found }: ListState): Activity {
+/** Return the activity after `continued`: the next part is loaded, or a refresh that has found nothing starts again. */
+function continuedActivity({ certificates, found }: ListState): Activity {
   return certificates.length ? (found ? "more" : "refresh") : "first";
 }
 
@@ -126,14 +126,14 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     ...state,
     certificates,
     unusable: more ? {} : unusable,
-    more,
+    hasMore: more,
     notice,
-    redeeming,
+    isRedeemingOn: redeeming,
     // A later part does not make the first certificates newer.
     updatedAt: state.found ? state.updatedAt : now,
     isStale: false,
     activity: "idle",
-    waiting: "",
+    phase: "",
     problem: undefined,
     found,
   };
@@ -143,22 +143,14 @@ function withProblem(state: ListState, problem: Problem, now: number): ListState
   const failed: ListState = {
     ...state,
     activity: "idle",
-    waiting: "",
+    phase: "",
     problem,
     problemAt: now,
-    problemBelow: state.activity === "more",
+    isProblemBelow: state.activity === "more",
     isStale: state.isStale || (state.activity === "refresh" && state.certificates.length > 0),
   };
   // After a refusal, the old list may be wrong: remove it, and show only the problem.
   return isRefusal(problem)
-    ? {
-        ...failed,
-        certificates: [],
-        unusable: {},
-        more: false,
-        found: 0,
-        problemBelow: false,
-        isStale: false,
-      }
+    ? { ...failed, certificates: [], unusable: {}, hasMore: false, found: 0, isProblemBelow: false, isStale: false }
     : failed;
 }

@@ -1,4 +1,4 @@
-/** Messages of the page: problems with their button, counts, waiting. Pure functions. */
+/** Messages of the page: problems with their button, counts, phases of a request. Pure functions. */
 
 import type { Code, Problem, Unusable } from "../client/client";
 
@@ -14,7 +14,7 @@ export interface ProblemView {
   /** Button text; empty for no button. */
   button: string;
   /** Seconds until the button is enabled. */
-  wait: number;
+  waitSeconds: number;
   /** Short problem number for the staff; empty without one. */
   number: string;
 }
@@ -22,12 +22,10 @@ export interface ProblemView {
 /** What else decides how a problem is shown. */
 export interface Situation {
   help: string;
-  /** No list of this store has arrived yet. */
-  isFirst: boolean;
-  /** The launch query named another merchant than `config.ts`. */
+  /** A list of this store has arrived: the customer was logged in. */
+  hasList: boolean;
+  /** The present merchant is not the one of `config.ts`: the launch query has named it. */
   isForeignMerchant: boolean;
-  /** Seconds until the button is enabled. */
-  wait: number;
 }
 
 const BUTTONS: { [action in ProblemAction]: string } = {
@@ -59,28 +57,36 @@ const MAX_WAIT_SECONDS = 60;
 export const LATE_SECONDS = 6;
 
 /**
- * Return the seconds until the button of a problem is enabled; 0 without a problem. `at`: when the problem arrived. If
- * that is in the future, the phone's clock was changed, and the button is enabled at once.
+ * Return the seconds until the button of a problem is enabled; 0 without a problem. If the problem arrived in the
+ * future, the phone's clock was changed, and the button is enabled at once.
  */
-export function waitLeft(problem: Problem | undefined, at: number, now: number): number {
-  if (!problem || at > now) {
+export function secondsLeft(problem: Problem | undefined, problemAt: number, now: number): number {
+  if (!problem || problemAt > now) {
     return 0;
   }
-  return Math.max(0, Math.ceil(at + Math.min(problem.retryAfter, MAX_WAIT_SECONDS) - now));
+  return Math.max(0, Math.ceil(problemAt + Math.min(problem.retryAfter, MAX_WAIT_SECONDS) - now));
 }
 
-export function problemViewOf(problem: Problem, { help, isFirst, isForeignMerchant, wait }: Situation): ProblemView {
+/** Return how a problem is shown; null without one. */
+export function problemView(
+  { problem, problemAt }: { problem: Problem | undefined; problemAt: number },
+  { help, hasList, isForeignMerchant }: Situation,
+  now: number,
+): ProblemView | null {
+  if (!problem) {
+    return null;
+  }
   const { code, detail, requestId } = problem;
   const view: ProblemView = {
     action: problem.action,
     text: detail,
     help,
     button: BUTTONS[problem.action],
-    wait,
+    waitSeconds: secondsLeft(problem, problemAt, now),
     // Long enough to find a request in the log, short enough to read out.
     number: requestId.slice(0, NUMBER_LENGTH),
   };
-  if (code === "unauthenticated" && isFirst) {
+  if (code === "unauthenticated" && !hasList) {
     return { ...view, text: "登录失败，请重试", button: "重试" };
   }
   // An unknown merchant is no dead end. If the launch query named it, the button opens the merchant of `config.ts`.
@@ -116,10 +122,10 @@ export function isRefusal({ code }: Problem): boolean {
 export function countTexts(
   plain: { certificates: number; titles: number },
   doubted: number,
-  more: boolean,
+  hasMore: boolean,
 ): [plain: string, doubted: string] {
   const { certificates, titles } = plain;
-  const start = more ? "已找到 " : certificates && doubted ? "" : "共 ";
+  const start = hasMore ? "已找到 " : certificates && doubted ? "" : "共 ";
   return [
     `${start}${titles === certificates ? "" : `${titles} 种 `}${certificates} 张显示可用，${SCAN_DECIDES}`,
     `${certificates ? "另 " : start}${doubted} 张可能暂不可用，可请店员扫`,
@@ -138,12 +144,12 @@ export function unusableText(unusable: Unusable): string {
 }
 
 /**
- * What is known of a request in flight. `searching`: a part had no new certificates, so the client requests the next
+ * The phase of a request in flight. `searching`: a part had no new certificates, so the client requests the next
  * one. `late`: there is no response after `LATE_SECONDS`.
  */
-export type Waiting = "" | "searching" | "late";
+export type RequestPhase = "" | "searching" | "late";
 
 /** Return the text that is shown during a request. `usual`: the text if it is neither late nor searching. */
-export function waitingText(waiting: Waiting, usual: string): string {
-  return { "": usual, searching: "正在继续查找可用的券…", late: "查询时间较长" }[waiting];
+export function phaseText(phase: RequestPhase, usual: string): string {
+  return { "": usual, searching: "正在继续查找可用的券…", late: "查询时间较长" }[phase];
 }

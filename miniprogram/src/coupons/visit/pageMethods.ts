@@ -1,7 +1,7 @@
 /** Methods that the pages share: they show and hide the visit, and handle the buttons that several pages have. */
 
 import * as device from "./device";
-import { type ShownPage, visit } from "./visit";
+import { type VisitPage, visit } from "./visit";
 
 /** A tap event, with the `data-` values of the tapped element. */
 export interface TapEvent {
@@ -9,15 +9,15 @@ export interface TapEvent {
 }
 
 export const pageMethods = {
-  onShow(this: ShownPage) {
+  onShow(this: VisitPage) {
     visit.show(this);
   },
 
-  onHide(this: ShownPage) {
+  onHide(this: VisitPage) {
     visit.hide(this);
   },
 
-  onUnload(this: ShownPage) {
+  onUnload(this: VisitPage) {
     visit.hide(this);
   },
 
@@ -37,7 +37,7 @@ export const pageMethods = {
     device.dial(this.data.phone);
   },
 
-  changeTextSize(this: ShownPage & { data: { textSize: number } }) {
-    this.setData({ textSize: device.changeTextSize(this.data.textSize) });
+  toggleTextSize(this: VisitPage & { data: { textSize: number } }) {
+    this.setData({ textSize: device.toggleTextSize(this.data.textSize) });
   },
 };

@@ -1,7 +1,7 @@
 /** State of the store selection: merchant, current store, stores, customer's position. Pure functions. */
 
 import type { Problem, Store, StoresOutcome } from "../client/client";
-import type { Waiting } from "./messages";
+import type { RequestPhase } from "./messages";
 import { canSortByDistance, onlyStore, type Position } from "./stores";
 
 export interface StoreState {
@@ -19,12 +19,12 @@ export interface StoreState {
   openCount: number;
   stores: Store[];
   /** The stores are the last known ones, because the request for new ones has failed. */
-  stale: boolean;
+  isStale: boolean;
   /** Stores are being loaded, and there are none to show yet. */
-  loading: boolean;
+  isLoading: boolean;
   /** Number of the last request for the stores: responses and timers of earlier requests are ignored. */
   requestNumber: number;
-  waiting: Waiting;
+  phase: RequestPhase;
   problem: Problem | undefined;
   /** Epoch seconds. */
   problemAt: number;
@@ -39,7 +39,7 @@ export type StoreEvent =
   /** Another user has logged in on this phone: the former user's last choice and position are dropped. */
   | { kind: "user_changed"; lastPoiId: string }
   | { kind: "requested" }
-  | { kind: "waited"; requestNumber: number }
+  | { kind: "late"; requestNumber: number }
   | { kind: "responded"; requestNumber: number; outcome: StoresOutcome; now: number }
   | { kind: "picked"; poiId: string; now: number }
   | { kind: "locating" }
@@ -55,10 +55,10 @@ export const INITIAL_STORE_STATE: StoreState = {
   chosenAt: 0,
   openCount: 0,
   stores: [],
-  stale: false,
-  loading: false,
+  isStale: false,
+  isLoading: false,
   requestNumber: 0,
-  waiting: "",
+  phase: "",
   problem: undefined,
   problemAt: 0,
   position: undefined,
@@ -71,19 +71,19 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
     case "entered": {
       const { accountId, lastPoiId } = event;
       const poiId = event.poiId || lastPoiId;
-      const entered = request({ ...forgotten(state), accountId, lastPoiId });
+      const entered = startRequest({ ...forgotten(state), accountId, lastPoiId });
       return poiId ? open(entered, poiId, event.poiId ? event.now : 0) : entered;
     }
     case "merchant_changed": {
       const { accountId, lastPoiId } = event;
-      return request({ ...forgotten(state), accountId, lastPoiId });
+      return startRequest({ ...forgotten(state), accountId, lastPoiId });
     }
     case "user_changed":
       return { ...state, lastPoiId: event.lastPoiId, position: undefined, locating: "" };
     case "requested":
-      return request(state);
-    case "waited":
-      return event.requestNumber === state.requestNumber && state.loading ? { ...state, waiting: "late" } : state;
+      return startRequest(state);
+    case "late":
+      return event.requestNumber === state.requestNumber && state.isLoading ? { ...state, phase: "late" } : state;
     case "responded":
       return event.requestNumber === state.requestNumber ? withOutcome(state, event.outcome, event.now) : state;
     case "picked":
@@ -98,7 +98,7 @@ export function nextStoreState(state: StoreState, event: StoreEvent): StoreState
 /** Return what the visit must do after a change of the state, in this order. */
 export function storeTasks(before: StoreState, after: StoreState): StoreTask[] {
   const tasks: StoreTask[] = [];
-  // If the merchant has changed, its last choice was read from the storage: there is nothing to save.
+  // Another merchant's last choice was read from the storage. Another user's was, too, but saving it changes nothing.
   if (after.accountId === before.accountId && after.lastPoiId !== before.lastPoiId) {
     tasks.push("saveChoice");
   }
@@ -121,9 +121,9 @@ export function canLocate(state: StoreState): boolean {
   return canChoose(state) && canSortByDistance(state.stores);
 }
 
-function request(state: StoreState): StoreState {
-  const loading = !state.stores.length;
-  return { ...state, requestNumber: state.requestNumber + 1, loading, waiting: "", problem: undefined };
+function startRequest(state: StoreState): StoreState {
+  const isLoading = !state.stores.length;
+  return { ...state, requestNumber: state.requestNumber + 1, isLoading, phase: "", problem: undefined };
 }
 
 function open(state: StoreState, poiId: string, chosenAt: number): StoreState {
@@ -139,9 +139,9 @@ function forgotten({ requestNumber, openCount }: StoreState): StoreState {
 }
 
 function withOutcome(state: StoreState, outcome: StoresOutcome, now: number): StoreState {
-  const responded: StoreState = { ...state, loading: false, waiting: "" };
+  const responded: StoreState = { ...state, isLoading: false, phase: "" };
   if (outcome.kind === "stores") {
-    return withStores({ ...responded, stores: outcome.merchant.stores || [], stale: outcome.stale }, now);
+    return withStores({ ...responded, stores: outcome.merchant.stores || [], isStale: outcome.stale }, now);
   }
   // If there are stores to choose from, a failed refresh needs no message.
   return state.stores.length ? responded : { ...responded, problem: outcome.problem, problemAt: now };

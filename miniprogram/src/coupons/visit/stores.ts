@@ -19,12 +19,12 @@ export interface StoreRow {
   label: string;
 }
 
-/** Return the only store; undefined if the customer must choose. */
+/** Return the only store; undefined if there are several, or none. */
 export function onlyStore(stores: Store[]): Store | undefined {
   return stores.length === 1 ? stores[0] : undefined;
 }
 
-/** Return the header of a store's list; empty if the store is unknown, or not loaded yet: it loads beside the list. */
+/** Return the texts about a store. They are empty if it is unknown, also while the stores are still being loaded. */
 export function storeHeader(poiId: string, stores: Store[]) {
   const store = stores.filter(({ poi_id }) => poi_id === poiId)[0];
   return { store: store?.name || "", address: store?.address || "", phone: store?.phone || "" };
@@ -34,7 +34,7 @@ export function storeHeader(poiId: string, stores: Store[]) {
  * Return the digits of the first telephone number (7 to 12 digits) in a text such as 24小时热线：021-5555-6601 转 8, without
  * the country code; empty if there is none.
  */
-export function dialled(phone: string): string {
+export function phoneDigits(phone: string): string {
   const number = /(?:^|\D)(?:\+86|0086)?[\s()-]*(\d(?:[\s()-]*\d){6,11})(?!\d)/.exec(phone.normalize("NFKC"));
   return (number?.[1] || "").replace(/\D/g, "");
 }

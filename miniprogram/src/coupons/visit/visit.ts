@@ -9,16 +9,16 @@
 import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../client/client";
 import { config } from "../config";
 import * as device from "./device";
-import { certificateOf, INITIAL_LIST_STATE, type ListEvent, nextListState } from "./listState";
-import { LATE_SECONDS, NO_CONSENT, waitLeft } from "./messages";
-import { INITIAL_STORE_STATE, nextStoreState, type StoreEvent, storeTasks } from "./storeState";
-import { canSelect } from "./view";
+import { certificateOf, type ListEvent, nextListState } from "./listState";
+import { LATE_SECONDS, NO_CONSENT, secondsLeft } from "./messages";
+import { nextStoreState, type StoreEvent, storeTasks } from "./storeState";
+import { canRedeem, INITIAL_VISIT_STATE } from "./view";
 
 // Every platform has this function; Douyin's types lack it.
 declare function clearTimeout(timer: number): void;
 
 /** A page that shows the visit. */
-export interface ShownPage {
+export interface VisitPage {
   /** Show the present state. */
   render(): void;
   setData(data: { textSize: number }): void;
@@ -33,23 +33,18 @@ const CONSENT_RULE = "beforeLogin must return true (consent) or false, or a prom
 const appId = device.appId() || config.appId || "";
 const client = createClient({ tt: device.host, baseUrl: config.api, appId });
 if (!config.account_id) {
-  device.warn("account_id of config.ts is empty");
+  device.logOnce("account_id of config.ts is empty");
 }
 
 export const visit = {
-  stores: INITIAL_STORE_STATE,
-  list: INITIAL_LIST_STATE,
+  ...INITIAL_VISIT_STATE,
   pager: undefined as Pager | undefined,
-  /** The stored session of the user whose list is shown. */
-  session: "",
-  /** Ids of the certificates for which the hook was called, without those for which it returned `false`. */
-  tapped: [] as readonly string[],
-  /** The hook is running: it is not called again. */
-  isSelecting: false,
+  /** The stored session token of the user whose list is shown. */
+  listUserToken: "",
   /** The answer of `beforeLogin` since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
-  shown: undefined as ShownPage | undefined,
-  lastHidden: undefined as ShownPage | undefined,
+  shown: undefined as VisitPage | undefined,
+  lastHidden: undefined as VisitPage | undefined,
   timer: 0,
 
   // Pages
@@ -64,17 +59,17 @@ export const visit = {
 
   /** Whether a visit has begun. It has not if a page other than the list was launched directly. */
   isEntered(): boolean {
-    return this.stores.requestNumber > 0;
+    return this.storeState.requestNumber > 0;
   },
 
-  show(page: ShownPage) {
+  show(page: VisitPage) {
     if (!this.isEntered()) {
       // The list page begins the visit. If it cannot be opened, this page begins the visit.
       this.shown = page;
       this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
     }
-    const isOtherUser = this.list.updatedAt > 0 && !this.isSameUser();
+    const isOtherUser = this.listState.updatedAt > 0 && !this.isSameUser();
     if (isOtherUser) {
       this.forgetUser();
     }
@@ -84,7 +79,7 @@ export const visit = {
     this.lastHidden = undefined;
     this.shown = page;
     // The customer may have changed the text size since the program was started.
-    page.setData({ textSize: device.initialTextSize() });
+    page.setData({ textSize: device.readTextSize() });
     if (isBack) {
       this.loadStores();
     }
@@ -94,7 +89,7 @@ export const visit = {
     this.render();
   },
 
-  hide(page: ShownPage) {
+  hide(page: VisitPage) {
     // If the page that covers this one is shown already, there is nothing to hide.
     if (this.shown === page) {
       this.lastHidden = page;
@@ -104,7 +99,7 @@ export const visit = {
   },
 
   /** Open a page over the one that is shown. */
-  cover(page: ShownPage, url: string) {
+  cover(page: VisitPage, url: string) {
     this.leave(
       page,
       () => {},
@@ -113,17 +108,17 @@ export const visit = {
   },
 
   /** Return to the page under the one that is shown. If that fails, `stay` prepares the page to be shown again. */
-  uncover(page: ShownPage, stay: () => void) {
+  uncover(page: VisitPage, stay: () => void) {
     this.leave(page, stay, device.closePage);
   },
 
   /** Replace the page that is shown. If that fails, `stay` prepares the page to be shown again. */
-  replace(page: ShownPage, url: string, stay: () => void) {
+  replace(page: VisitPage, url: string, stay: () => void) {
     this.leave(page, stay, (fail) => device.replacePage(url, fail));
   },
 
   /** Leave the page that is shown, once: a second tap does nothing. */
-  leave(page: ShownPage, stay: () => void, navigate: (fail: () => void) => void) {
+  leave(page: VisitPage, stay: () => void, navigate: (fail: () => void) => void) {
     if (this.shown === page) {
       this.hide(page);
       navigate(() => {
@@ -137,12 +132,13 @@ export const visit = {
   /** Render the shown page now, and then every minute (every second while a button waits), because its texts age. */
   render() {
     this.shown?.render();
-    // While it was rendered, the page may have begun a request, which has rendered it again and set a timer.
+    // `render` of the page may begin a request, which calls this function again. Clear the timer of that call.
     clearTimeout(this.timer);
     if (this.shown) {
       const now = device.epochSeconds();
-      const isWaiting = [this.list, this.stores].some(({ problem, problemAt }) => waitLeft(problem, problemAt, now));
-      const seconds = isWaiting ? 1 : 60;
+      const states = [this.listState, this.storeState];
+      const isCountingDown = states.some(({ problem, problemAt }) => secondsLeft(problem, problemAt, now));
+      const seconds = isCountingDown ? 1 : 60;
       // Rounded up: a timer that ends too early would show the texts of the minute before.
       this.timer = setTimeout(() => this.render(), Math.ceil((seconds - (now % seconds)) * 1000));
     }
@@ -152,9 +148,9 @@ export const visit = {
 
   /** Change the state of the stores, do the tasks that the change requires, and show the state. */
   updateStores(event: StoreEvent) {
-    const before = this.stores;
+    const before = this.storeState;
     const after = nextStoreState(before, event);
-    this.stores = after;
+    this.storeState = after;
     if (after === before) {
       return;
     }
@@ -170,16 +166,16 @@ export const visit = {
 
   /** Request the stores: from the client's cache if they are recent. */
   requestStores() {
-    const { accountId, requestNumber } = this.stores;
-    device.later(LATE_SECONDS, () => this.updateStores({ kind: "waited", requestNumber }));
+    const { accountId, requestNumber } = this.storeState;
+    device.later(LATE_SECONDS, () => this.updateStores({ kind: "late", requestNumber }));
     client.listStores({ account_id: accountId }).then((outcome) => {
-      warnOf(outcome);
+      logCause(outcome);
       this.updateStores({ kind: "responded", requestNumber, outcome, now: device.epochSeconds() });
     });
   },
 
   saveChoice() {
-    const { accountId, lastPoiId } = this.stores;
+    const { accountId, lastPoiId } = this.storeState;
     device.saveLastStore(accountId, lastPoiId);
   },
 
@@ -203,7 +199,7 @@ export const visit = {
 
   /** Load the list from the start, if a store is open. The cards stay until the response arrives. */
   refresh() {
-    if (this.stores.poiId) {
+    if (this.storeState.poiId) {
       this.load({ kind: "refreshed" });
     } else {
       device.stopPullDownRefresh();
@@ -217,25 +213,25 @@ export const visit = {
 
   load(event: ListEvent) {
     if (config.beforeLogin && this.consent !== "given") {
-      this.update(event);
+      this.updateList(event);
       this.askConsent(event.kind === "continued");
       return;
     }
     if (event.kind !== "continued" || !this.pager) {
-      this.pager = client.listCertificates({ ...this.store(), onProgress: (progress) => this.onProgress(progress) });
+      this.pager = client.listCertificates({ ...this.storeIds(), onProgress: (progress) => this.onProgress(progress) });
     }
-    this.update(event);
+    this.updateList(event);
     this.loadNext(this.pager);
   },
 
   /** Call `beforeLogin` once. After a refusal, call it again only if the customer retries. It has no time limit. */
   askConsent(isRetry: boolean) {
-    this.reportLate();
+    this.startLateTimer();
     if (this.consent === "asked") {
       return;
     }
     if (this.consent === "refused" && !isRetry) {
-      this.refuse();
+      this.showNoConsent();
       return;
     }
     this.consent = "asked";
@@ -246,21 +242,22 @@ export const visit = {
       })
       .then((result) => {
         if (typeof result !== "boolean") {
-          device.warn(CONSENT_RULE);
+          device.logOnce(CONSENT_RULE);
         }
         this.consent = result === true ? "given" : "refused";
         if (result === true) {
           this.refresh();
         } else {
-          this.refuse();
+          this.showNoConsent();
         }
       });
   },
 
-  /** Show the problem that no list is requested without a consent. */
-  refuse() {
+  /** Show, as a problem, that no list is requested without the customer's consent. */
+  showNoConsent() {
     device.stopPullDownRefresh();
-    this.update({ kind: "responded", outcome: { kind: "problem", problem: NO_CONSENT }, now: device.epochSeconds() });
+    const outcome = { kind: "problem" as const, problem: NO_CONSENT };
+    this.updateList({ kind: "responded", outcome, now: device.epochSeconds() });
   },
 
   /** Handle a report of the client: it searches on, or another user has logged in. */
@@ -268,77 +265,77 @@ export const visit = {
     if (progress === "user_changed") {
       this.forgetUser();
     } else {
-      this.update({ kind: progress });
+      this.updateList({ kind: progress });
     }
-    if (this.list.activity === "idle") {
+    if (this.listState.activity === "idle") {
       this.refresh();
     } else {
-      this.reportLate();
+      this.startLateTimer();
     }
   },
 
   /** Whether the list belongs to the present user, as far as the storage can tell. */
   isSameUser(): boolean {
-    const session = device.readSessionToken();
-    return !!session && session === this.session;
+    const token = device.readSessionToken();
+    return !!token && token === this.listUserToken;
   },
 
   /** Clear what another user must not see. */
   forgetUser() {
-    this.update({ kind: "user_changed" });
-    this.updateStores({ kind: "user_changed", lastPoiId: device.readLastStore(this.stores.accountId) });
+    // First, because the updates render the page.
+    this.lastDetail = null;
+    this.updateList({ kind: "user_changed" });
+    this.updateStores({ kind: "user_changed", lastPoiId: device.readLastStore(this.storeState.accountId) });
   },
 
   /** Show that the present request takes long, if it is still in flight after `LATE_SECONDS`. */
-  reportLate() {
-    const { requestNumber } = this.list;
-    device.later(LATE_SECONDS, () => this.update({ kind: "waited", requestNumber }));
+  startLateTimer() {
+    const { requestNumber } = this.listState;
+    device.later(LATE_SECONDS, () => this.updateList({ kind: "late", requestNumber }));
   },
 
   loadNext(pager: Pager) {
-    this.reportLate();
+    this.startLateTimer();
     pager.next().then((outcome) => {
       if (outcome.kind !== "cancelled") {
         device.stopPullDownRefresh();
-        warnOf(outcome);
-        this.update({ kind: "responded", outcome, now: device.epochSeconds() });
+        logCause(outcome);
+        // Before it responded, the client has checked the user. So this is the token of the list's user.
+        this.listUserToken = device.readSessionToken();
+        this.updateList({ kind: "responded", outcome, now: device.epochSeconds() });
       }
     });
   },
 
   /** Change the state of the list and show it. */
-  update(event: ListEvent) {
-    const before = this.list;
-    this.list = nextListState(before, event);
-    if (event.kind === "responded") {
-      // Before it responded, the client has checked the user. So this is the session of the list's user.
-      this.session = device.readSessionToken();
-    }
-    if (this.list !== before) {
+  updateList(event: ListEvent) {
+    const before = this.listState;
+    this.listState = nextListState(before, event);
+    if (this.listState !== before) {
       this.render();
     }
   },
 
   /** Call the program's hook for a certificate. */
-  select(id: string) {
+  redeem(id: string) {
     const { onSelect } = config;
-    const certificate = certificateOf(this.list, id);
-    if (!onSelect || !certificate || !canSelect(this, config, id, device.epochSeconds())) {
+    const certificate = certificateOf(this.listState, id);
+    if (!onSelect || !certificate || !canRedeem(this, config, id, device.epochSeconds())) {
       // Since the page was rendered, the list has changed or grown old: remove the button.
       this.render();
       return;
     }
-    this.isSelecting = true;
-    this.tapped = this.tapped.concat(id);
+    this.isRedeeming = true;
+    this.submittedIds = this.submittedIds.concat(id);
     this.render();
     // The hook gets a copy, because it may change it. It runs in a promise, so that an exception counts as a rejection.
     const copy = JSON.parse(JSON.stringify(certificate)) as typeof certificate;
-    new Promise((resolve) => resolve(onSelect(copy, this.store())))
+    new Promise((resolve) => resolve(onSelect(copy, this.storeIds())))
       .catch((error) => device.logError("onSelect", error))
       .then((result) => {
-        this.isSelecting = false;
+        this.isRedeeming = false;
         if (result === false) {
-          this.tapped = this.tapped.filter((tapped) => tapped !== id);
+          this.submittedIds = this.submittedIds.filter((submittedId) => submittedId !== id);
         }
         this.render();
         this.refresh();
@@ -350,21 +347,20 @@ export const visit = {
     new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
       device.logError("openOrders", error);
       device.toast("打不开，请自己打开抖音「我的订单」");
-      // Without the hook, no page has the button until the program is restarted.
-      delete config.openOrders;
+      this.hasOpenOrdersFailed = true;
       this.render();
     });
   },
 
   /** The ids of the current store, for requests and for the hook. */
-  store() {
-    return { account_id: this.stores.accountId, poi_id: this.stores.poiId };
+  storeIds() {
+    return { account_id: this.storeState.accountId, poi_id: this.storeState.poiId };
   },
 };
 
 /** Log the cause of a problem for the developer. */
-function warnOf(outcome: Outcome | StoresOutcome): void {
+function logCause(outcome: Outcome | StoresOutcome): void {
   if (outcome.kind === "problem" && outcome.problem.cause) {
-    device.warn(outcome.problem.cause);
+    device.logOnce(outcome.problem.cause);
   }
 }

@@ -2,14 +2,13 @@
 
 import { attempt } from "../../client/tt";
 import { config } from "../../config";
-import type { Detail } from "../../visit/detail";
 import * as device from "../../visit/device";
 import { canLoadMore, certificateOf } from "../../visit/listState";
 import { pageMethods } from "../../visit/pageMethods";
 import { certificateView } from "../../visit/view";
 import { visit } from "../../visit/visit";
 
-/** Taps are ignored for this long after the button was shown: they were not meant for it. */
+/** Taps are ignored for this long after the page or its button was shown: they were meant for what was there before. */
 const GUARD_SECONDS = 0.8;
 
 Page({
@@ -18,10 +17,8 @@ Page({
   data: {
     ...certificateView(visit, config, "", 0),
     // The page shows that it is loading until the first `render`.
-    loading: true,
-    /** The detail that was shown last of a coupon that is no longer in the list. */
-    former: null as Detail | null,
-    textSize: device.initialTextSize(),
+    isLoading: true,
+    textSize: device.readTextSize(),
   },
 
   id: "",
@@ -30,9 +27,11 @@ Page({
   isReady: false,
 
   onLoad(query: { id?: string }) {
+    // The last detail may be that of another certificate.
+    visit.lastDetail = null;
     const { id = "" } = query;
     // Douyin does not document whether it decodes the query: try the id unchanged, then decoded.
-    this.id = certificateOf(visit.list, id) ? id : attempt(() => decodeURIComponent(id)) || id;
+    this.id = certificateOf(visit.listState, id) ? id : attempt(() => decodeURIComponent(id)) || id;
   },
 
   onShow() {
@@ -41,9 +40,9 @@ Page({
   },
 
   render() {
-    const { list, stores } = visit;
-    if (stores.poiId && canLoadMore(list) && this.id && !certificateOf(list, this.id)) {
-      // After a refresh, the coupon can be in a later part, which has not been loaded again.
+    const { listState, storeState } = visit;
+    if (storeState.poiId && canLoadMore(listState) && this.id && !certificateOf(listState, this.id)) {
+      // After a refresh, the certificate can be in a later part, which has not been loaded again.
       visit.loadMore();
       return;
     }
@@ -51,11 +50,11 @@ Page({
     if (view.button && !this.data.button) {
       this.guard();
     }
-    const former = view.detail || (visit.isSameUser() ? this.data.former : null);
-    this.setData({ ...view, former });
+    visit.lastDetail = view.lastDetail;
+    this.setData(view);
   },
 
-  /** Ignore taps for a moment: they were meant for what was on the screen before. */
+  /** Ignore taps for `GUARD_SECONDS`. */
   guard() {
     this.guards += 1;
     const { guards } = this;
@@ -66,9 +65,9 @@ Page({
   },
 
   /** Call the program's hook. */
-  select() {
+  redeem() {
     if (this.isReady && this.data.button) {
-      visit.select(this.id);
+      visit.redeem(this.id);
     }
   },
 

@@ -11,10 +11,10 @@ Page({
   ...pageMethods,
 
   data: {
-    ...listView(visit.list, visit.stores, config, 0),
-    ...cardsView({ ...visit, list: INITIAL_LIST_STATE }, 0),
-    isUnchosen: false,
-    textSize: device.initialTextSize(),
+    ...listView(visit, config, 0),
+    ...cardsView({ ...visit, listState: INITIAL_LIST_STATE }, 0),
+    needsStore: false,
+    textSize: device.readTextSize(),
   },
 
   /** The cards that are shown, as JSON. */
@@ -30,8 +30,8 @@ Page({
   },
 
   render() {
-    const { list, stores } = visit;
-    if (!stores.poiId && !this.isStuck) {
+    const needsStore = !visit.storeState.poiId;
+    if (needsStore && !this.isStuck) {
       // Without a store, there is nothing to list. The selection replaces this page, so that back does not lead here.
       visit.replace(this, STORES_PAGE, () => {
         this.isStuck = true;
@@ -45,7 +45,7 @@ Page({
       this.shownCards = text;
       this.setData(cards);
     }
-    this.setData({ ...listView(list, stores, config, now), isUnchosen: !stores.poiId });
+    this.setData({ ...listView(visit, config, now), needsStore });
   },
 
   loadMore() {

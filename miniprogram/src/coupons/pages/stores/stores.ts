@@ -10,10 +10,10 @@ Page({
   ...pageMethods,
 
   data: {
-    ...storesView(visit.stores, config, 0),
+    ...storesView(visit, config, device.canReadPosition, 0),
     // The page shows that it is loading until the first `render`.
-    loading: true,
-    textSize: device.initialTextSize(),
+    isLoading: true,
+    textSize: device.readTextSize(),
   },
 
   /** This page was opened over a list page. */
@@ -23,21 +23,20 @@ Page({
 
   onLoad(query: { over?: string }) {
     this.isOverList = !!query.over;
-    this.openCount = visit.stores.openCount;
+    this.openCount = visit.storeState.openCount;
   },
 
   render() {
-    if (visit.stores.openCount !== this.openCount) {
+    if (visit.storeState.openCount !== this.openCount) {
       this.leave();
       return;
     }
-    const view = storesView(visit.stores, config, device.epochSeconds());
-    this.setData({ ...view, canLocate: view.canLocate && device.hasPosition });
+    this.setData(storesView(visit, config, device.canReadPosition, device.epochSeconds()));
   },
 
   leave() {
     const stay = () => {
-      this.openCount = visit.stores.openCount;
+      this.openCount = visit.storeState.openCount;
     };
     if (this.isOverList) {
       visit.uncover(this, stay);

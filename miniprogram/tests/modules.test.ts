@@ -17,9 +17,9 @@ const { groupsOf } = loadBuilt<typeof Groups>("coupons/visit/groups");
 const { doubtOf } = loadBuilt<typeof Doubts>("coupons/visit/doubt");
 const { cardsOf, yuan } = loadBuilt<typeof Cards>("coupons/visit/cards");
 const { detailOf } = loadBuilt<typeof Details>("coupons/visit/detail");
-const { countTexts, problemViewOf, unusableText, waitLeft } = loadBuilt<typeof Messages>("coupons/visit/messages");
+const { countTexts, problemView, secondsLeft, unusableText } = loadBuilt<typeof Messages>("coupons/visit/messages");
 const { INITIAL_LIST_STATE, isEmpty, nextListState } = loadBuilt<typeof States>("coupons/visit/listState");
-const { dialled } = loadBuilt<typeof Stores>("coupons/visit/stores");
+const { phoneDigits } = loadBuilt<typeof Stores>("coupons/visit/stores");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -30,12 +30,16 @@ function certificate(fields: Partial<Certificate>): Certificate {
   return { certificate_id: "1", order_id: "2", kind: "groupon", ...fields };
 }
 
-function cardOf(group: Certificate[], doubt = "") {
-  return cardsOf(group, () => doubt, NOW)[0] as Cards.Card;
+function cardOf(group: Certificate[]) {
+  return cardsOf(withRemark(group), NOW)[0] as Cards.Card;
 }
 
-function card(fields: Partial<Certificate>, doubt = "") {
-  return cardOf([certificate(fields)], doubt);
+function withRemark(certificates: Certificate[], remarks: { [id: string]: string } = {}) {
+  return certificates.map((each) => ({ ...each, remark: remarks[each.certificate_id] ?? "" }));
+}
+
+function card(fields: Partial<Certificate>) {
+  return cardOf([certificate(fields)]);
 }
 
 describe("a card", () => {
@@ -43,22 +47,22 @@ describe("a card", () => {
     assert.deepEqual(card({}), {
       id: "1",
       figure: "团购券",
-      unit: "",
+      caption: "",
       title: "团购券",
-      copies: "",
+      countText: "",
       until: "有效期以抖音订单为准",
       isLastDay: false,
       note: "",
-      doubt: "",
+      remark: "",
       paid: "",
-      tail: "订单尾号\u00a02",
+      orderTail: "订单尾号\u00a02",
     });
   });
 
   test("shows the value that the platform sends, or else its kind", () => {
     const worth = (fields: Partial<Certificate>) => {
-      const { figure, unit } = card(fields);
-      return [figure, unit].filter(Boolean).join(" / ");
+      const { figure, caption } = card(fields);
+      return [figure, caption].filter(Boolean).join(" / ");
     };
     // A newer service may have more kinds.
     const kinds: Certificate["kind"][] = ["groupon", "voucher", "times_card", "other", "subscription"];
@@ -118,7 +122,7 @@ describe("a doubt", () => {
   const AT = Date.UTC(2026, 11, 3, 8, 7) / 1000;
   const doubt = (fields: Partial<Certificate>, now = AT) => doubtOf(certificate(fields), now);
 
-  test("is a fact, and never refuses", () => {
+  test("is a text, and never refuses", () => {
     const rows: [Partial<Certificate>, string][] = [
       [{ start_time: AT, expire_time: AT + 1 }, ""],
       [{ expire_time: AT }, "今天 16:07 已到期"],
@@ -183,15 +187,8 @@ describe("a doubt", () => {
 });
 
 describe("groups", () => {
-  const twin = (certificate_id: string, fields: Partial<Certificate> = {}) =>
-    certificate({
-      certificate_id,
-      order_id: `o${certificate_id}`,
-      code_tail: certificate_id,
-      sku_id: "9",
-      title: "四人套餐",
-      ...fields,
-    });
+  const twin = (id: string, fields: Partial<Certificate> = {}) =>
+    certificate({ certificate_id: id, order_id: `o${id}`, code_tail: id, sku_id: "9", title: "四人套餐", ...fields });
   const sizes = (...certificates: Certificate[]) => groupsOf(certificates).map((group) => group.length);
 
   test("have certificates of one product that differ only in ids and code", () => {
@@ -214,11 +211,11 @@ describe("groups", () => {
     assert.deepEqual(sizes(one, other), [1, 1]);
   });
 
-  test("are of one doubt", () => {
-    const judge = ({ certificate_id }: Certificate) => (certificate_id === "0002" ? "暂时查不到状态" : "");
-    const cards = cardsOf([twin("0001"), twin("0002"), twin("0003")], judge, NOW);
+  test("are of one remark", () => {
+    const remarked = withRemark([twin("0001"), twin("0002"), twin("0003")], { "0002": "暂时查不到状态" });
+    const cards = cardsOf(remarked, NOW);
     assert.deepEqual(
-      cards.map(({ copies, doubt }) => [copies, doubt]),
+      cards.map(({ countText, remark }) => [countText, remark]),
       [
         ["2 张", ""],
         ["", "暂时查不到状态"],
@@ -228,11 +225,11 @@ describe("groups", () => {
 
   test("show their number and the price of each, in 券详情, too", () => {
     const group = [twin("0001", { pay_amount: 4499 }), twin("0002", { pay_amount: 4499 })];
-    const { copies, tail, paid } = cardOf(group);
-    assert.deepEqual([copies, tail, paid], ["2 张", "", "每张实付 ¥44.99"]);
-    const shown = (listed: Certificate[]) => {
-      const { uses, orderText } = detailOf(group[1] as Certificate, "", listed, NOW);
-      return [uses, orderText];
+    const { countText, orderTail, paid } = cardOf(group);
+    assert.deepEqual([countText, orderTail, paid], ["2 张", "", "每张实付 ¥44.99"]);
+    const shown = (counted: Certificate[]) => {
+      const { quantityText, orderText } = detailOf(group[1] as Certificate, "", counted, NOW);
+      return [quantityText, orderText];
     };
     const orderText = "实付\u00a0¥44.99";
     assert.deepEqual(shown(group), ["共 2 张，扫码前说用几张", orderText]);
@@ -241,9 +238,9 @@ describe("groups", () => {
 
   test("are at the place of their first certificate", () => {
     const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
-    const cards = cardsOf(certificates, () => "", NOW);
+    const cards = cardsOf(withRemark(certificates), NOW);
     assert.deepEqual(
-      cards.map(({ title, copies }) => title + copies),
+      cards.map(({ title, countText }) => title + countText),
       ["四人套餐2 张", "其他"],
     );
   });
@@ -260,12 +257,12 @@ describe("the detail", () => {
     assert.deepEqual(shown, {
       id: "1",
       title: "双人套餐",
-      until: "团购券\u00a0· 有效期至 2026.12.14",
+      kindAndUntil: "团购券\u00a0· 有效期至 2026.12.14",
       isLastDay: false,
-      uses: "剩余 2 次，共 10 次，扫码前说用几次",
+      quantityText: "剩余 2 次，共 10 次，扫码前说用几次",
       orderText: "订单尾号\u00a02",
     });
-    assert.equal(detail({ times: { total: 10 } }).uses, "");
+    assert.equal(detail({ times: { total: 10 } }).quantityText, "");
   });
 
   test("has the conditions that mean something to a customer, and no raw numbers", () => {
@@ -311,48 +308,47 @@ describe("the detail", () => {
 const problem = (fields: Partial<Problem>): Problem => ({ ...PROBLEM, ...fields });
 
 describe("messages", () => {
-  const situation = { help: "请联系店员", isFirst: false, isForeignMerchant: false, wait: 0 };
+  const situation = { help: "请联系店员", hasList: true, isForeignMerchant: false };
+  const view = (fields: Partial<Problem>, changed: Partial<Messages.Situation> = {}) =>
+    problemView({ problem: problem(fields), problemAt: NOW }, { ...situation, ...changed }, NOW);
 
   test("of a problem have a button, the seconds until it is enabled, and a short number", () => {
     const requestId = "8a6b51c0-7f1e-4a4e-9d0c-0123456789ab";
-    const view = problemViewOf(problem({ requestId }), { ...situation, wait: 4 });
-    assert.deepEqual(view, {
+    assert.deepEqual(view({ requestId, retryAfter: 4 }), {
       action: "retry",
       text: PROBLEM.detail,
       help: "请联系店员",
       button: "重试",
-      wait: 4,
+      waitSeconds: 4,
       number: "8a6b51c0",
     });
-    const waits = [1.5, 9, -1].map((age) => waitLeft(problem({ retryAfter: 5 }), NOW, NOW + age));
+    const waits = [1.5, 9, -1].map((age) => secondsLeft(problem({ retryAfter: 5 }), NOW, NOW + age));
     assert.deepEqual(waits, [4, 0, 0], "nobody waits for a clock that was set back");
-    assert.equal(waitLeft(problem({ retryAfter: 3600 }), NOW, NOW + 1), 59);
-    assert.equal(waitLeft(undefined, 0, NOW), 0);
+    assert.equal(secondsLeft(problem({ retryAfter: 3600 }), NOW, NOW + 1), 59);
+    assert.equal(secondsLeft(undefined, 0, NOW), 0);
   });
 
   test("have the button of their action; the staff needs none", () => {
-    const views = (["retry", "login", "store", "staff"] as const).map((action) =>
-      problemViewOf(problem({ action }), situation),
-    );
+    const views = (["retry", "login", "store", "staff"] as const).map((action) => view({ action }));
     assert.deepEqual(
-      views.map(({ button }) => button),
+      views.map((shown) => shown?.button),
       ["重试", "登录", "切换门店", ""],
     );
   });
 
   test("of the first refused login do not say that a login has expired", () => {
-    const refused = problem({ code: "unauthenticated", action: "login", detail: "登录已失效，请重新登录" });
-    assert.equal(problemViewOf(refused, { ...situation, isFirst: true }).text, "登录失败，请重试");
-    assert.equal(problemViewOf(refused, situation).text, "登录已失效，请重新登录");
+    const refused = { code: "unauthenticated", action: "login", detail: "登录已失效，请重新登录" } as const;
+    assert.equal(view(refused, { hasList: false })?.text, "登录失败，请重试");
+    assert.equal(view(refused)?.text, "登录已失效，请重新登录");
   });
 
   test("of an unknown merchant lead to the own merchant, or can be retried", () => {
-    const unknown = problem({ code: "merchant_not_found", action: "staff" });
-    assert.equal(problemViewOf(unknown, situation).button, "重试");
-    const malformed = problem({ code: "invalid_request", action: "staff" });
+    const unknown = { code: "merchant_not_found", action: "staff" } as const;
+    assert.equal(view(unknown)?.button, "重试");
+    const malformed = { code: "invalid_request", action: "staff" } as const;
     for (const foreign of [unknown, malformed]) {
-      const { action, button } = problemViewOf(foreign, { ...situation, isForeignMerchant: true });
-      assert.deepEqual([action, button], ["own_merchant", "切换门店"]);
+      const shown = view(foreign, { isForeignMerchant: true });
+      assert.deepEqual([shown?.action, shown?.button], ["own_merchant", "切换门店"]);
     }
   });
 
@@ -366,7 +362,7 @@ describe("messages", () => {
       ],
     );
     assert.deepEqual(
-      [false, true].flatMap((more) => [countTexts(many(8, 6), 0, more)[0], countTexts(many(0), 3, more)[1]]),
+      [false, true].flatMap((hasMore) => [countTexts(many(8, 6), 0, hasMore)[0], countTexts(many(0), 3, hasMore)[1]]),
       [
         "共 6 种 8 张显示可用，以扫码结果为准",
         "共 3 张可能暂不可用，可请店员扫",
@@ -439,7 +435,7 @@ describe("the state of the list", () => {
     test(`clears the list after a refusal (${code})`, () => {
       const state = after(opened, listed(3), refreshed, failed({ code }));
       assert.deepEqual(
-        [state.certificates.length, state.more, state.isStale, isEmpty(state)],
+        [state.certificates.length, state.hasMore, state.isStale, isEmpty(state)],
         [0, false, false, false],
       );
       assert.equal(nextListState(state, continued).activity, "first");
@@ -448,42 +444,42 @@ describe("the state of the list", () => {
 
   test("shows a problem below the list if more was being loaded", () => {
     const state = after(opened, listed(20, true), continued, failed());
-    assert.deepEqual([state.problemBelow, state.isStale, state.certificates.length], [true, false, 20]);
+    assert.deepEqual([state.isProblemBelow, state.isStale, state.certificates.length], [true, false, 20]);
     assert.equal(nextListState(state, continued).activity, "more");
   });
 
   test("is not empty while there is more", () => {
     const stopped = after(opened, listed(0, true));
-    assert.deepEqual([stopped.activity, stopped.more, isEmpty(stopped)], ["idle", true, false]);
+    assert.deepEqual([stopped.activity, stopped.hasMore, isEmpty(stopped)], ["idle", true, false]);
   });
 
   test("says that the client is still looking, and waits anew", () => {
     const state = after(opened);
-    const late = nextListState(state, { kind: "waited", requestNumber: state.requestNumber });
+    const late = nextListState(state, { kind: "late", requestNumber: state.requestNumber });
     const searching = nextListState(late, { kind: "searching" });
-    assert.equal(searching.waiting, "searching");
-    assert.equal(nextListState(searching, { kind: "waited", requestNumber: state.requestNumber }), searching);
-    assert.equal(nextListState(searching, listed(1)).waiting, "");
+    assert.equal(searching.phase, "searching");
+    assert.equal(nextListState(searching, { kind: "late", requestNumber: state.requestNumber }), searching);
+    assert.equal(nextListState(searching, listed(1)).phase, "");
   });
 
   test("has nothing of the former user after another has logged in", () => {
     const user_changed: States.ListEvent = { kind: "user_changed" };
     const refreshing = after(opened, listed(3, true), refreshed);
-    const { activity, certificates, more, updatedAt } = nextListState(refreshing, user_changed);
-    assert.deepEqual([activity, certificates, more, updatedAt], ["first", [], false, 0]);
+    const { activity, certificates, hasMore, updatedAt } = nextListState(refreshing, user_changed);
+    assert.deepEqual([activity, certificates, hasMore, updatedAt], ["first", [], false, 0]);
     const failing = after(opened, listed(3), refreshed, failed(), user_changed);
     assert.deepEqual([failing.activity, failing.certificates, failing.problem], ["idle", [], undefined]);
   });
 
   test("knows how long a request takes, and ignores timers of earlier requests", () => {
     const state = after(opened);
-    const slow = nextListState(state, { kind: "waited", requestNumber: state.requestNumber });
-    assert.equal(slow.waiting, "late");
+    const slow = nextListState(state, { kind: "late", requestNumber: state.requestNumber });
+    assert.equal(slow.phase, "late");
     const retried = nextListState(slow, refreshed);
-    assert.equal(retried.waiting, "");
-    assert.equal(nextListState(retried, { kind: "waited", requestNumber: state.requestNumber }).waiting, "");
+    assert.equal(retried.phase, "");
+    assert.equal(nextListState(retried, { kind: "late", requestNumber: state.requestNumber }).phase, "");
     const done = nextListState(retried, listed(1));
-    assert.equal(nextListState(done, { kind: "waited", requestNumber: done.requestNumber }), done);
+    assert.equal(nextListState(done, { kind: "late", requestNumber: done.requestNumber }), done);
   });
 });
 
@@ -504,7 +500,7 @@ describe("the store selection", () => {
       ["总机", ""],
     ];
     assert.deepEqual(
-      numbers.map(([text]) => [text, dialled(text)]),
+      numbers.map(([text]) => [text, phoneDigits(text)]),
       numbers,
     );
   });

@@ -86,9 +86,9 @@ class Phone {
   }
 
   /** What the page shows of the hook: its button, that it was tapped, that it runs. */
-  get door(): string[] {
-    const { button, tapped, isSelecting } = this.page.data;
-    return [button, tapped, isSelecting ? "runs" : ""].filter(Boolean);
+  get shownOfHook(): string[] {
+    const { button, tappedText, isRedeeming } = this.page.data;
+    return [button, tappedText, isRedeeming ? "runs" : ""].filter(Boolean);
   }
 }
 
@@ -117,18 +117,18 @@ describe("the hook", () => {
         return end();
       };
       const phone = await new Phone().open({ onSelect });
-      assert.deepEqual(phone.door, [BUTTON]);
+      assert.deepEqual(phone.shownOfHook, [BUTTON]);
       const { reads } = phone;
-      phone.page.select();
-      phone.page.select();
-      assert.deepEqual(phone.door, [TAPPED, "runs"]);
+      phone.page.redeem();
+      phone.page.redeem();
+      assert.deepEqual(phone.shownOfHook, [TAPPED, "runs"]);
       await phone.wait(2);
-      phone.page.select();
-      assert.deepEqual([phone.door, phone.reads - reads, calls], [[TAPPED], 1, 1]);
+      phone.page.redeem();
+      assert.deepEqual([phone.shownOfHook, phone.reads - reads, calls], [[TAPPED], 1, 1]);
       phone.back();
       await phone.openCoupon();
-      phone.page.select();
-      assert.deepEqual([phone.door, calls], [[TAPPED], 1]);
+      phone.page.redeem();
+      assert.deepEqual([phone.shownOfHook, calls], [[TAPPED], 1]);
       const lines = phone.logged.mock.calls.filter(({ arguments: [text] }) => text === "coupons: onSelect:");
       assert.equal(lines.length, name === "an error" ? 1 : 0);
     });
@@ -138,21 +138,21 @@ describe("the hook", () => {
     const { calls, onSelect } = pendingHook();
     const phone = await new Phone().open({ onSelect });
     const { reads } = phone;
-    phone.page.select();
+    phone.page.redeem();
     calls[0]?.resolve(false);
     await flush();
-    assert.deepEqual([phone.door, phone.reads - reads], [[BUTTON], 1]);
-    phone.page.select();
+    assert.deepEqual([phone.shownOfHook, phone.reads - reads], [[BUTTON], 1]);
+    phone.page.redeem();
     assert.equal(calls.length, 1, "a tap that was meant for what was shown before");
     await phone.wait(0.8);
-    phone.page.select();
+    phone.page.redeem();
     assert.equal(calls.length, 2);
   });
 
   test("is given a copy and the ids, and while it runs no other call starts, and everything else goes on", async () => {
     const { calls, onSelect } = pendingHook();
     const phone = await new Phone([COUPON, OTHER]).open({ onSelect });
-    phone.page.select();
+    phone.page.redeem();
     assert.deepEqual(
       calls.map(({ id, store }) => [id, store]),
       [["1", STORE]],
@@ -163,16 +163,16 @@ describe("the hook", () => {
       ["8", "1"],
     );
     await phone.openCoupon("8");
-    phone.page.select();
-    assert.deepEqual([phone.door, calls.length], [[], 1]);
+    phone.page.redeem();
+    assert.deepEqual([phone.shownOfHook, calls.length], [[], 1]);
     phone.page.onPullDownRefresh();
     await phone.wait(3600);
     assert.equal(phone.page.data.detail?.id, "8");
     calls[0]?.reject(new Error("late"));
     await flush();
-    assert.deepEqual(phone.door, [BUTTON]);
+    assert.deepEqual(phone.shownOfHook, [BUTTON]);
     await phone.wait(0.8);
-    phone.page.select();
+    phone.page.redeem();
     assert.deepEqual(
       calls.map(({ id }) => id),
       ["1", "8"],
@@ -185,17 +185,17 @@ describe("the hook", () => {
     await phone.comeBack();
     for (const seconds of [0.799, 0]) {
       await phone.wait(seconds);
-      phone.page.select();
+      phone.page.redeem();
       assert.equal(calls.length, 0);
       phone.page = openPage("certificate", { id: "1" });
     }
     await phone.comeBack();
     await phone.wait(301);
-    phone.page.select();
+    phone.page.redeem();
     assert.deepEqual([calls.length, phone.page.data.age], [0, OLD]);
     await phone.comeBack();
     await phone.wait(0.8);
-    phone.page.select();
+    phone.page.redeem();
     assert.equal(calls.length, 1);
   });
 });
@@ -203,14 +203,14 @@ describe("the hook", () => {
 test("orders that cannot be opened are said, and all steps take the place of the button", async () => {
   for (const openOrders of [thrower(new Error("no")), () => Promise.reject(new Error("no"))]) {
     const phone = await new Phone().open({ openOrders });
-    assert.ok(phone.page.data.hasOrders && phone.list.data.hasOrders);
+    assert.ok(phone.page.data.canOpenOrders && phone.list.data.canOpenOrders);
     phone.page.openOrders();
     await flush();
-    assert.deepEqual([phone.toasts, phone.page.data.hasOrders], [["打不开，请自己打开抖音「我的订单」"], false]);
+    assert.deepEqual([phone.toasts, phone.page.data.canOpenOrders], [["打不开，请自己打开抖音「我的订单」"], false]);
     await phone.comeBack();
-    assert.ok(!phone.page.data.hasOrders);
+    assert.ok(!phone.page.data.canOpenOrders);
     phone.back();
-    assert.ok(!phone.list.data.hasOrders);
+    assert.ok(!phone.list.data.canOpenOrders);
   }
 });
 
@@ -245,7 +245,7 @@ test("a coupon of a later part is found again, and its part does not make the fi
   assert.equal(phone.page.data.age, OLD.replace("16:07", "16:10"));
   phone.coupons = [OTHER];
   await phone.comeBack();
-  assert.deepEqual([phone.page.data.detail, phone.page.data.loading], [null, false]);
+  assert.deepEqual([phone.page.data.detail, phone.page.data.isLoading], [null, false]);
 });
 
 test("a coupon that has left the list is named, but not to another user", async () => {
@@ -253,12 +253,12 @@ test("a coupon that has left the list is named, but not to another user", async 
   phone.coupons = [OTHER];
   await phone.comeBack();
   assert.deepEqual(
-    [phone.page.data.detail, phone.page.data.former?.title, phone.page.data.former?.orderText],
+    [phone.page.data.detail, phone.page.data.lastDetail?.title, phone.page.data.lastDetail?.orderText],
     [null, "双人套餐", "实付\u00a0¥0.01，订单尾号\u00a02"],
   );
   phone.tt.setStorageSync("redemption.session", { token: tokenOf("wu"), endsAt: NOW + 7200 });
   await phone.comeBack();
-  assert.deepEqual([phone.page.data.detail, phone.page.data.former], [null, null]);
+  assert.deepEqual([phone.page.data.detail, phone.page.data.lastDetail], [null, null]);
 });
 
 describe("time", () => {
@@ -285,7 +285,7 @@ describe("time", () => {
     phone.back();
     const ids = () =>
       cardsIn(phone.list)
-        .map(({ id, doubt }) => `${id}${doubt && "?"}`)
+        .map(({ id, remark }) => `${id}${remark && "?"}`)
         .join(" ");
     assert.equal(ids(), "8 1?");
     await phone.wait(60);
