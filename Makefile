@@ -17,7 +17,7 @@ HINT = { echo "If a registry cannot be reached: PIP_INDEX_URL, npm_config_regist
 patiently = { while sleep 10 > /dev/null 2>&1 && kill -0 $$$$ 2> /dev/null; do echo "  still $(1)"; done & ticker=$$!; \
 	$(2); status=$$?; kill $$ticker; wait $$ticker 2> /dev/null; [ $$status = 0 ]; }
 NODE_VERSION = $(shell node --version 2>/dev/null)
-FIND_NODE = ( case "$(NODE_VERSION)" in v[2-9][0-9].*|v[1-9][0-9][0-9].*) ;; *) \
+REQUIRE_NODE = ( case "$(NODE_VERSION)" in v[2-9][0-9].*|v[1-9][0-9][0-9].*) ;; *) \
 	echo "Node.js 20 or newer is needed, but node is $(or $(NODE_VERSION),not found)." \
 	     "Install it, or put it first on PATH."; exit 2;; esac; \
 	command -v npm > /dev/null || { echo "npm is needed, which belongs to Node.js, but was not found."; exit 2; } )
@@ -33,7 +33,7 @@ SOURCES := app.py chalicelib infra redeemctl sandbox
 
 help:
 	@echo "make demo         run the whole service on this machine and show a customer's list"
-	@echo "make serve        the same, and keep it running with the sample page in a browser (needs node);"
+	@echo "make serve        the same, and keep it running with the preview in a browser (needs node);"
 	@echo "                  PROGRAM=<folder>: with your own built mini-program"
 	@echo "make test         everything (needs node; installs a Chromium where there is none)"
 	@echo "make check        after an edit: format, lint, types, unit tests (40 s)"
@@ -44,7 +44,7 @@ help:
 	@echo
 	@echo "make test T=...   only these tests: a path, or an expression as for pytest -k"
 	@echo "make format       format the code"
-	@echo "make screenshots  picture the states of the sample page: build/screenshots"
+	@echo "make screenshots  picture the states of the preview: build/screenshots"
 	@echo "make bench        measure speed against a naive implementation (two minutes)"
 	@echo "make nightly      more examples for random tests, known vulnerabilities, upgrade, benchmarks (20 minutes)"
 	@echo "make install      install everything into .venv and .lambda (the other commands do it when they need it)"
@@ -60,7 +60,7 @@ python:
 	  echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt-get install python$(PYTHON_VERSION)-venv"; exit 2; }
 
 node:
-	@$(FIND_NODE)
+	@$(REQUIRE_NODE)
 
 stage:
 	@test -n "$(STAGE)" || { echo "usage: make $(MAKECMDGOALS) STAGE=dev $(OPTIONS)"; exit 2; }
@@ -93,17 +93,17 @@ build/.bundled-$(PYTHON_VERSION): $(INSTALLED) requirements-bundle.txt infra/bun
 	@mkdir -p build && rm -f build/.bundled-* && touch $@
 
 # The stamp is npm's own record of the packages that it has installed.
-MODULES := miniprogram/node_modules/.package-lock.json
+NPM_INSTALLED := miniprogram/node_modules/.package-lock.json
 NPM := npm --prefix miniprogram --silent
 
 miniprogram: miniprogram/build/.built
 
-$(MODULES): miniprogram/package.json miniprogram/package-lock.json | node
+$(NPM_INSTALLED): miniprogram/package.json miniprogram/package-lock.json | node
 	@echo "installing into miniprogram/node_modules"
 	@$(call patiently,installing packages,npm --prefix miniprogram --loglevel=error ci) || $(HINT)
 	@touch $@
 
-miniprogram/build/.built: $(MODULES) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
+miniprogram/build/.built: $(NPM_INSTALLED) $(shell find miniprogram/src miniprogram/preview -type f) miniprogram/tsconfig.json \
 		miniprogram/tsconfig.client.json miniprogram/client-package.mjs chalicelib/__init__.py
 	@echo "building the mini-program"
 	@rm -rf miniprogram/dist miniprogram/build
@@ -150,7 +150,7 @@ FAIL = [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 check: $(INSTALLED)
 	@$(LINT); \
 	$(PYTEST) tests/unit || failed="$$failed tests"; \
-	if [ $(MODULES) -nt miniprogram/package-lock.json ] && $(FIND_NODE); then \
+	if [ $(NPM_INSTALLED) -nt miniprogram/package-lock.json ] && $(REQUIRE_NODE); then \
 	  ( $(call patiently,checking the mini-program,$(NPM) run check) ) || failed="$$failed miniprogram"; \
 	  else echo "not checked: miniprogram (make miniprogram installs what this needs)"; fi; \
 	$(FAIL)
@@ -188,7 +188,7 @@ nightly: node install bundle miniprogram
 bench: install bundle
 	@$(call patiently,measuring,$(BIN)/python -m benchmarks)
 
-format: node $(INSTALLED) $(MODULES)
+format: node $(INSTALLED) $(NPM_INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(NPM) run format

@@ -26,6 +26,7 @@ from typing import Any
 import trustme
 
 from chalicelib.tokens.rows import token_pk
+from infra import cloudformation
 from infra.bundle import ROOT, current_archive
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
@@ -35,11 +36,11 @@ NAMES = ("ours", "naive")
 Samples = dict[str, list[float]]
 """Milliseconds, by implementation."""
 
-LIMITS = {"cold start": 0.35, "warm list, 2 coupons": 0.3, "warm list, 50 coupons": 0.3,
-          "first visit, cold": 0.5, "first visit, warm": 0.7}  # fmt: skip
+MAX_RATIOS = {"cold start": 0.35, "warm list, 2 coupons": 0.3, "warm list, 50 coupons": 0.3,
+              "first visit, cold": 0.5, "first visit, warm": 0.7}  # fmt: skip
 """Goals: upper limits of the median ratio between our samples and those of naive."""
 
-PAGE = ROOT / "docs" / "engineer.md"
+REPORT_FILE = ROOT / "docs" / "engineer.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 NAIVE = Path(__file__).with_name("naive")
 NAIVE_ARCHIVE = ROOT / "build" / "bench" / "naive" / "deployment.zip"
@@ -47,7 +48,7 @@ NAIVE_ARCHIVE = ROOT / "build" / "bench" / "naive" / "deployment.zip"
 COLD_ROUNDS, VISIT_ROUNDS = 15, 30
 WARM_BLOCKS, WARMUP_REQUESTS = 20, 40
 WARM_BLOCK_SIZES = {"ours": 100, "naive": 5}
-SAMPLE_INTERVAL = 20
+REQUESTS_PER_TRACE = 20
 """One request in 20 is traced. X-Ray's default rule traces one request per second, and 5% of the others."""
 
 ROUND_TRIP_SECONDS = 0.06
@@ -63,9 +64,9 @@ class Bench:
     sessions: dict[str, str] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def run_platform(self, certificates: int = 2, delay: float = 0.0) -> Iterator[dict[str, str]]:
+    def run_platform(self, count: int = 2, delay: float = 0.0) -> Iterator[dict[str, str]]:
         """Run a platform whose list has this many certificates; yields the environment of instances that use it."""
-        options = {"certificate": self.folder / "server.pem", "certificates": certificates, "delay": delay}
+        options = {"tls-certificate": self.folder / "server.pem", "count": count, "delay": delay}
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         with stack.run_server("benchmarks.static_platform", *arguments) as server:
             # The real platform has two hosts, so login and list use different connections.
@@ -82,21 +83,19 @@ class Bench:
                 os.sched_setaffinity(instance.popen.pid, {0})
             yield instance
 
-    def log_in(self, name: str, instance: Instance, wanted: Any = None) -> Any:
-        """Log in. With `wanted`, the login also returns this list; naive cannot do this."""
-        body = {"app_id": APP_ID, "code": "any"} | ({"list": wanted} if wanted else {})
-        event = gateway.build_event("POST", "/v1/sessions", {"Content-Type": "application/json"}, json.dumps(body))
-        response = send(instance, event)
-        self.sessions[name] = response["token"]
-        return response
 
-    def list_certificates(self, name: str, instance: Instance) -> None:
-        """Request the list."""
-        headers = {"Authorization": f"Bearer {self.sessions[name]}"}
-        # Lambda sends a new trace id for each request.
-        root, sampled = f"1-{int(time.time()):x}-{secrets.token_hex(12)}", secrets.randbelow(SAMPLE_INTERVAL) == 0
-        event = gateway.build_event("GET", gateway.certificates_url(), headers)
-        send(instance, event, f"Root={root};Parent=53995c3f42cd8ad8;Sampled={int(sampled)}")
+def log_in(instance: Instance, wanted: Any = None) -> Any:
+    """Log in; return the response, which has a session token. With `wanted`, it also has this list; naive's has not."""
+    body = {"app_id": APP_ID, "code": "any"} | ({"list": wanted} if wanted else {})
+    event = gateway.build_event("POST", "/v1/sessions", {"Content-Type": "application/json"}, json.dumps(body))
+    return send(instance, event)
+
+
+def list_certificates(instance: Instance, session_token: str) -> None:
+    """Request the list of the sample store. Lambda sends a new trace id with each request."""
+    root, sampled = f"1-{int(time.time()):x}-{secrets.token_hex(12)}", secrets.randbelow(REQUESTS_PER_TRACE) == 0
+    event = gateway.build_event("GET", gateway.certificates_path(), {"Authorization": f"Bearer {session_token}"})
+    send(instance, event, f"Root={root};Parent=53995c3f42cd8ad8;Sampled={int(sampled)}")
 
 
 def main() -> None:
@@ -108,8 +107,8 @@ def main() -> None:
         samples |= measure_first_visits(bench)
     report = format_report(samples)
     print(report)
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{report}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    before, rest = REPORT_FILE.read_text(encoding="utf-8").split(BEGIN)
+    REPORT_FILE.write_text(f"{before}{BEGIN}\n\n{report}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def measure_cold_starts(bench: Bench) -> Samples:
@@ -120,25 +119,25 @@ def measure_cold_starts(bench: Bench) -> Samples:
             for name in NAMES:
                 start = time.perf_counter()
                 with bench.start(name, environment) as instance:
-                    bench.list_certificates(name, instance)
+                    list_certificates(instance, bench.sessions[name])
                     # The first round fills the disk cache.
                     samples[name] += [_milliseconds_since(start)] if number else []
     return samples
 
 
-def measure_warm_lists(bench: Bench, certificates: int) -> Samples:
+def measure_warm_lists(bench: Bench, count: int) -> Samples:
     """Measure the time of a list; each sample is the median of one block of requests."""
     samples: Samples = {name: [] for name in NAMES}
-    with bench.run_platform(certificates) as environment, contextlib.ExitStack() as resources:
+    with bench.run_platform(count) as environment, contextlib.ExitStack() as resources:
         instances = {name: resources.enter_context(bench.start(name, environment)) for name in NAMES}
         for name, instance in instances.items():
             for _ in range(WARMUP_REQUESTS):
-                bench.list_certificates(name, instance)
+                list_certificates(instance, bench.sessions[name])
         for name, size in [*WARM_BLOCK_SIZES.items()] * WARM_BLOCKS:
             block = []
             for _ in range(size):
                 start = time.perf_counter()
-                bench.list_certificates(name, instances[name])
+                list_certificates(instances[name], bench.sessions[name])
                 block.append(_milliseconds_since(start))
             samples[name].append(statistics.median(block))
     return samples
@@ -153,25 +152,24 @@ def measure_first_visits(bench: Bench) -> dict[str, Samples]:
             for name in NAMES:
                 start = time.perf_counter()
                 with bench.start(name, environment) as instance:
-                    cold[name].append(_visit(bench, name, instance, start))
+                    cold[name].append(_visit(name, instance, start))
         with contextlib.ExitStack() as resources:
             instances = {name: resources.enter_context(bench.start(name, environment)) for name in NAMES}
             for number in range(2 + VISIT_ROUNDS):
                 for name, instance in instances.items():
-                    milliseconds = _visit(bench, name, instance, time.perf_counter())
+                    milliseconds = _visit(name, instance, time.perf_counter())
                     warm[name] += [milliseconds] if number > 1 else []
     return {"first visit, cold": cold, "first visit, warm": warm}
 
 
-def _visit(bench: Bench, name: str, instance: Instance, start: float) -> float:
+def _visit(name: str, instance: Instance, start: float) -> float:
     """Log in and list: ours in one request, naive in two. Return the time, with the phone's round trips."""
     if name == "ours":
         requests = 1
-        bench.log_in(name, instance, {"account_id": ACCOUNT_ID, "poi_id": POI_ID})["list"]
+        log_in(instance, {"account_id": ACCOUNT_ID, "poi_id": POI_ID})["list"]
     else:
         requests = 2
-        bench.log_in(name, instance)
-        bench.list_certificates(name, instance)
+        list_certificates(instance, log_in(instance)["token"])
     return _milliseconds_since(start) + requests * ROUND_TRIP_SECONDS * 1000
 
 
@@ -194,8 +192,8 @@ def format_report(samples: dict[str, Samples]) -> str:
     ]
     for label, times in samples.items():
         ratio = statistics.median(map(operator.truediv, times["ours"], times["naive"]))
-        is_met = ratio <= LIMITS[label]
-        marked = f"{ratio:.2f} (≤ {LIMITS[label]:g})" if is_met else f"**{ratio:.2f} (> {LIMITS[label]:g})**"
+        is_met = ratio <= MAX_RATIOS[label]
+        marked = f"{ratio:.2f} (≤ {MAX_RATIOS[label]:g})" if is_met else f"**{ratio:.2f} (> {MAX_RATIOS[label]:g})**"
         lines.append(f"| {label}, ms | {' | '.join([*(_format_samples(times[name]) for name in NAMES), marked])} |")
     sizes = (f"{path.stat().st_size / 1e6:.1f}" for path in (current_archive(), NAIVE_ARCHIVE))
     lines.append(f"| archive, MB | {' | '.join(sizes)} | |")
@@ -222,12 +220,13 @@ def run_bench() -> Iterator[Bench]:
         aws = resources.enter_context(stack.run_server("sandbox.aws"))
         xray_daemon = resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         xray_daemon.bind(("127.0.0.1", 0))
-        secret, table = stack.create_resources(aws.url, stack.STAGE)
+        stack.create_resources(aws.url, stack.STAGE)
+        secret_name, table_name = cloudformation.secret_name(stack.STAGE), cloudformation.stack_name(stack.STAGE)
         token: Any = {"pk": {"S": token_pk(APP_ID)}, "access_token": {"S": "clt.benchmark"}}
         token["expires_at"] = {"N": str(int(time.time()) + 86400)}
-        stack.emulated_account(aws.url).client("dynamodb").put_item(TableName=table, Item=token)
+        stack.emulated_account(aws.url).client("dynamodb").put_item(TableName=table_name, Item=token)
         environment = {
-            **stack.function_environment(aws.url, "https://localhost", secret, table),
+            **stack.function_environment(aws.url, "https://localhost", secret_name, table_name),
             "STAGE": "bench",
             "POWERTOOLS_SERVICE_NAME": "bench",
             "POWERTOOLS_METRICS_NAMESPACE": "Bench",
@@ -246,7 +245,7 @@ def run_bench() -> Iterator[Bench]:
         with bench.run_platform() as variables:
             for name in NAMES:
                 with bench.start(name, variables) as instance:
-                    bench.log_in(name, instance)
+                    bench.sessions[name] = log_in(instance)["token"]
         yield bench
 
 

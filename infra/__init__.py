@@ -1,1 +1,1 @@
-"""Deployment: the CloudFormation template, the build of the Lambda bundle, and the commands that deploy and destroy."""
+"""Deployment: the CloudFormation template, the Lambda bundle, and the commands that deploy, roll back and destroy."""

@@ -14,7 +14,7 @@ from infra.stage_settings import StageError, StageSettings, read_stage_settings
 
 
 @dataclass(frozen=True)
-class Account:
+class AwsAccount:
     """An AWS account in one region.
 
     `client` returns the client of a service. `environment` gives a child process the same account.
@@ -45,7 +45,7 @@ class Account:
         return f"https://{api_id}.execute-api.{self.region}.{suffix}/{api_stage}"
 
 
-def open_account(project: Path, stage: str, config: Config | None = None) -> Account:
+def open_account(project: Path, stage: str, config: Config | None = None) -> AwsAccount:
     """Return the account and region of the environment. If it has no region, the stage's settings give the region.
 
     Raises StageError if neither has a region, or if AWS_ENDPOINT_URL is no URL.
@@ -58,22 +58,16 @@ def open_account(project: Path, stage: str, config: Config | None = None) -> Acc
     if region is None:
         raise StageError(f"no AWS region: set AWS_DEFAULT_REGION, or `region` in infra/stages/{stage}.toml")
     client: Any = functools.partial(session.client, region_name=region, config=config)
-    return Account(functools.cache(client), {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
+    return AwsAccount(functools.cache(client), {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
 
 
-def check_target(account: Account, project: Path, stage: str, print_line: Callable[[str], None]) -> StageSettings:
-    """Report the stage, account and region on which a command acts; return the stage's settings.
-
-    Raises StageError if the settings require another account or region.
-    """
-    settings = read_stage_settings(project, stage)
+def print_target(account: AwsAccount, stage: str, print_line: Callable[[str], None]) -> None:
+    """Print the stage, account and region on which a command acts."""
     endpoint = f", endpoint {account.endpoint_url}" if account.endpoint_url else ""
     print_line(f"stage {stage}, account {account.id}, region {account.region}{endpoint}")
-    check_account(account, settings)
-    return settings
 
 
-def check_account(account: Account, settings: StageSettings) -> None:
+def check_account(account: AwsAccount, settings: StageSettings) -> None:
     """Raise StageError if the settings name another account or region."""
     values = {"account": (settings.account, account.id), "region": (settings.region, account.region)}
     for what, (expected, actual) in values.items():

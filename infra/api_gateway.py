@@ -5,7 +5,7 @@
 - Gateway responses: API Gateway's own errors (unknown route, throttled, integration failure) get the same problem
   format as the service's errors. `chalice deploy` imports the API definition again, which removes these responses.
 - The mapping of the custom domain. The stack has the domain itself, because Chalice's support of domains fails without
-  Chalice's record of the last deployment.
+  its state (`chalice_state`).
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def configure_api(client: APIGatewayClient, api_id: str, settings: StageSettings
     set_throttling(client, api_id, settings.limits)
     for response_type, problem in _GATEWAY_RESPONSES.items():
         _put_gateway_response(client, api_id, response_type, problem)
-    # Any other 4xx response keeps its own status, so its body has no `status`.
-    _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, own_status=True)
+    # Any other 4xx response keeps its own status, so its body has no `status`. The body has no `errors` either, because
+    # they would blame the request's body.
+    _put_gateway_response(client, api_id, "DEFAULT_4XX", _INVALID_BODY, sets_status=False)
     # Former versions of this project could disable the default endpoint.
     switch: Any = {"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "false"}
     client.update_rest_api(restApiId=api_id, patchOperations=[switch])
@@ -97,11 +98,11 @@ def unmap_domain(client: APIGatewayClient, domain: str) -> None:
 
 
 def _put_gateway_response(
-    client: APIGatewayClient, api_id: str, kind: GatewayResponseTypeType, problem: Problem, *, own_status: bool = False
+    client: APIGatewayClient, api_id: str, kind: GatewayResponseTypeType, problem: Problem, *, sets_status: bool = True
 ) -> None:
-    omitted = ("status", "errors") if own_status else ()
+    omitted = () if sets_status else ("status", "errors")
     body = {name: value for name, value in json.loads(problem.body).items() if name not in omitted}
-    status: dict[str, Any] = {} if own_status else {"statusCode": str(problem.view.status)}
+    status: dict[str, Any] = {"statusCode": str(problem.view.status)} if sets_status else {}
     # A value in single quotes is a literal, a value without quotes is a mapping expression:
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-parameter-mapping.html
     headers = {
@@ -121,5 +122,5 @@ def _put_gateway_response(
 
 def list_mappings(client: APIGatewayClient, domain: str) -> list[Any]:
     """Return the mappings of a custom domain; none if there is no such domain."""
-    found = none_if_not_found(client.get_base_path_mappings, domainName=domain)
-    return list(found.get("items", [])) if found else []
+    response = none_if_not_found(client.get_base_path_mappings, domainName=domain)
+    return list(response.get("items", [])) if response else []

@@ -1,4 +1,4 @@
-"""Build the Lambda bundle: `python -m infra.bundle`. `chalice deploy` and `chalice package` upload it unchanged.
+"""Build the Lambda bundle: `python -m infra.bundle`. `chalice deploy` and `chalice package` use it unchanged.
 
 Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of its inputs (requirements.txt, app.py,
 `chalicelib/`, `vendor/`). This module builds it with Chalice's packager, rewrites it, and saves it under that name.

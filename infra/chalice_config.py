@@ -90,8 +90,8 @@ def _render_policy(stage: str, settings: StageSettings) -> dict[str, Any]:
     if settings.network is not None:
         # The actions of AWSLambdaVPCAccessExecutionRole; they cannot be limited to a resource.
         interfaces = ("CreateNetworkInterface", "DescribeNetworkInterfaces", "DeleteNetworkInterface")
-        others = ("DescribeSubnets", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")
-        statements.append(_statement("Network", [f"ec2:{action}" for action in (*interfaces, *others)], "*"))
+        addresses = ("DescribeSubnets", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")
+        statements.append(_statement("Network", [f"ec2:{action}" for action in (*interfaces, *addresses)], "*"))
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -1,9 +1,9 @@
-"""Chalice's record of what it has deployed, rebuilt from AWS.
+"""Chalice's state: the list of what it has deployed, rebuilt from AWS.
 
-Chalice keeps this record in `.chalice/deployed/<stage>.json` on the machine that deployed, and writes it only after a
+Chalice keeps its state in `.chalice/deployed/<stage>.json` on the machine that deployed, and writes it only after a
 successful deployment. Without it, Chalice would create a second REST API. So this module rebuilds it before each run.
 It finds functions by their tag, which names app and stage, and rules by the names of these functions. The API is the
-one whose methods invoke the stage's function. Chalice deletes a resource that is in the record but not in the app.
+one whose methods invoke the stage's function. Chalice deletes a resource that is in its state but not in the app.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.account import Account
+from infra.account import AwsAccount
 from infra.cloudformation import stack_name
 from infra.stage_settings import APP_NAME, StageError
 
@@ -25,20 +25,20 @@ API_HANDLER = "api_handler"
 """Chalice's name of the HTTP function."""
 
 
-def find_functions(account: Account, stage: str) -> dict[str, str]:
+def find_functions(account: AwsAccount, stage: str) -> dict[str, str]:
     """Return the ARNs of the stage's functions that exist, by their names in Chalice.
 
     Chalice names the HTTP function `<app>-<stage>`, and every other function `<app>-<stage>-<name>`. The name of
     another app's function may begin with the same text. So Chalice's tag, which names app and stage, is checked, too.
     """
-    client, found = account.client("lambda"), {}
+    client, functions = account.client("lambda"), {}
     for page in client.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
             before, _, name = f"{function['FunctionName']}-".partition(f"{stack_name(stage)}-")
             arn = str(function["FunctionArn"])
             if not before and _has_tag(client.list_tags(Resource=arn).get("Tags", {}).get("aws-chalice", ""), stage):
-                found[name.rstrip("-") or API_HANDLER] = arn
-    return found
+                functions[name.rstrip("-") or API_HANDLER] = arn
+    return functions
 
 
 def _has_tag(tag: str, stage: str) -> bool:
@@ -46,22 +46,22 @@ def _has_tag(tag: str, stage: str) -> bool:
     return {f"stage={stage}", f"app={APP_NAME}"} <= {*tag.split(":")}
 
 
-def find_rules(account: Account, stage: str) -> list[str]:
-    """Return the names of the EventBridge rules that start the stage's functions, as Chalice names them."""
-    names = {f"{arn.rpartition(':')[2]}-event" for arn in find_functions(account, stage).values()}
+def find_rules(account: AwsAccount, stage: str, functions: dict[str, str]) -> list[str]:
+    """Return the names of the EventBridge rules that start these functions of the stage, as Chalice names them."""
+    names = {f"{arn.rpartition(':')[2]}-event" for arn in functions.values()}
     pages = account.client("events").get_paginator("list_rules").paginate(NamePrefix=f"{stack_name(stage)}-")
     return [rule["Name"] for page in pages for rule in page["Rules"] if rule["Name"] in names]
 
 
 def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]:
     """Return the REST APIs that invoke the stage's function, the oldest first."""
-    found = [
+    apis = [
         api
         for page in client.get_paginator("get_rest_apis").paginate()
         for api in page["items"]
         if api["name"] == stack_name(stage) and _invokes(client, api["id"], stack_name(stage))
     ]
-    return sorted(found, key=lambda api: (api["createdDate"], api["id"]))
+    return sorted(apis, key=lambda api: (api["createdDate"], api["id"]))
 
 
 def find_rest_api(client: APIGatewayClient, stage: str) -> str | None:
@@ -78,9 +78,9 @@ def find_rest_api(client: APIGatewayClient, stage: str) -> str | None:
     return apis[0]["id"] if apis else None
 
 
-def write_state(account: Account, project: Path, stage: str, api_id: str | None) -> None:
-    """Write Chalice's record of the stage: its functions, its rules, and the API with this id."""
-    resources = list(_find_resources(account, stage))
+def write_state(account: AwsAccount, project: Path, stage: str, functions: dict[str, str], api_id: str | None) -> None:
+    """Write Chalice's state: the stage's functions, their rules, and the API with this id."""
+    resources = list(_find_resources(account, stage, functions))
     if api_id is not None:
         resources.append({"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api_id})
     path = _state_path(project, stage)
@@ -91,12 +91,12 @@ def write_state(account: Account, project: Path, stage: str, api_id: str | None)
 
 def read_rest_api_id(project: Path, stage: str) -> str:
     """Return the id of the REST API that Chalice has just deployed from `project`."""
-    deployed = json.loads(_state_path(project, stage).read_text(encoding="utf-8"))
-    return str(next(r["rest_api_id"] for r in deployed["resources"] if r["resource_type"] == "rest_api"))
+    state = json.loads(_state_path(project, stage).read_text(encoding="utf-8"))
+    return str(next(r["rest_api_id"] for r in state["resources"] if r["resource_type"] == "rest_api"))
 
 
 def remove_state(project: Path, stage: str) -> None:
-    """Remove Chalice's record of the stage."""
+    """Remove Chalice's state of the stage."""
     _state_path(project, stage).unlink(missing_ok=True)
 
 
@@ -104,10 +104,10 @@ def _state_path(project: Path, stage: str) -> Path:
     return project / ".chalice" / "deployed" / f"{stage}.json"
 
 
-def _find_resources(account: Account, stage: str) -> Iterator[dict[str, str]]:
-    for name, arn in find_functions(account, stage).items():
+def _find_resources(account: AwsAccount, stage: str, functions: dict[str, str]) -> Iterator[dict[str, str]]:
+    for name, arn in functions.items():
         yield {"name": name, "resource_type": "lambda_function", "lambda_arn": arn}
-    for rule in find_rules(account, stage):
+    for rule in find_rules(account, stage, functions):
         name = rule.removeprefix(f"{stack_name(stage)}-")
         yield {"name": name, "resource_type": "cloudwatch_event", "rule_name": rule}
 

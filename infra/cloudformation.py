@@ -5,7 +5,7 @@ creates the stack again and uses them.
 
 An update changes only what differs between the former and the present template. So it does not restore resources that
 were deleted by hand: docs/run.md has AWS's commands that find and restore them. Nothing works without table, secret and
-roles. If one of these is missing, `check_vital` stops the deployment before the update.
+roles. If one of these is missing, `check_updatable` stops the deployment before the update.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, WaiterError
 
-from infra.account import Account
+from infra.account import AwsAccount
 from infra.stage_settings import APP_NAME, StageError
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ _BROKEN = {
 }
 """What to do about a stack that cannot be changed, by its status."""
 
-_NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity")
-"""Error codes for a missing resource: of most services, API Gateway, SNS and IAM, in this order."""
+_NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NoSuchEntity")
+"""Error codes for a missing resource: of most services, API Gateway and IAM, in this order."""
 
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
 
@@ -80,24 +80,24 @@ def read_stack(client: CloudFormationClient, stage: str) -> Any:
     return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
 
-def read_domain(account: Account, stage: str) -> str:
+def read_domain(account: AwsAccount, stage: str) -> str:
     """Return the custom domain that the stack has now, or ""."""
     stack = read_stack(account.client("cloudformation"), stage) or {}
     return next((p["ParameterValue"] for p in stack.get("Parameters", []) if p["ParameterKey"] == "DomainName"), "")
 
 
-def check_vital(account: Account, stage: str) -> None:
+def check_updatable(account: AwsAccount, stage: str) -> None:
     """Raise StageError if the stack cannot be changed now, or exists without its table, secret or a role."""
     stack = read_stack(account.client("cloudformation"), stage)
     if stack is None:
         return
     if stack["StackStatus"] in _BROKEN or stack["StackStatus"].endswith("_IN_PROGRESS"):
         raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
-    table, secret = _find_data(account, stage)
-    found = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
+    table, secret = _describe_table_and_secret(account, stage)
+    descriptions = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
     for role in role_names(stage):
-        found[f"role {role}"] = none_if_not_found(account.client("iam").get_role, RoleName=role)
-    lost = [f"{resource} does not exist" for resource, description in found.items() if description is None]
+        descriptions[f"role {role}"] = none_if_not_found(account.client("iam").get_role, RoleName=role)
+    lost = [f"{resource} does not exist" for resource, description in descriptions.items() if description is None]
     if lost:
         raise StageError(
             f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
@@ -105,7 +105,7 @@ def check_vital(account: Account, stage: str) -> None:
         )
 
 
-def update_stack(account: Account, stage: str, values: Mapping[str, str | None]) -> dict[str, str]:
+def update_stack(account: AwsAccount, stage: str, values: Mapping[str, str | None]) -> dict[str, str]:
     """Create or update the stack from the current template, and wait until this is complete; return its outputs.
 
     `values` are the template's parameters; None keeps the current value. A new stack uses the table and the secret of
@@ -113,33 +113,33 @@ def update_stack(account: Account, stage: str, values: Mapping[str, str | None])
     Raises StageError that names the resources that failed.
     """
     cloudformation: CloudFormationClient = account.client("cloudformation")
-    stack, name, options = read_stack(cloudformation, stage), stack_name(stage), dict[str, Any]()
+    stack, stack_id, options = read_stack(cloudformation, stage), stack_name(stage), dict[str, Any]()
     values = {"Stage": stage, "TableIs": None, "SecretIs": None, **values}
     if stack is None:
-        table, secret = _find_data(account, stage)
+        table, secret = _describe_table_and_secret(account, stage)
         retained = {"TableIs": "kept" if table else "made", "SecretIs": "kept" if secret else "made"}
         values = {**{key: value or "" for key, value in values.items()}, **retained}
         options["OnFailure"] = "DELETE"
-    known = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
+    in_stack = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
     parameters: list[Any] = [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items() if v is not None]
-    kept = [key for key, value in values.items() if value is None and key in known]
-    parameters += [{"ParameterKey": key, "UsePreviousValue": True} for key in kept]
+    unchanged = [key for key, value in values.items() if value is None and key in in_stack]
+    parameters += [{"ParameterKey": key, "UsePreviousValue": True} for key in unchanged]
     template = TEMPLATE.read_text(encoding="utf-8")
     send: Any = cloudformation.create_stack if stack is None else cloudformation.update_stack
     started, capabilities = datetime.now(UTC), ["CAPABILITY_NAMED_IAM"]
     try:
         response = send(
-            StackName=name, TemplateBody=template, Parameters=parameters, Capabilities=capabilities, **options
+            StackName=stack_id, TemplateBody=template, Parameters=parameters, Capabilities=capabilities, **options
         )
         # CloudFormation finds a deleted stack only by its id, not by its name.
-        name = response["StackId"]
+        stack_id = response["StackId"]
         waiter = cloudformation.get_waiter("stack_create_complete" if stack is None else "stack_update_complete")
-        _wait(cloudformation, waiter, name, started)
+        _wait(cloudformation, waiter, stack_id, started)
     except ClientError as error:
         # CloudFormation reports an update without changes as a ValidationError; only the message differs.
         if "No updates are to be performed" not in str(error):
             raise
-    [present] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    [present] = cloudformation.describe_stacks(StackName=stack_id)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in present.get("Outputs", [])}
 
 
@@ -175,7 +175,7 @@ def _describe_status(name: str, status: str) -> str:
     return f"stack {name} is in {status}: {advice.format(name=name, stage=name.removeprefix(f'{APP_NAME}-'))}"
 
 
-def _find_data(account: Account, stage: str) -> tuple[Any, Any]:
+def _describe_table_and_secret(account: AwsAccount, stage: str) -> tuple[Any, Any]:
     """Return the descriptions of table and secret, each None if it does not exist.
 
     Raises StageError if the secret is scheduled for deletion: until then, AWS allows no new secret of this name.

@@ -10,15 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
-from infra.account import Account, check_target, open_account
+from infra.account import AwsAccount, check_account, open_account, print_target
 from infra.api_gateway import configure_api
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
-from infra.stage_settings import StageError, StageSettings
+from infra.stage_settings import StageError, StageSettings, read_stage_settings
 
 
 class ChaliceError(Exception):
@@ -29,50 +30,58 @@ BuildBundle = Callable[[Path], Path]
 """Builds the archive of the project in a folder; returns its path."""
 
 
+class Prepared(NamedTuple):
+    """What `prepare` has read and built. `api_id` is None before the first deployment."""
+
+    settings: StageSettings
+    archive: Path
+    build: bundle.Build
+    api_id: str | None
+
+
 def deploy(
-    account: Account,
+    account: AwsAccount,
     project: Path,
     stage: str,
     print_line: Callable[[str], None],
     *,
-    no_platform: bool = False,
+    tolerates_outage: bool = False,
     build_bundle: BuildBundle = bundle.make_bundle,
 ) -> str:
     """Deploy a stage of `project`; return the URL of its default endpoint. `print_line` receives a line for each step.
 
-    `no_platform`: see `smoke.check`.
+    `tolerates_outage`: see `smoke.check`.
     """
-    settings, archive = prepare(account, project, stage, print_line, build_bundle)
+    settings, archive, build, former_api_id = prepare(account, project, stage, print_line, build_bundle)
     outputs = cloudformation.update_stack(account, stage, _parameters(settings))
-    is_first = not find_functions(account, stage)
-    write_state(account, project, stage, find_rest_api(account.client("apigateway"), stage))
+    former_functions = find_functions(account, stage)
+    write_state(account, project, stage, former_functions, former_api_id)
     # If Chalice does not find the archive under this name, it builds another one itself.
     if not archive.exists() or bundle.archive_path(project) != archive:
         raise StageError("a file of the app has changed since the bundle was built. Run the command again")
     run_chalice(account, project, "deploy", "--stage", stage)
-    api_id = read_rest_api_id(project, stage)
-    build, code = bundle.read_build(archive), versions.code_hash(archive.read_bytes())
-    # Chalice updates a rule without its state. So a rule that was disabled by hand may stay disabled.
-    for rule in find_rules(account, stage):
+    api_id, functions = read_rest_api_id(project, stage), find_functions(account, stage)
+    # Chalice's update of a rule does not name the rule's state. So a rule that was disabled by hand may stay disabled.
+    for rule in find_rules(account, stage, functions):
         account.client("events").enable_rule(Name=rule)
-    client = account.client("lambda")
-    for function in find_functions(account, stage).values():
-        versions.check_code(client, function, code)
-    versions.publish(client, cloudformation.stack_name(stage), build, code)
+    client, code_hash = account.client("lambda"), versions.code_hash_of(archive.read_bytes())
+    for function in functions.values():
+        versions.check_code(client, function, code_hash)
+    versions.publish(client, cloudformation.stack_name(stage), build, code_hash)
     print_line("functions, API and schedule: deployed")
     url = account.api_url(api_id, API_STAGE)
     configure_api(account.client("apigateway"), api_id, settings)
     print_line("API settings: limits, error responses")
     if settings.domain is not None:
         print_line(f"domain: https://{settings.domain.name} (DNS: CNAME to {outputs['DomainTarget']})")
-    way_back = "" if is_first else f"to bring back what ran before: make rollback STAGE={stage}"
+    advice = f"to bring back what ran before: make rollback STAGE={stage}" if former_functions else ""
     print_line(
-        smoke.check(account, stage, build, url, domain=settings.domain, way_back=way_back, no_platform=no_platform)
+        smoke.check(account, stage, build, url, settings.domain, advice=advice, tolerates_outage=tolerates_outage)
     )
     return url
 
 
-def run_chalice(account: Account, project: Path, *arguments: str) -> str:
+def run_chalice(account: AwsAccount, project: Path, *arguments: str) -> str:
     """Run Chalice in `project`; return its output. Raises ChaliceError if it fails."""
     command, env = [str(Path(sys.executable).with_name("chalice")), *arguments], dict(account.environment)
     run = subprocess.run(
@@ -97,30 +106,33 @@ def exit_on_error() -> Iterator[None]:
 
 
 def prepare(
-    account: Account,
+    account: AwsAccount,
     project: Path,
     stage: str,
     print_line: Callable[[str], None],
     build_bundle: BuildBundle = bundle.make_bundle,
-) -> tuple[StageSettings, Path]:
-    """Make all checks that change nothing in AWS, and build the bundle; return the settings and the bundle's path.
+) -> Prepared:
+    """Check all that can be checked before a change in AWS, and build the bundle.
 
     If the settings have changed, the files in `.chalice/` are written, too.
     """
-    settings = check_target(account, project, stage, print_line)
-    cloudformation.check_vital(account, stage)
+    settings = read_stage_settings(project, stage)
+    print_target(account, stage, print_line)
+    check_account(account, settings)
+    cloudformation.check_updatable(account, stage)
     _check_domain(account, stage, settings)
     _check_runtime(account, stage, settings)
     for name in chalice_config.write(project):
         print_line(f".chalice/{name} updated from the stage's settings: commit it")
     print_line("building the bundle")
     archive = build_bundle(project)
-    print_line(f"bundle: {bundle.read_build(archive)}")
-    print_line(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
-    return settings, archive
+    build, api_id = bundle.read_build(archive), find_rest_api(account.client("apigateway"), stage)
+    print_line(f"bundle: {build}")
+    print_line(f"API: {api_id or 'new'}")
+    return Prepared(settings, archive, build, api_id)
 
 
-def _check_runtime(account: Account, stage: str, settings: StageSettings) -> None:
+def _check_runtime(account: AwsAccount, stage: str, settings: StageSettings) -> None:
     """Raise StageError if this Python is not the functions' runtime: that of the settings, or else the deployed one."""
     origin, runtime = "the stage's settings", f"python{settings.python}"
     if settings.python is None:
@@ -135,7 +147,7 @@ def _check_runtime(account: Account, stage: str, settings: StageSettings) -> Non
         )
 
 
-def _check_domain(account: Account, stage: str, settings: StageSettings) -> None:
+def _check_domain(account: AwsAccount, stage: str, settings: StageSettings) -> None:
     """Raise StageError if the deployment would delete the domain that the mini-programs call."""
     deployed = cloudformation.read_domain(account, stage)
     if deployed and (settings.domain is None or settings.domain.name != deployed):
@@ -170,7 +182,7 @@ def main() -> None:
         if arguments.dry_run:
             prepare(account, bundle.ROOT, arguments.stage, print)
         else:
-            print(deploy(account, bundle.ROOT, arguments.stage, print, no_platform=arguments.no_platform))
+            print(deploy(account, bundle.ROOT, arguments.stage, print, tolerates_outage=arguments.no_platform))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
 """Delete a stage: its functions, API, schedule, logs and stack. Table and secret are kept."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra import chalice_config, cloudformation
-from infra.account import Account, check_target, open_account
+from infra.account import AwsAccount, check_account, open_account, print_target
 from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_functions, find_rest_api, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
+from infra.stage_settings import read_stage_settings
 
 
-def destroy(account: Account, project: Path, stage: str, print_line: Callable[[str], None]) -> None:
+def destroy(account: AwsAccount, project: Path, stage: str, print_line: Callable[[str], None]) -> None:
     """Delete a stage of `project`, without its table and secret."""
-    check_target(account, project, stage, print_line)
+    settings = read_stage_settings(project, stage)
+    print_target(account, stage, print_line)
+    check_account(account, settings)
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
     api_id = find_rest_api(apigateway, stage)
@@ -23,8 +26,9 @@ def destroy(account: Account, project: Path, stage: str, print_line: Callable[[s
     if domain := cloudformation.read_domain(account, stage):
         unmap_domain(apigateway, domain)
         print_line(f"domain {domain}: unmapped")
-    write_state(account, project, stage, api_id)
-    log_groups = _find_log_groups(account, stage)
+    functions = find_functions(account, stage)
+    write_state(account, project, stage, functions, api_id)
+    log_groups = _find_log_groups(account, stage, functions.values())
     run_chalice(account, project, "delete", "--stage", stage)
     remove_state(project, stage)
     print_line("functions, API and schedule: deleted")
@@ -40,7 +44,7 @@ def destroy(account: Account, project: Path, stage: str, print_line: Callable[[s
     print_line(f"table {table} and secret {secret}: kept; the next deployment uses them again")
 
 
-def _find_log_groups(account: Account, stage: str) -> list[str]:
+def _find_log_groups(account: AwsAccount, stage: str, own_arns: Iterable[str]) -> list[str]:
     """Return the names of the log groups of the stage's functions, including former ones.
 
     The stack creates the HTTP function's log group. Chalice creates those of the other functions, and an unused one
@@ -49,26 +53,26 @@ def _find_log_groups(account: Account, stage: str) -> list[str]:
     """
     prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
     pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
-    functions = account.client("lambda").get_paginator("list_functions").paginate()
-    others = {function["FunctionArn"] for page in functions for function in page["Functions"]}
-    others -= {*find_functions(account, stage).values()}
-    used = tuple(f"/aws/lambda/{arn.rpartition(':')[2]}-" for arn in others)
-    found = [group["logGroupName"] for page in pages for group in page["logGroups"]]
-    return sorted(name for name in found if f"{name}-".startswith(f"{prefix}-") and not f"{name}-".startswith(used))
+    function_pages = account.client("lambda").get_paginator("list_functions").paginate()
+    other_arns = {function["FunctionArn"] for page in function_pages for function in page["Functions"]} - {*own_arns}
+    taken = tuple(f"/aws/lambda/{arn.rpartition(':')[2]}-" for arn in other_arns)
+    names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+    return sorted(name for name in names if f"{name}-".startswith(f"{prefix}-") and not f"{name}-".startswith(taken))
 
 
-def _delete_role_policies(account: Account, stage: str, log_groups: list[str]) -> None:
+def _delete_role_policies(account: AwsAccount, stage: str, log_groups: list[str]) -> None:
     """Delete the policies that Chalice adds to the functions' roles, and the roles that are not in the stack.
 
-    CloudFormation cannot delete a role with policies. A role has the same name as a log group of Chalice.
+    CloudFormation cannot delete a role with policies. Chalice gives role and log group the function's name. So
+    `log_groups` names the roles, too.
     """
     iam, in_stack = account.client("iam"), cloudformation.role_names(stage)
-    others = {name.removeprefix("/aws/lambda/") for name in log_groups} - {cloudformation.stack_name(stage)}
-    for role in {*in_stack, *others}:
-        found = cloudformation.none_if_not_found(iam.list_role_policies, RoleName=role)
-        for policy in found["PolicyNames"] if found else ():
+    named_by_logs = {name.removeprefix("/aws/lambda/") for name in log_groups} - {cloudformation.stack_name(stage)}
+    for role in {*in_stack, *named_by_logs}:
+        policies = cloudformation.none_if_not_found(iam.list_role_policies, RoleName=role)
+        for policy in policies["PolicyNames"] if policies else ():
             iam.delete_role_policy(RoleName=role, PolicyName=policy)
-        if found and role not in in_stack:
+        if policies and role not in in_stack:
             iam.delete_role(RoleName=role)
 
 

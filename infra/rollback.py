@@ -13,12 +13,12 @@ from typing import Any
 import requests
 
 from infra import smoke, versions
-from infra.account import Account, check_target, open_account
+from infra.account import AwsAccount, check_account, open_account, print_target
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import API_HANDLER, find_functions, find_rest_api
 from infra.deploy import exit_on_error
-from infra.stage_settings import StageError
+from infra.stage_settings import StageError, read_stage_settings
 from infra.versions import Version
 
 MAX_LISTED = 10
@@ -26,31 +26,33 @@ _DOWNLOAD_SECONDS = 60.0
 
 
 def rollback(
-    account: Account,
+    account: AwsAccount,
     project: Path,
     stage: str,
     print_line: Callable[[str], None],
     commit: str | None = None,
     *,
     dry_run: bool = False,
-    no_platform: bool = False,
+    tolerates_outage: bool = False,
 ) -> None:
     """Restore the build before the one that runs, or that of `commit`; with `dry_run`, only list the builds.
 
-    Raises StageError if there is no such build. `no_platform`: see `smoke.check`.
+    Raises StageError if there is no such build. `tolerates_outage`: see `smoke.check`.
     """
-    settings = check_target(account, project, stage, print_line)
+    settings = read_stage_settings(project, stage)
+    print_target(account, stage, print_line)
+    check_account(account, settings)
     client, functions = account.client("lambda"), find_functions(account, stage)
     api_id = find_rest_api(account.client("apigateway"), stage)
     if API_HANDLER not in functions or api_id is None:
         raise StageError(f"stage {stage} has no function or no API; make deploy STAGE={stage} creates them")
     running, published = versions.read_versions(client, functions[API_HANDLER])
     # List each build once, with the time of its first deployment. The build that was published last comes first.
-    for version in [*{version.sha256: version for version in published}.values()][:MAX_LISTED]:
-        mark = " (runs now)" if version.sha256 == running.sha256 else ""
-        print_line(f"build {version.build_text}, {version.modified}{mark}")
-    codes = {client.get_function_configuration(FunctionName=arn)["CodeSha256"] for arn in functions.values()}
-    target = choose_build(codes, running, published, commit)
+    for version in [*{version.code_hash: version for version in published}.values()][:MAX_LISTED]:
+        mark = " (runs now)" if version.code_hash == running.code_hash else ""
+        print_line(f"build {version.build_text}, {version.modified_at}{mark}")
+    code_hashes = {client.get_function_configuration(FunctionName=arn)["CodeSha256"] for arn in functions.values()}
+    target = choose_build(code_hashes, running, published, commit)
     print_line(f"rollback to {target.build_text}")
     if target.runtime != running.runtime:
         raise StageError(
@@ -66,41 +68,39 @@ def rollback(
         print_line(f"function {name}: {target.build_text}")
     build = read_build(io.BytesIO(archive))
     # Publish this build again, as the newest version. After the next deployment, a rollback looks for it there.
-    versions.publish(client, functions[API_HANDLER], build, target.sha256, versions.ROLLBACK)
+    versions.publish(client, functions[API_HANDLER], build, target.code_hash, versions.ROLLBACK_SUFFIX)
     url = account.api_url(api_id, API_STAGE)
     advice = (
         f"the former code runs, {target.build_text}. If the platform does not answer, no further rollback helps. If "
         f"the code does not fit routes or settings: git checkout {target.commit}, then make deploy STAGE={stage}"
     )
     print_line(
-        smoke.check(account, stage, build, url, domain=settings.domain, way_back=advice, no_platform=no_platform)
+        smoke.check(account, stage, build, url, settings.domain, advice=advice, tolerates_outage=tolerates_outage)
     )
 
 
-def choose_build(codes: Set[str], running: Version, published: list[Version], commit: str | None) -> Version:
+def choose_build(code_hashes: Set[str], running: Version, published: list[Version], commit: str | None) -> Version:
     """Return the newest version of `commit`; without `commit`, the version that ran before the present one.
 
-    `codes` are the hashes of all functions' code. Raises StageError if there is no such version, or if it is unknown
-    what ran before. This is unknown after a deployment or rollback that ended half-way: the functions' codes differ, or
-    the running code is published, but not as the newest version.
+    `code_hashes` has the hash of each function's code. Raises StageError if there is no such version, or if it is
+    unknown what ran before. This is unknown after a deployment or rollback that ended half-way: the functions have
+    different code, or the running code is published, but not as the newest version.
     """
     if commit is not None:
         # A build has the first 12 digits of its commit, and a `+` if files of the app were edited.
-        found = [
-            version for version in published if version.commit and version.commit.startswith(commit.rstrip("+")[:12])
-        ]
-        if not found:
+        prefix, is_edited = commit.rstrip("+")[:12], commit.endswith("+")
+        of_commit = [version for version in published if version.commit and version.commit.startswith(prefix)]
+        if not of_commit:
             raise StageError(f"no build of commit {commit}")
-        return next(
-            (version for version in found if version.build_text.endswith("+") == commit.endswith("+")), found[0]
-        )
-    is_known = running.sha256 not in {version.sha256 for version in published} or running.sha256 == published[0].sha256
-    if len(codes) > 1 or not is_known:
+        return next((version for version in of_commit if version.build_text.endswith("+") == is_edited), of_commit[0])
+    published_hashes = [version.code_hash for version in published]
+    is_history_known = running.code_hash in published_hashes[:1] or running.code_hash not in published_hashes
+    if len(code_hashes) > 1 or not is_history_known:
         raise StageError(
             "a deployment or rollback has ended half-way, so it is not known what ran before. Nothing was changed. "
             "TO=<commit> names a build"
         )
-    former = [version for version in versions.list_history(published) if version.sha256 != running.sha256]
+    former = [version for version in versions.list_history(published) if version.code_hash != running.code_hash]
     if not former:
         raise StageError("no older build; TO=<commit> names another one")
     return former[-1]
@@ -114,7 +114,7 @@ def download(client: Any, function: str, version: Version) -> bytes:
     except requests.RequestException as error:
         # The message of the error would contain the URL, which gives access to the code.
         raise StageError(f"the code cannot be downloaded ({type(error).__name__})") from None
-    if response.status_code != 200 or versions.code_hash(response.content) != version.sha256:
+    if response.status_code != 200 or versions.code_hash_of(response.content) != version.code_hash:
         raise StageError(f"the downloaded code is not the deployed one (HTTP {response.status_code})")
     return response.content
 
@@ -129,7 +129,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with exit_on_error():
         account = open_account(ROOT, arguments.stage)
-        options = {"dry_run": arguments.dry_run, "no_platform": arguments.no_platform}
+        options = {"dry_run": arguments.dry_run, "tolerates_outage": arguments.no_platform}
         rollback(account, ROOT, arguments.stage, print, arguments.to, **options)
 
 

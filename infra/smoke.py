@@ -19,7 +19,7 @@ from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from chalicelib.tokens.rows import TokenRow, token_pk
-from infra.account import Account
+from infra.account import AwsAccount
 from infra.bundle import Build
 from infra.cloudformation import secret_name, stack_name
 from infra.stage_settings import Domain, StageError
@@ -27,13 +27,14 @@ from infra.table import scan_rows
 
 T = TypeVar("T")
 
-HTTP_SECONDS = 30.0
+REPEAT_SECONDS = 30.0
 """The time for which a check is repeated. API Gateway and Lambda switch to a new version with a delay, and a single
 call of the platform may fail."""
 
-_POLL_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
+"""Pause before a check is repeated."""
 
-_ASK_SECONDS = 10.0
+_PLATFORM_PAUSE_SECONDS = 10.0
 """Pause before a probe that reaches the platform is repeated. The service sends a login to the platform only once, so
 one failure is no proof of a defect."""
 
@@ -57,29 +58,29 @@ class Probe(NamedTuple):
     method: str
     path: str
     body: Mapping[str, Any] | None
-    status: int
-    expected: Mapping[str, Any]
-    session: str = ""
+    expected_status: int
+    expected_members: Mapping[str, Any]
+    session_token: str = ""
 
     @property
-    def response(self) -> str:
+    def expected_text(self) -> str:
         """The expected response as text."""
-        return f"HTTP {self.status} {json.dumps(self.expected)}"
+        return f"HTTP {self.expected_status} {json.dumps(self.expected_members)}"
 
 
 ANY_STORE = "redeemctl-doctor"
 """The poi_id for a merchant without a store list. For such a merchant, the service accepts any poi_id."""
 
-UNKNOWN_ROUTE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found"})
+UNKNOWN_ROUTE_PROBE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found"})
 """API Gateway responds to it, without the function."""
 
-INVALID_LOGIN = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
+INVALID_LOGIN_PROBE = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
 """The function responds to it."""
 
 UNKNOWN_MERCHANT_PROBE = Probe("GET", "/v1/merchants/smoke-test/stores", None, 404, {"code": "merchant_not_found"})
 """For this response, the function must read the table."""
 
-FORGED_SESSION = Probe(
+FORGED_SESSION_PROBE = Probe(
     "GET", "/v1/merchants/smoke-test/stores/1/certificates", None, 401, {"code": "unauthenticated"}, "forged"
 )
 """For this response, the function must read the secret."""
@@ -95,7 +96,7 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     """Return the request for the list of a merchant's first store, in a session of the user who does not exist.
 
     The oldest session key signs this session. An instance may have cached the secret for up to five minutes, but it
-    already knows this key.
+    already knows this key. Only after `session-key rotate --revoke` it does not: then it reads the secret again.
     """
     store = next(iter(merchant.stores or ()), ANY_STORE)
     path = f"/v1/merchants/{merchant.account_id}/stores/{store}/certificates"
@@ -103,69 +104,68 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     return Probe("GET", path, None, 200, {}, encode_session(user, expires_at, list(session_keys[-1:])))
 
 
-def refused_login(app_id: str) -> Probe:
+def refused_login_probe(app_id: str) -> Probe:
     """Return a login with an invented code. The function needs the secret and the platform to refuse it."""
     login = {"app_id": app_id, "code": PROBE_CODE}
     return Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
 
 def check(
-    account: Account,
+    account: AwsAccount,
     stage: str,
     build: Build,
     url: str,
-    *,
     domain: Domain | None = None,
-    way_back: str = "",
-    no_platform: bool = False,
+    *,
+    advice: str = "",
+    tolerates_outage: bool = False,
 ) -> str:
     """Check the endpoint at `url` and, if there is one, at `domain`; return a line for the user.
 
-    With `no_platform`, the check also passes if the platform does not answer. Raises StageError, whose message lists
-    each failed check. It ends with `way_back`, which says how to restore the former build.
+    With `tolerates_outage`, the check also passes if the platform does not answer. Raises StageError, whose message
+    lists each failed check. The message ends with `advice`: what to do now.
     """
     failures: list[str] = []
     notes = ["smoke test: passed"]
     if domain is not None:
         at_domain = f"https://{domain.name}"
         check_domain = functools.partial(_check_http, at_domain, [health_probe(build)])
-        found = repeat(check_domain, lambda failures: failures in ([], [_NOT_IN_DNS]))
-        if found == [_NOT_IN_DNS]:
+        domain_failures = repeat(check_domain, lambda result: result in ([], [_NOT_IN_DNS]))
+        if domain_failures == [_NOT_IN_DNS]:
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         else:
-            failures += [f"domain {domain.name}: {failure}" for failure in found]
-    probes = [health_probe(build), UNKNOWN_ROUTE, INVALID_LOGIN, UNKNOWN_MERCHANT_PROBE]
+            failures += [f"domain {domain.name}: {failure}" for failure in domain_failures]
+    probes = [health_probe(build), UNKNOWN_ROUTE_PROBE, INVALID_LOGIN_PROBE, UNKNOWN_MERCHANT_PROBE]
     # Before the first app is added, the secret has no value.
     secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
     if has_app := bool(secret.get("VersionIdsToStages")):
-        probes.append(FORGED_SESSION)
-    failures += repeat(functools.partial(_check_http, url, probes), lambda found: not found)
+        probes.append(FORGED_SESSION_PROBE)
+    failures += repeat(functools.partial(_check_http, url, probes), lambda result: not result)
     platform_probes, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
     notes += [f"no list was tried: {reason}"] if reason else []
-    accepted = UNREACHED if no_platform else ()
+    accepted = UNREACHED if tolerates_outage else ()
     for probe in [] if failures else platform_probes:
-        fault, code = repeat(
-            functools.partial(_ask, url, probe), lambda answer: answer[0] in ("", *accepted), _ASK_SECONDS
-        )
+        find_probe_fault = functools.partial(_find_probe_fault, url, probe)
+        fault, code = repeat(find_probe_fault, lambda result: result[0] in ("", *accepted), _PLATFORM_PAUSE_SECONDS)
         if fault in accepted:
             notes.append(f"{fault} (NO_PLATFORM=1)")
         elif fault:
-            known = " (NO_PLATFORM=1 says that this is known)" if fault in UNREACHED else ""
-            failures.append(f"{probe.method} {probe.path}: {fault}{known}")
+            hint = " (NO_PLATFORM=1 says that this is known)" if fault in UNREACHED else ""
+            failures.append(f"{probe.method} {probe.path}: {fault}{hint}")
             break
         elif code:
             notes.append(f"{probe.method} {probe.path} was answered with {code}")
     if failures:
-        lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures), way_back]
+        lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures), advice]
         raise StageError("\n".join(filter(None, lines)))
     return "; ".join(notes)
 
 
 def send(url: str, probe: Probe) -> requests.Response:
     """Send a request to the endpoint at `url`; raises requests.RequestException."""
-    headers = {"Connection": "close"} | ({"Authorization": f"Bearer {probe.session}"} if probe.session else {})
-    address = f"{url}{probe.path}"
-    return requests.request(probe.method, address, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
+    authorization = {"Authorization": f"Bearer {probe.session_token}"} if probe.session_token else {}
+    headers = {"Connection": "close", **authorization}
+    return requests.request(probe.method, url + probe.path, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
 
 
 def compare_response(response: requests.Response, probe: Probe) -> str:
@@ -176,10 +176,11 @@ def compare_response(response: requests.Response, probe: Probe) -> str:
     body = read_object(response)
     content_type = response.headers.get("Content-Type", "").split(";")[0]
     is_problem = content_type == "application/problem+json" and bool(body.get("request_id"))
-    is_complete = is_problem or probe.status < 400
-    if response.status_code == probe.status and body.items() >= probe.expected.items() and is_complete:
+    is_complete = is_problem or probe.expected_status < 400
+    is_expected = response.status_code == probe.expected_status and body.items() >= probe.expected_members.items()
+    if is_expected and is_complete:
         return ""
-    return f"HTTP {response.status_code} {content_type} {response.text[:200]}, expected {probe.response}"
+    return f"HTTP {response.status_code} {content_type} {response.text[:200]}, expected {probe.expected_text}"
 
 
 def find_fault(response: requests.Response, expected_code: str | None = None) -> str:
@@ -209,9 +210,9 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float = _POLL_SECONDS) -> T:
-    """Repeat a check until its result is final, or HTTP_SECONDS have passed; return the last result."""
-    deadline = time.monotonic() + HTTP_SECONDS
+def repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float = _PAUSE_SECONDS) -> T:
+    """Repeat a check until its result is final, or REPEAT_SECONDS have passed; return the last result."""
+    deadline = time.monotonic() + REPEAT_SECONDS
     while not is_final(result := check()) and time.monotonic() + pause <= deadline:
         time.sleep(pause)
     return result
@@ -229,17 +230,17 @@ def _check_http(url: str, probes: Iterable[Probe]) -> list[str]:
     return failures
 
 
-def _ask(url: str, probe: Probe) -> tuple[str, str]:
+def _find_probe_fault(url: str, probe: Probe) -> tuple[str, str]:
     """Send a probe; return what is wrong with the response, and the code of an unexpected problem. Each may be ""."""
     try:
         response = send(url, probe)
     except requests.RequestException as error:
         return type(error).__name__, ""
-    code, expected = str(read_object(response).get("code", "")), probe.expected.get("code")
+    code, expected = str(read_object(response).get("code", "")), probe.expected_members.get("code")
     return find_fault(response, expected), "" if code == expected else code
 
 
-def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str]:
+def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], str]:
     """Return the probes that reach the platform (a login and a list), and why there is no list, or "".
 
     Prefer an app whose tokens this service mints. Second choice: an app whose token in the table has not expired.
@@ -263,9 +264,9 @@ def find_platform_probes(account: Account, stage: str) -> tuple[list[Probe], str
         return 0 if credentials.mints_tokens_of(app_id) else 1 if row.is_valid(time.time()) else 2
 
     app_id = min(credentials.apps, key=rank, default="")
-    known = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]
-    merchant = min(known, key=lambda merchant: rank(merchant.app_id), default=None)
-    probes = [refused_login(app_id)] if rank(app_id) < 2 else []
+    served = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]
+    merchant = min(served, key=lambda merchant: rank(merchant.app_id), default=None)
+    probes = [refused_login_probe(app_id)] if rank(app_id) < 2 else []
     if merchant is None or rank(merchant.app_id) == 2:
-        return probes, "the tokens of all merchants have expired" if known else "no active merchant has a known app"
+        return probes, "the tokens of all merchants have expired" if served else "no active merchant has a known app"
     return [*probes, list_probe(merchant, credentials.session_keys)], ""

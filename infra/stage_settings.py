@@ -59,7 +59,10 @@ class Network(_Section, frozen=True):
 
 
 class StageSettings(_Section, frozen=True):
-    """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`)."""
+    """Settings of one stage. A missing setting has its default, or keeps what is deployed (`python`, `alarm_email`).
+
+    Without `account` or `region`, any is accepted.
+    """
 
     account: Annotated[str, msgspec.Meta(pattern=r"^\d{12}$")] | None = None
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
@@ -78,10 +81,10 @@ class StageSettings(_Section, frozen=True):
         fixed = fixed_variables("any")
         if names := fixed.keys() & self.environment.keys():
             raise ValueError(f"{', '.join(sorted(names))} cannot be set here")
-        known = (_POWERTOOLS_VARIABLES | set(OPTIONAL_VARIABLES)) - fixed.keys()
-        if unknown := self.environment.keys() - known:
+        allowed = (_POWERTOOLS_VARIABLES | set(OPTIONAL_VARIABLES)) - fixed.keys()
+        if unknown := self.environment.keys() - allowed:
             raise ValueError(
-                f"[environment] {', '.join(sorted(unknown))}: unknown; the variables are {', '.join(sorted(known))}"
+                f"[environment] {', '.join(sorted(unknown))}: unknown; the variables are {', '.join(sorted(allowed))}"
             )
         level = self.environment.get("POWERTOOLS_LOG_LEVEL", "INFO")
         # Powertools accepts lower case, too.
@@ -123,7 +126,7 @@ def read_stage_settings(project: Path, stage: str) -> StageSettings:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=StageSettings)
     except FileNotFoundError:
-        known = ", ".join(list_stages(project)) or "none"
-        raise StageError(f"{name} is missing (stages: {known}); for a new stage, copy another stage's file") from None
+        stages = ", ".join(list_stages(project)) or "none"
+        raise StageError(f"{name} is missing (stages: {stages}); for a new stage, copy another stage's file") from None
     except ValueError as error:
         raise StageError(f"{name}: {error}") from None

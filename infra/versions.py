@@ -1,4 +1,4 @@
-"""Published Lambda versions of the HTTP function: each deployment publishes one, so that a rollback finds its code.
+"""Published Lambda versions of the HTTP function. Deployments and rollbacks publish them; a rollback takes one's code.
 
 The functions serve `$LATEST`. All functions of a stage have the same code.
 """
@@ -11,23 +11,23 @@ from typing import Any, NamedTuple
 from infra.bundle import Build
 from infra.stage_settings import StageError
 
-ROLLBACK = " (rollback)"
+ROLLBACK_SUFFIX = " (rollback)"
 """The end of the description of a version that a rollback has published."""
 
 
 class Version(NamedTuple):
-    """A published version. `number` 0 is `$LATEST`, which the function serves now. `sha256` is the hash of the code."""
+    """What the function serves (`$LATEST`, `number` 0), or a published version."""
 
     number: int
-    sha256: str
+    code_hash: str
     description: str
     runtime: str
-    modified: str
+    modified_at: str
 
     @property
     def build_text(self) -> str:
         """The build, such as "version 0.14.0, commit 0123456789ab"."""
-        return self.description.removesuffix(ROLLBACK)
+        return self.description.removesuffix(ROLLBACK_SUFFIX)
 
     @property
     def commit(self) -> str:
@@ -39,7 +39,7 @@ class Version(NamedTuple):
 def read_versions(client: Any, function_name: str) -> tuple[Version, list[Version]]:
     """Return what a function serves, and its published versions, the newest first."""
     pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=function_name)
-    found = [
+    versions = [
         Version(
             0 if configuration["Version"] == "$LATEST" else int(configuration["Version"]),
             configuration["CodeSha256"],
@@ -50,7 +50,7 @@ def read_versions(client: Any, function_name: str) -> tuple[Version, list[Versio
         for page in pages
         for configuration in page["Versions"]
     ]
-    running, *published = sorted(found)
+    running, *published = sorted(versions)
     return running, published[::-1]
 
 
@@ -61,30 +61,31 @@ def list_history(published: list[Version]) -> list[Version]:
     """
     history: list[Version] = []
     for version in reversed(published):
-        if version.description.endswith(ROLLBACK) and version.sha256 in {former.sha256 for former in history}:
-            while history[-1].sha256 != version.sha256:
+        is_rollback = version.description.endswith(ROLLBACK_SUFFIX)
+        if is_rollback and version.code_hash in {former.code_hash for former in history}:
+            while history[-1].code_hash != version.code_hash:
                 history.pop()
-        elif not history or history[-1].sha256 != version.sha256:
+        elif not history or history[-1].code_hash != version.code_hash:
             history.append(version)
     return history
 
 
-def publish(client: Any, function_name: str, build: Build, code: str, mark: str = "") -> None:
+def publish(client: Any, function_name: str, build: Build, code_hash: str, suffix: str = "") -> None:
     """Publish a version of what a function serves now. Lambda does nothing if its newest version is the same."""
-    client.publish_version(FunctionName=function_name, CodeSha256=code, Description=f"{build}{mark}")
+    client.publish_version(FunctionName=function_name, CodeSha256=code_hash, Description=f"{build}{suffix}")
 
 
-def check_code(client: Any, function_name: str, code: str) -> None:
-    """Wait until a function is active; raise StageError if it serves other code than that with the hash `code`."""
+def check_code(client: Any, function_name: str, code_hash: str) -> None:
+    """Wait until a function is active; raise StageError if the hash of its code is not `code_hash`."""
     wait_until_updated(client, function_name)
-    if client.get_function_configuration(FunctionName=function_name)["CodeSha256"] != code:
+    if client.get_function_configuration(FunctionName=function_name)["CodeSha256"] != code_hash:
         raise StageError(
             f"function {function_name} serves other code than was just deployed: another deployment runs at the same "
             "time. Run the command again when it has ended"
         )
 
 
-def code_hash(archive: bytes) -> str:
+def code_hash_of(archive: bytes) -> str:
     """Return the SHA-256 of an archive, as Lambda reports it."""
     return base64.b64encode(hashlib.sha256(archive).digest()).decode()
 

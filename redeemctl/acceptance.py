@@ -1,8 +1,8 @@
 """`redeemctl acceptance`: what the platform really answers, read by the service's own parser.
 
 Each step makes a call as the service does. The report lists what the parser could not read, and how the form of the
-replies differs from the documented one. For each call, it has the data that the platform's support asks for. The only
-values of replies that it contains are numbers below 100.
+replies differs from the documented one. For each call, it has the data that the platform's support asks for. Of the
+replies' values, it shows only numbers below 100, totals, error codes and logids.
 """
 
 import re
@@ -11,13 +11,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+import requests
 
 from chalicelib import errors, lenient
 from chalicelib.authorized_calls import app_headers
@@ -38,17 +39,17 @@ from redeemctl.stage import Stage
 
 UNKNOWN_ACCOUNT_ID = "7000000000000000001"
 INVALID_TOKEN = "clt.redeemctl-acceptance"  # noqa: S105 - deliberately invalid
-SMALL_PAGE = 2
+SMALL_PAGE_SIZE = 2
 DOCUMENTED_LIST = Path(__file__).with_name("documented_list.json")
 """A reply of the platform with every documented field."""
 
 
-@dataclass(repr=False)
 class RecordingTransport(Transport):
     """The service's transport. It also keeps the JSON data of each reply, or None if the reply is no JSON."""
 
-    http: Any
-    replies: list[tuple[str, float, int, Any]] = field(default_factory=list)
+    def __init__(self, http: requests.Session) -> None:
+        super().__init__(http)
+        self.replies: list[tuple[str, float, int, Any]] = []
 
     def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformReply:
         """Send one request and record it; raises as Transport.send does."""
@@ -65,48 +66,40 @@ class RecordingTransport(Transport):
 
 @dataclass(repr=False)
 class Run:
-    """An acceptance run of a merchant's store.
-
-    `code` is a login code of tt.login. If it is empty, nobody logs in, and the lists are those of an unknown user.
-    """
+    """An acceptance run of a merchant's store."""
 
     stage: Stage
+    app_secret: str
+    life_account_id: str | None
     app_id: str
     account_id: str
     poi_id: str
-    app_secret: str
-    code: str
 
-    def __post_init__(self) -> None:
-        item = self.stage.merchants.get(self.account_id)
-        merchant = None if item is None else parse_merchant(self.account_id, item)
-        if merchant is not None and merchant.app_id != self.app_id:
-            raise CommandError(f"merchant {self.account_id} belongs to app {merchant.app_id}")
-        self._life_account_id = None if merchant is None else merchant.life_account_id
-        self._open_id = PROBE_OPEN_ID
+    def take_steps(self, code: str) -> Iterator[tuple[str, str, bool]]:
+        """Take all steps; yield the name of each, what was seen, and whether it is as the service needs it.
 
-    def take_steps(self) -> Iterator[tuple[str, str, bool]]:
-        """Take all steps; yield the name of each, what was seen, and whether it is as the service needs it."""
-        everything, store = ListQuery(self.account_id), ListQuery(self.account_id, self.poi_id)
+        `code` is a login code of tt.login. If it is empty, nobody logs in, and the lists are those of an unknown user.
+        """
+        yield _take_step("token", lambda: "obtained" if self._token() else "")
+        # The open_id is not shown.
+        _, seen, has_logged_in = _take_step("login", lambda: self._log_in(code))
+        yield "login", "the platform returned an open_id" if has_logged_in else seen, has_logged_in
+        open_id = seen if has_logged_in else PROBE_OPEN_ID
+        all_stores_query, store_query = ListQuery(self.account_id), ListQuery(self.account_id, self.poi_id)
         steps: dict[str, Callable[[], str]] = {
-            "token": lambda: "obtained" if self._token() else "",
-            "login": self._log_in,
             "invalid-code": lambda: _refused(errors.LoginRefusedError, lambda: self._exchange(PROBE_CODE)),
-            "list": lambda: self._list(everything),
-            "list-store": lambda: self._list(store),
-            "small-pages": lambda: self._compare_pages(store),
+            "list": lambda: self._list(all_stores_query, open_id),
+            "list-store": lambda: self._list(store_query, open_id),
+            "small-pages": lambda: self._compare_pages(store_query, open_id),
             "invalid-token": lambda: _refused(
-                errors.TokenRefusedError, lambda: self._fetch_page(everything, 1, token=INVALID_TOKEN)
+                errors.TokenRefusedError, lambda: self._fetch_page(all_stores_query, open_id, 1, token=INVALID_TOKEN)
             ),
             "unauthorized-merchant": lambda: _refused(
-                errors.MerchantNotAuthorizedError, lambda: self._fetch_page(ListQuery(UNKNOWN_ACCOUNT_ID), 1)
+                errors.MerchantNotAuthorizedError, lambda: self._fetch_page(ListQuery(UNKNOWN_ACCOUNT_ID), open_id, 1)
             ),
         }
         for name, step in steps.items():
-            try:
-                yield name, step(), True
-            except (errors.ServiceError, CommandError) as error:
-                yield name, f"{type(error).__name__}: {error}", False
+            yield _take_step(name, step)
 
     def _token(self) -> str:
         return self.stage.components.tokens.obtain(self.app_id, self.stage.new_context())
@@ -114,51 +107,60 @@ class Run:
     def _exchange(self, code: str) -> str:
         return self.stage.exchange_code(self.app_id, self.app_secret, code)
 
-    def _log_in(self) -> str:
-        if not self.code:
+    def _log_in(self, code: str) -> str:
+        """Return the user's open_id."""
+        if not code:
             raise CommandError("not observed: the lists are those of an unknown user (--login)")
-        self._open_id = self._exchange(self.code)
-        return "the platform returned an open_id"
+        return self._exchange(code)
 
-    def _fetch_page(self, wanted: ListQuery, page: int, size: int = PAGE_SIZE, token: str = "") -> Page:
-        life_account_id = self._life_account_id if wanted.account_id == self.account_id else None
+    def _fetch_page(
+        self, query: ListQuery, open_id: str, page_number: int, size: int = PAGE_SIZE, token: str = ""
+    ) -> Page:
+        life_account_id = self.life_account_id if query.account_id == self.account_id else None
         headers = app_headers(token or self._token(), life_account_id)
         # A refused token is not replaced here, because each step shows what the platform answers.
         return self.stage.components.douyin.send(
-            QUERY_USER_CERTIFICATES, page_body(wanted, self._open_id, page, size), self.stage.new_context(), headers
+            QUERY_USER_CERTIFICATES, page_body(query, open_id, page_number, size), self.stage.new_context(), headers
         )
 
-    def _read_pages(self, wanted: ListQuery, size: int = PAGE_SIZE) -> list[Page]:
+    def _read_pages(self, query: ListQuery, open_id: str, size: int = PAGE_SIZE) -> list[Page]:
         """Read all pages that the total implies. After a full page, read another one in any case."""
-        pages = [self._fetch_page(wanted, 1, size)]
+        pages = [self._fetch_page(query, open_id, 1, size)]
         while len(pages) < MAX_PAGES and (pages[-1].size >= size or len(pages) * size < (pages[0].total or 0)):
-            pages.append(self._fetch_page(wanted, len(pages) + 1, size))
+            pages.append(self._fetch_page(query, open_id, len(pages) + 1, size))
         return pages
 
-    def _list(self, wanted: ListQuery) -> str:
-        pages = self._read_pages(wanted)
-        size, found = sum(page.size for page in pages), _certificates(pages)
+    def _list(self, query: ListQuery, open_id: str) -> str:
+        pages = self._read_pages(query, open_id)
+        size, certificates = sum(page.size for page in pages), _certificates(pages)
         wrong = {path for page in pages for path in page.unreadable}
-        wrong |= {path for certificate in found for path in certificate.malformed_fields}
-        wrong |= {"expire_time" for certificate in found if certificate.fields.expire_time is None}
-        wrong |= {"sku_info.title" for certificate in found if build_view(certificate).title is None}
+        wrong |= {path for certificate in certificates for path in certificate.malformed_fields}
+        wrong |= {"expire_time" for certificate in certificates if certificate.fields.expire_time is None}
+        wrong |= {"sku_info.title" for certificate in certificates if build_view(certificate).title is None}
         if wrong:
             raise CommandError(f"of {size} certificates, not readable: {', '.join(sorted(wrong))}")
         if not size:
             raise CommandError("not observed: the list has no certificate")
-        if not wanted.poi_id and pages[0].total != size:
+        if not query.poi_id and pages[0].total != size:
             raise CommandError(f"{size} certificates, but total {pages[0].total}")
         return f"{size} certificates, total {pages[0].total}"
 
-    def _compare_pages(self, wanted: ListQuery) -> str:
+    def _compare_pages(self, query: ListQuery, open_id: str) -> str:
         """Read the same list in large and small pages. This shows whether paging, `total` and filter are as assumed."""
-        lists = [_certificates(self._read_pages(wanted, size)) for size in (PAGE_SIZE, SMALL_PAGE)]
-        whole, parts = ([certificate.certificate_id for certificate in found] for found in lists)
-        if len(whole) <= SMALL_PAGE:
+        lists = [_certificates(self._read_pages(query, open_id, size)) for size in (PAGE_SIZE, SMALL_PAGE_SIZE)]
+        whole, parts = ([certificate.certificate_id for certificate in certificates] for certificates in lists)
+        if len(whole) <= SMALL_PAGE_SIZE:
             raise CommandError("not observed: the list has too few certificates")
         if sorted(whole) != sorted(parts):
             raise CommandError(f"{len(parts)} certificates in small pages, but {len(whole)} in large ones")
         return f"the same {len(whole)} certificates"
+
+
+def _take_step(name: str, step: Callable[[], str]) -> tuple[str, str, bool]:
+    try:
+        return name, step(), True
+    except (errors.ServiceError, CommandError) as error:
+        return name, f"{type(error).__name__}: {error}", False
 
 
 def _refused(expected: type[errors.ServiceError], call: Callable[[], object]) -> str:
@@ -171,6 +173,15 @@ def _refused(expected: type[errors.ServiceError], call: Callable[[], object]) ->
 
 def _certificates(pages: list[Page]) -> list[Certificate]:
     return [certificate for page in pages for certificate in page.certificates]
+
+
+def read_life_account_id(stage: Stage, app_id: str, account_id: str) -> str | None:
+    """Return the root account of a merchant, if it has one; raises CommandError if the merchant is another app's."""
+    item = stage.merchants.get(account_id)
+    merchant = None if item is None else parse_merchant(account_id, item)
+    if merchant is not None and merchant.app_id != app_id:
+        raise CommandError(f"merchant {account_id} belongs to app {merchant.app_id}")
+    return None if merchant is None else merchant.life_account_id
 
 
 @click.command()
@@ -195,10 +206,11 @@ def acceptance(cli: CommandLine, /, *, has_code: bool, **ids: str) -> None:
         code, source = read_hidden("REDEEMCTL_LOGIN_CODE", "login code") if has_code else ("", "")
         if has_code and not code:
             raise InvalidInputError(f"login code (from {source}): must not be empty")
-        transport = RecordingTransport(stage.http)
-        run = Run(replace(stage, transport=transport), app_secret=app_secret, code=code, **ids)
+        transport = RecordingTransport(stage.transport.http)
+        life_account_id = read_life_account_id(stage, ids["app_id"], ids["account_id"])
+        run = Run(replace(stage, transport=transport), app_secret, life_account_id, **ids)
         steps = []
-        for name, seen, is_ok in run.take_steps():
+        for name, seen, is_ok in run.take_steps(code):
             print_note(f"{'✓' if is_ok else '✗'} {name}: {seen}")
             steps.append({"name": name, "result": "holds" if is_ok else "does not hold", "seen": seen})
     print_json({"steps": steps, **describe(transport.replies)})
@@ -239,7 +251,7 @@ def find_forms(*replies: Any) -> dict[str, dict[str, int]]:
             parts += [(f"{path}.{names[name]}".removeprefix("."), part) for name, part in value.items()]
         elif isinstance(value, list):
             parts += [(f"{path}[]", part) for part in value]
-    return {path: dict(found) for path, found in sorted(forms.items())}
+    return {path: dict(counts) for path, counts in sorted(forms.items())}
 
 
 def compare_forms(lists: list[Any]) -> dict[str, str]:
@@ -247,14 +259,14 @@ def compare_forms(lists: list[Any]) -> dict[str, str]:
     documented = find_forms(msgspec.json.decode(DOCUMENTED_LIST.read_bytes()))
     seen, differences = find_forms(*lists), {}
     for path in sorted({*documented, *seen}):
-        digits = slice(None) if path.endswith("_time") else slice(1)
-        expected, found = (
-            {" ".join(form.split()[digits]) for form in shape.get(path, ())} for shape in (documented, seen)
+        compared_words = slice(None) if path.endswith("_time") else slice(1)
+        expected, actual = (
+            {" ".join(form.split()[compared_words]) for form in forms.get(path, ())} for forms in (documented, seen)
         )
-        if not found:
+        if not actual:
             differences[path] = "not seen"
-        elif others := found - expected - {"NoneType"}:
-            differences[path] = f"{', '.join(sorted(others))}; documented: {', '.join(sorted(expected)) or 'nothing'}"
+        elif new := actual - expected - {"NoneType"}:
+            differences[path] = f"{', '.join(sorted(new))}; documented: {', '.join(sorted(expected)) or 'nothing'}"
     return differences
 
 

@@ -11,7 +11,9 @@ from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.merchant_rows import Change, account_id_of
 from redeemctl.secret import fingerprint, new_key, read_secret_version, replace_secret
 
-OWN, EXTERNAL = "this-service", "another-system"
+THIS_SERVICE, ANOTHER_SYSTEM = "this-service", "another-system"
+"""Who makes an app's access tokens."""
+_MAKER = click.Choice([THIS_SERVICE, ANOTHER_SYSTEM])
 
 _APP_SECRET = re.compile(r"[!-~]{1,256}")
 
@@ -23,32 +25,34 @@ def app() -> None:
 
 @app.command("add")
 @click.argument("app_ids", type=ID, nargs=-1, required=True, metavar="APP_ID...")
-@click.option("--provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret.")
-@click.option("--tokens", "maker", type=click.Choice([OWN, EXTERNAL]), help="Who makes the access tokens.")
+@click.option(
+    "--provider", "is_provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret."
+)
+@click.option("--tokens", "maker", type=_MAKER, help="Who makes the access tokens.")
 @pass_command_line
-def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, provider: bool, maker: str | None) -> None:
+def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, is_provider: bool, maker: str | None) -> None:
     """Add an app, or replace its secret. With --provider, add one or more apps.
 
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
     app of a stage also creates the first session key. Without --tokens, the maker of the tokens stays; it is this
     service for a new app.
     """
-    if len(app_ids) > 1 and not provider:
+    if len(app_ids) > 1 and not is_provider:
         raise InvalidInputError("APP_ID: more than one only with --provider")
-    if provider and maker:
+    if is_provider and maker:
         raise InvalidInputError("--tokens: not with --provider, whose system makes the tokens")
     names = " ".join(dict.fromkeys(app_ids))
     with cli.open_stage() as stage:
-        added = dict.fromkeys(app_ids, "" if provider else read_app_secret(names))
+        added = dict.fromkeys(app_ids, "" if is_provider else read_app_secret(names))
         seen = read_secret_version(stage)
         keys = seen.session_keys or [new_key()]
         apps = {**seen.apps, **added}
         external = [app_id for app_id in seen.external_tokens if maker is None or app_id not in added]
         # If a service provider's app gets a secret, the provider's system still makes its tokens.
         kept = [app_id for app_id in added if added[app_id] and seen.apps.get(app_id) == "" and maker is None]
-        external += [app_id for app_id in (added if maker == EXTERNAL else kept) if app_id not in external]
-        described = {a: (_describe(a, seen.apps, seen.external_tokens), _describe(a, apps, external)) for a in added}
-        changes = [Change(f"app {a}", before, after) for a, (before, after) in described.items() if before != after]
+        external += [app_id for app_id in (added if maker == ANOTHER_SYSTEM else kept) if app_id not in external]
+        texts = {a: (_describe(a, seen.apps, seen.external_tokens), _describe(a, apps, external)) for a in added}
+        changes = [Change(f"app {a}", current, new) for a, (current, new) in texts.items() if current != new]
         replaced = " ".join(a for a in added if seen.apps.get(a) is not None and seen.apps[a] != added[a])
         if not seen.session_keys:
             changes.append(Change("session key", "", fingerprint(keys[0])))
@@ -64,18 +68,18 @@ def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, provider: bool, maker
 @pass_command_line
 def list_apps(cli: CommandLine) -> None:
     """List the apps: whose they are, the fingerprints of their secrets, and how many merchants each has."""
-    with cli.open_stage(reads=True) as stage:
-        secret = read_secret_version(stage)
+    with cli.open_stage(read_only=True) as stage:
+        seen = read_secret_version(stage)
         counts = Counter(item.get("app_id", {}).get("S") for item in stage.merchants.list_all())
     rows = [
         {
             "app_id": app_id,
             "kind": "own" if app_secret else "provider",
-            "tokens": OWN if secret.mints_tokens_of(app_id) else EXTERNAL,
+            "tokens": THIS_SERVICE if seen.mints_tokens_of(app_id) else ANOTHER_SYSTEM,
             "secret_fingerprint": fingerprint(app_secret),
             "merchants": counts[app_id],
         }
-        for app_id, app_secret in secret.apps.items()
+        for app_id, app_secret in seen.apps.items()
     ]
     cli.show(("app_id", "kind", "tokens", "secret_fingerprint", "merchants"), rows)
 
@@ -86,15 +90,14 @@ def list_apps(cli: CommandLine) -> None:
 def remove_app(cli: CommandLine, app_id: str) -> None:
     """Remove an app that has no merchants. The row with its access token stays in the table."""
     with cli.open_stage() as stage:
-        users = [
-            account_id_of(item) for item in stage.merchants.list_all() if item.get("app_id", {}).get("S") == app_id
-        ]
-        if users:
-            used = f"app {app_id} is used by {len(users)} merchants, for example {users[0]}"
+        items = stage.merchants.list_all()
+        account_ids = [account_id_of(item) for item in items if item.get("app_id", {}).get("S") == app_id]
+        if account_ids:
+            used = f"app {app_id} is used by {len(account_ids)} merchants, for example {account_ids[0]}"
             raise CommandError(f"{used}; remove them or give them another app first")
         seen = read_secret_version(stage)
-        apps = {name: secret for name, secret in seen.apps.items() if name != app_id}
-        external = [name for name in seen.external_tokens if name != app_id]
+        apps = {other_id: app_secret for other_id, app_secret in seen.apps.items() if other_id != app_id}
+        external = [other_id for other_id in seen.external_tokens if other_id != app_id]
         cli.change(
             [Change(f"app {app_id}", _describe(app_id, seen.apps, ()), "")] if app_id in seen.apps else [],
             lambda: replace_secret(stage, seen, {"apps": apps, "external_tokens": external}),

@@ -15,9 +15,10 @@ CHECK_NETWORK = "check the network, the region and AWS_ENDPOINT_URL of this mach
 CHECK_CREDENTIALS = "log in to AWS again, or set AWS_PROFILE to a profile of ~/.aws/config"
 
 _DENIED = re.compile("AccessDenied|Authorization|Unauthorized")
+"""Parts of AWS's codes for a denied call."""
+
 _CREDENTIALS = re.compile("Credential|Token|AccessKey|Signature|RequestExpired|UnrecognizedClient|SSO")
-"""_DENIED: parts of AWS's codes for a denied call. _CREDENTIALS: parts of AWS's codes, and of the names of botocore's
-classes, for missing or expired credentials."""
+"""Parts of AWS's codes, and of the names of botocore's classes, for missing or expired credentials."""
 
 _NETWORK = re.compile("Connect|Timeout|HTTPClient|SSLError|ResponseParser")
 """Parts of the names of botocore's classes for an endpoint that cannot be reached or understood."""
@@ -31,7 +32,7 @@ def is_missing(error: Exception) -> bool:
     return _code_and_operation(error)[0] in _MISSING
 
 
-def explain(error: Exception, stage: str) -> tuple[str, str]:
+def explain(error: Exception, stage_name: str) -> tuple[str, str]:
     """Return why AWS cannot be used, and what to do."""
     if isinstance(error, StageError):
         return str(error), "correct the stage's settings, or use its credentials and region"
@@ -44,11 +45,11 @@ def explain(error: Exception, stage: str) -> tuple[str, str]:
     if not code:
         return f"AWS cannot be used: {error}", CHECK_CREDENTIALS
     if _DENIED.search(code):
-        policy = f"attach policy {stack_name(stage)}-operator to your role (docs/run.md, Who may do what)"
+        policy = f"attach policy {stack_name(stage_name)}-operator to your role (docs/run.md, Who may do what)"
         return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"
     advice = "run it again later; if it stays, this region may not have it"
     if code in _MISSING:
-        advice = f"is stage {stage} deployed here? make deploy STAGE={stage}"
+        advice = f"is stage {stage_name} deployed here? make deploy STAGE={stage_name}"
     return f"AWS: {error}", advice
 
 

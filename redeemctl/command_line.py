@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from chalicelib.api import validation
-from infra.account import check_target
-from infra.stage_settings import list_stages
+from infra.account import check_account, print_target
+from infra.stage_settings import list_stages, read_stage_settings
 from redeemctl.errors import InvalidInputError, NotConfirmedError
 from redeemctl.merchant_rows import Change
 from redeemctl.output import escape, print_json, print_line, print_note, print_rows
@@ -25,32 +25,34 @@ PROJECT = Path(__file__).parent.parent
 class CommandLine:
     """The options of one command, which may stand before or after the subcommand, and the dialog with the operator."""
 
-    stage: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
+    stage_name: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
     project: Path = PROJECT
     yes: bool = False
     dry_run: bool = False
     as_json: bool = False
 
     @contextmanager
-    def open_stage(self, *, describe: bool = True, reads: bool = False) -> Iterator[Stage]:
+    def open_stage(self, *, read_only: bool = False, prints_target: bool = True) -> Iterator[Stage]:
         """Open the stage. Show on stderr stage, account, region, and the environment's variables that change the stage.
 
-        With `describe=False`, AWS is not called, and only the variables are shown.
+        With `prints_target=False`, AWS is not called, and only the variables are shown.
 
-        A command that only `reads` uses `dev` if no stage is named. For any other command, the operator must name one.
-        If an app is added to a second stage by mistake, both stages mint its tokens and end each other's.
+        A `read_only` command uses `dev` if no stage is named. For any other command, the operator must name one. If an
+        app is added to a second stage by mistake, both stages mint its tokens and end each other's.
         """
-        if not self.stage and not reads:
+        if not self.stage_name and not read_only:
             stages = ", ".join(list_stages(self.project))
             raise InvalidInputError(f"no stage: set the variable REDEEM_STAGE, or --stage (stages: {stages})")
-        with open_stage(self.stage or "dev", self.project) as stage:
-            if describe:
-                check_target(stage.account, self.project, stage.name, print_note)
+        with open_stage(self.stage_name or "dev", self.project) as stage:
+            if prints_target:
+                settings = read_stage_settings(self.project, stage.name)
+                print_target(stage.aws_account, stage.name, print_note)
+                check_account(stage.aws_account, settings)
             for name, value in stage.overrides.items():
                 print_note(f"{name}={value} (from the environment)")
             yield stage
 
-    def change(self, changes: list[Change], write: Callable[[], None], done: str, *, warning: str = "") -> None:
+    def change(self, changes: list[Change], write: Callable[[], None], success_text: str, *, warning: str = "") -> None:
         """Show the changes, ask for confirmation if there is a `warning`, write the changes, and report.
 
         `write` raises ConflictError if somebody else has changed the data since it was read.
@@ -60,7 +62,7 @@ class CommandLine:
         if changes and not self.dry_run:
             self.confirm(warning)
             write()
-            print_line(done)
+            print_line(success_text)
         else:
             print_line("dry run: no changes were made" if changes else "nothing to change")
 
@@ -114,8 +116,8 @@ class IdType(click.ParamType[str]):
 ID = IdType()
 
 
-def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Store a global option in the CommandLine, if it is given here. Otherwise the value of an earlier level stays."""
+def _set_global_option(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Set a global option in the CommandLine, if it is given here. Otherwise the value of an earlier level stays."""
     cli = context.find_root().ensure_object(CommandLine)
     if value not in (None, False):
         setattr(cli, parameter.name or "", value)
@@ -123,11 +125,11 @@ def _store(context: click.Context, parameter: click.Parameter, value: Any) -> No
 
 def add_global_options(command: click.Command) -> None:
     """Let a command, and each command of a group, accept the global options."""
-    shared: dict[str, Any] = {"callback": _store, "expose_value": False, "is_eager": True}
+    shared: dict[str, Any] = {"callback": _set_global_option, "expose_value": False, "is_eager": True}
     path = click.Path(file_okay=False, path_type=Path)
     stage_help = "The stage: dev, prod, cn. Default: the variable REDEEM_STAGE; where nothing is changed, dev."
     command.params += [
-        click.Option(["--stage"], help=stage_help, **shared),
+        click.Option(["--stage", "stage_name"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),
         click.Option(["--yes"], is_flag=True, help="Do not ask for confirmation.", **shared),
         click.Option(["--dry-run"], is_flag=True, help="Show the changes without making them.", **shared),

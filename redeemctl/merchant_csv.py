@@ -1,7 +1,7 @@
 """`redeemctl merchant import|export`: merchants in a CSV file, with one row per store.
 
 The columns of a merchant itself need values in only one of its rows. A merchant without a store list has one row
-without poi_id. An import does not change values that the file does not give. So it can be repeated.
+without poi_id. An import changes only the values that the file gives. A repeated import changes nothing more.
 """
 
 import csv
@@ -44,6 +44,10 @@ ENCODINGS = ("utf-8-sig", "gb18030")
 """The encodings to try. Excel in China saves CSV in GBK, unless "CSV UTF-8" is selected."""
 
 
+Edit = tuple[Item | None, Item]
+"""A merchant's row as it was read (None: there is none), and as it is to be written."""
+
+
 @dataclass
 class Entry:
     """A merchant in a file, or one of its stores: the line where it begins, and the values that the file gives."""
@@ -75,27 +79,26 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
     with cli.open_stage() as stage:
         entries, errors = read_file(file)
         items = {account_id_of(item): item for item in stage.merchants.list_all()}
-        apps, edits = read_secret_version(stage).apps, dict[str, Item]()
+        apps, edits, changes = read_secret_version(stage).apps, dict[str, Edit](), list[Change]()
         for account_id, entry in entries.items():
+            seen = items.get(account_id)
             try:
-                edits[account_id] = edit_item(account_id, items.get(account_id), entry.to_patch())
+                edited = edit_item(account_id, seen, entry.to_patch())
             except InvalidEditError as error:
                 errors += [f"line {entry.line_of(path)}, {path}: {text}" for path, text in error.errors.items()]
+            else:
+                if row_changes := list_changes(seen, edited):
+                    edits[account_id] = (seen, edited)
+                changes += [Change(f"{account_id} {name}", current, new) for name, current, new in row_changes]
             app_id = entry.values.get("app_id")
             if app_id and app_id not in apps:
                 errors.append(f"line {entry.line}, app_id: app {app_id} not found: redeemctl app add {app_id}")
         if errors:
             raise InvalidInputError("\n  ".join([f"{file}: nothing was changed", *errors]))
-        rows = {account_id: (items.get(account_id), edited) for account_id, edited in edits.items()}
-        changes = [
-            Change(f"{account_id} {change.field}", change.current, change.new)
-            for account_id, (seen, edited) in rows.items()
-            for change in list_changes(seen, edited)
-        ]
-        done = f"changes: {len(changes)}, saved; effective within five minutes"
-        write = functools.partial(write_rows, stage.merchants, rows)
-        warnings = [text for seen, edited in rows.values() if (text := describe_first_stores(seen, edited))]
-        cli.change(changes, write, done, warning=" ".join([*warnings, f"Changes: {len(changes)}."]))
+        success_text = f"changes: {len(changes)}, saved; effective within five minutes"
+        write = functools.partial(write_edits, stage.merchants, edits)
+        warnings = [text for seen, edited in edits.values() if (text := describe_first_stores(seen, edited))]
+        cli.change(changes, write, success_text, warning=" ".join([*warnings, f"Changes: {len(changes)}."]))
 
 
 @click.command("export")
@@ -103,10 +106,10 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
 @click.option("--table", help="Read another table than the stage's, for example one restored from a backup.")
 @pass_command_line
 def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
-    """Write all merchants to the CSV file FILE, in the form that import reads. What is malformed is only named."""
-    with cli.open_stage(reads=True) as stage:
-        source = MerchantTable(stage.account.client("dynamodb"), table) if table else stage.merchants
-        rows, malformed = parse_rows(source.list_all())
+    """Write all merchants to the CSV file FILE, in the form that import reads. A message names what is malformed."""
+    with cli.open_stage(read_only=True) as stage:
+        source = MerchantTable(stage.aws_account.client("dynamodb"), table) if table else stage.merchants
+        merchants, malformed = parse_rows(source.list_all())
     lost = "\n  ".join([f"{file} lacks what is malformed:", *malformed]) if malformed else ""
     if cli.dry_run:
         print_note("\n".join(filter(None, [f"dry run: {file} was not written", lost])))
@@ -115,7 +118,7 @@ def export_merchants(cli: CommandLine, file: Path, table: str | None) -> None:
         cli.confirm(" ".join(filter(None, [f"{file} is replaced.", lost])))
     try:
         # With a byte order mark, Excel reads Chinese text correctly.
-        file.write_text(write_csv(rows), encoding="utf-8-sig", newline="")
+        file.write_text(write_csv(merchants), encoding="utf-8-sig", newline="")
     except OSError as error:
         raise InvalidInputError(f"{file}: {error.strerror}") from None
     if lost:
@@ -135,12 +138,12 @@ def read_file(path: Path) -> tuple[dict[str, Entry], list[str]]:
     reader.fieldnames = columns
     entries, errors = dict[str, Entry](), list[str]()
     try:
-        for row in reader:
-            if None in row:
+        for csv_row in reader:
+            if None in csv_row:
                 errors.append(f"line {reader.line_num}: more values than columns")
                 continue
-            given = {column: value.strip() for column, value in row.items() if value and value.strip()}
-            errors += [f"line {reader.line_num}, {error}" for error in _read_row(reader.line_num, given, entries)]
+            given = {column: value.strip() for column, value in csv_row.items() if value and value.strip()}
+            errors += [f"line {reader.line_num}, {error}" for error in _read_csv_row(reader.line_num, given, entries)]
     except csv.Error as error:
         errors.append(f"after line {reader.line_num}: {error}")
     return entries, errors if entries or errors else ["no merchants"]
@@ -154,8 +157,8 @@ def _decode(path: Path) -> str:
     raise InvalidInputError(f"{path}: not a CSV file in UTF-8 or GB18030 (in Excel: save as CSV UTF-8)")
 
 
-def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> Iterator[str]:
-    """Add the values of a row to its merchant; yield what is wrong."""
+def _read_csv_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> Iterator[str]:
+    """Add the values of a CSV row to its merchant; yield what is wrong."""
     if not given:
         return
     account_id, poi_id = given.pop("account_id", ""), given.pop("poi_id", "")
@@ -179,21 +182,20 @@ def _read_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -> It
         yield "poi_id: missing"
 
 
-def write_rows(table: MerchantTable, rows: Mapping[str, tuple[Item | None, Item]]) -> None:
-    """Write the rows that change. For each account_id, `rows` has the row as it was read, and the row to write.
+def write_edits(table: MerchantTable, edits: Mapping[str, Edit]) -> None:
+    """Write the edits, by account_id, one after the other.
 
     Stops at the first row that somebody else has changed since it was read: raises ConflictError, whose message names
     the rows written before.
     """
     written: list[str] = []
-    for account_id, (seen, edited) in rows.items():
+    for account_id, (seen, edited) in edits.items():
         try:
-            if list_changes(seen, edited):
-                table.write(seen, edited)
-                written.append(account_id)
+            table.write(seen, edited)
+            written.append(account_id)
         except ConflictError as error:
-            before = ", ".join(written) or "nothing"
-            raise ConflictError(f"merchant {account_id}: {error.message}. Written before: {before}") from None
+            done = ", ".join(written) or "nothing"
+            raise ConflictError(f"merchant {account_id}: {error.message}. Written before: {done}") from None
 
 
 def write_csv(merchants: Iterable[Merchant]) -> str:
@@ -202,9 +204,9 @@ def write_csv(merchants: Iterable[Merchant]) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for merchant in merchants:
-        row = dump(merchant)
-        for store in row.pop("stores", None) or [{}]:
+        csv_row = dump(merchant)
+        for store in csv_row.pop("stores", None) or [{}]:
             values = {column: store.get(name) for column, name in STORE_COLUMNS.items()}
-            writer.writerow({**row, "poi_id": store.get("poi_id"), **values})
-            row = {"account_id": merchant.account_id}
+            writer.writerow({**csv_row, "poi_id": store.get("poi_id"), **values})
+            csv_row = {"account_id": merchant.account_id}
     return out.getvalue()

@@ -110,8 +110,8 @@ class InvalidEditError(CommandError):
             ".".join(map(str, details["loc"])): str(details["msg"]).removeprefix("Value error, ")
             for details in error.errors()
         }
-        described = "; ".join(f"{path}: {message}" for path, message in self.errors.items())
-        super().__init__(f"merchant {account_id}: {described}")
+        texts = "; ".join(f"{path}: {message}" for path, message in self.errors.items())
+        super().__init__(f"merchant {account_id}: {texts}")
 
 
 class Change(NamedTuple):
@@ -124,25 +124,25 @@ class Change(NamedTuple):
 
 def dump(merchant: Merchant) -> dict[str, Any]:
     """Return a merchant as JSON data. Missing attributes are omitted, and so are stores without a readable name."""
-    described: dict[str, Any] = msgspec.to_builtins(merchants.build_merchant_view(merchant))
-    others = {"app_id": merchant.app_id, "life_account_id": merchant.life_account_id, "active": merchant.active}
-    others |= {"notice": merchant.notice, "redeeming": merchant.redeeming}
-    return described | {name: value for name, value in others.items() if value is not None}
+    view: dict[str, Any] = msgspec.to_builtins(merchants.build_merchant_view(merchant))
+    internal = {"app_id": merchant.app_id, "life_account_id": merchant.life_account_id, "active": merchant.active}
+    internal |= {"notice": merchant.notice, "redeeming": merchant.redeeming}
+    return view | {name: value for name, value in internal.items() if value is not None}
 
 
 def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
     """Return the rows that the service can read, and a text for each other row and each store without a name."""
-    rows, malformed = list[Merchant](), list[str]()
+    readable, malformed = list[Merchant](), list[str]()
     for item in items:
         try:
-            row = merchants.parse_merchant(account_id_of(item), item)
+            merchant = merchants.parse_merchant(account_id_of(item), item)
         except ConfigurationError as error:
             malformed.append(str(error))
             continue
-        rows.append(row)
-        nameless = [poi_id for poi_id, store in (row.stores or {}).items() if store is None]
-        malformed += [f"merchant {row.account_id}: store {poi_id} has no readable name" for poi_id in nameless]
-    return rows, malformed
+        readable.append(merchant)
+        nameless = [poi_id for poi_id, store in (merchant.stores or {}).items() if store is None]
+        malformed += [f"merchant {merchant.account_id}: store {poi_id} has no readable name" for poi_id in nameless]
+    return readable, malformed
 
 
 def account_id_of(item: Item) -> str:
@@ -150,57 +150,57 @@ def account_id_of(item: Item) -> str:
     return str(item["pk"]["S"]).removeprefix(merchants.MERCHANT_PREFIX)
 
 
-def stores_of(item: Item) -> dict[str, Any] | None:
-    """Return a row's stores by poi_id, or None if it has no store list. The stores may be malformed."""
+def stores_of(item: Item) -> dict[str, Any]:
+    """Return a row's stores by poi_id. They may be malformed. Without a readable store list, there are none."""
     stores = _to_row(item).get("stores")
-    return stores if stores is None or isinstance(stores, dict) else {}
+    return stores if isinstance(stores, dict) else {}
 
 
-def edit_item(account_id: str, item: Item | None, patch: Patch) -> Item:
-    """Return a row after an edit; `item` is the present row, or None for a new one.
+def edit_item(account_id: str, seen: Item | None, patch: Patch) -> Item:
+    """Return a row after an edit; `seen` is the row as it was read, or None for a new one.
 
     Values in the patch may be text, because options and files give text. Raises InvalidEditError if a value in the
     patch is malformed, or if the row lacks an attribute. Other malformed attributes of the row stay as they are, and do
     not prevent the edit.
     """
-    if item is None:
-        item, patch = {"pk": {"S": merchants.merchant_pk(account_id)}}, {"active": True, **patch}
-    after = _merge(_to_row(item), patch)
-    given = {name: after[name] for name in ("account_id", "app_id", *patch) if name in after}
+    if seen is None:
+        seen, patch = {"pk": {"S": merchants.merchant_pk(account_id)}}, {"active": True, **patch}
+    merged = _merge(_to_row(seen), patch)
+    given = {name: merged[name] for name in ("account_id", "app_id", *patch) if name in merged}
     stores = patch.get("stores", {})
     if stores:
-        given["stores"] = {poi_id: store for poi_id, store in after["stores"].items() if poi_id in stores}
+        given["stores"] = {poi_id: store for poi_id, store in merged["stores"].items() if poi_id in stores}
     try:
         valid = MerchantRow.model_validate(given).model_dump(exclude_none=True)
     except ValidationError as error:
         raise InvalidEditError(account_id, error) from None
-    edited = {name: value for name, value in item.items() if name not in patch}
+    edited = {name: value for name, value in seen.items() if name not in patch}
     edited |= {name: TypeSerializer().serialize(valid[name]) for name in patch if name in valid}
     if stores:
-        others = {poi_id: s for poi_id, s in item.get("stores", {}).get("M", {}).items() if poi_id not in stores}
-        edited["stores"] = {"M": others | {poi_id: _serialize_store(s) for poi_id, s in valid["stores"].items()}}
+        untouched = {poi_id: s for poi_id, s in seen.get("stores", {}).get("M", {}).items() if poi_id not in stores}
+        edited["stores"] = {"M": untouched | {poi_id: _serialize_store(s) for poi_id, s in valid["stores"].items()}}
     return edited
 
 
-def describe_first_stores(before: Item | None, after: Item | None) -> str:
+def describe_first_stores(seen: Item | None, edited: Item | None) -> str:
     """Return a warning if an edit gives an existing merchant its first store list, or else an empty text."""
-    if not before or not after or "stores" not in after.keys() - before.keys():
+    if not seen or not edited or "stores" not in edited.keys() - seen.keys():
         return ""
-    account_id = account_id_of(after)
+    account_id = account_id_of(edited)
     return f"Merchant {account_id} has no store list and is served in all its stores; then only in the given ones."
 
 
-def list_changes(before: Item | None, after: Item | None) -> list[Change]:
-    """Return the changes between two states of a row, by the dotted path of the attribute. Both may be malformed."""
-    old, new = _shown_values(before), _shown_values(after)
-    names = dict.fromkeys([*old, *new])
-    return [Change(n, old.get(n, ""), new.get(n, "")) for n in names if old.get(n, "") != new.get(n, "")]
+def list_changes(seen: Item | None, edited: Item | None) -> list[Change]:
+    """Return the changes of a row, by the dotted path of the attribute. Both states of the row may be malformed."""
+    current, new = _shown_values(seen), _shown_values(edited)
+    names = dict.fromkeys([*current, *new])
+    return [Change(n, current.get(n, ""), new.get(n, "")) for n in names if current.get(n, "") != new.get(n, "")]
 
 
-def changed_attributes(before: Item | None, after: Item | None) -> dict[str, Any]:
-    """Return the attributes that differ, with their new values; None for an attribute to remove."""
-    old, new = before or {}, after or {}
-    return {n: new.get(n) for n in {**old, **new} if n != "pk" and old.get(n) != new.get(n)}
+def changed_attributes(seen: Item | None, edited: Item | None) -> dict[str, Any]:
+    """Return the attributes that differ, with their values in `edited`; None for an attribute to remove."""
+    seen, edited = seen or {}, edited or {}
+    return {n: edited.get(n) for n in {**seen, **edited} if n != "pk" and seen.get(n) != edited.get(n)}
 
 
 def _to_row(item: Item) -> dict[str, Any]:

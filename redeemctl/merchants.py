@@ -8,14 +8,7 @@ from chalicelib.aws import Item
 from chalicelib.merchants import parse_merchant
 from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.merchant_rows import (
-    Patch,
-    describe_first_stores,
-    dump,
-    edit_item,
-    list_changes,
-    parse_rows,
-)
+from redeemctl.merchant_rows import Patch, describe_first_stores, dump, edit_item, list_changes, parse_rows
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage
@@ -46,14 +39,14 @@ def add_merchant(cli: CommandLine, /, *, account_id: str, stores: tuple[str, ...
         raise InvalidInputError("--store: write POI_ID=NAME, for example 6601=人民广场店")
     patch |= {"stores": {poi_id: {"name": name} for poi_id, _, name in pairs}} if pairs else {}
     with cli.open_stage() as stage:
-        item = stage.merchants.get(account_id)
+        seen = stage.merchants.get(account_id)
         app_id = values["app_id"]
-        if item is None and app_id is None:
+        if seen is None and app_id is None:
             raise InvalidInputError(f"--app: merchant {account_id} is new and needs an app")
         if app_id is not None:
             read_secret_version(stage).get_app_secret(app_id)
         warning = "The pages then offer no redemption." if values["redeeming"] == "off" else ""
-        change_row(cli, stage, account_id, item, patch, warning=warning)
+        change_row(cli, stage, account_id, seen, patch, warning=warning)
 
 
 @merchant.command("show")
@@ -61,7 +54,7 @@ def add_merchant(cli: CommandLine, /, *, account_id: str, stores: tuple[str, ...
 @pass_command_line
 def show_merchant(cli: CommandLine, account_id: str) -> None:
     """Show a merchant's row."""
-    with cli.open_stage(reads=True) as stage:
+    with cli.open_stage(read_only=True) as stage:
         item = require_merchant(stage, account_id)
         merchant = parse_merchant(account_id, item)
     if cli.as_json:
@@ -75,13 +68,13 @@ def show_merchant(cli: CommandLine, account_id: str) -> None:
 @pass_command_line
 def list_merchants(cli: CommandLine) -> None:
     """List all merchants."""
-    with cli.open_stage(reads=True) as stage:
-        rows, malformed = parse_rows(stage.merchants.list_all())
+    with cli.open_stage(read_only=True) as stage:
+        merchants, malformed = parse_rows(stage.merchants.list_all())
     for text in malformed:
         print_note(f"malformed: {text}")
     all_stores = {} if cli.as_json else {"stores": "all"}
     columns = ("account_id", "name", "app_id", "stores", "active", "redeeming")
-    cli.show(columns, [all_stores | dump(row) for row in rows])
+    cli.show(columns, [all_stores | dump(merchant) for merchant in merchants])
 
 
 @merchant.command("suspend")
@@ -91,8 +84,8 @@ def suspend_merchant(cli: CommandLine, account_id: str) -> None:
     """Stop serving a merchant."""
     with cli.open_stage() as stage:
         warning = f"Merchant {account_id} is no longer served."
-        item = require_merchant(stage, account_id)
-        change_row(cli, stage, account_id, item, {"active": False}, warning=warning)
+        seen = require_merchant(stage, account_id)
+        change_row(cli, stage, account_id, seen, {"active": False}, warning=warning)
 
 
 @merchant.command("resume")
@@ -128,13 +121,13 @@ def require_merchant(stage: Stage, account_id: str) -> Item:
 
 
 def change_row(
-    cli: CommandLine, stage: Stage, account_id: str, item: Item | None, patch: Patch | None, *, warning: str = ""
+    cli: CommandLine, stage: Stage, account_id: str, seen: Item | None, patch: Patch | None, *, warning: str = ""
 ) -> None:
-    """Edit a merchant's row, or remove it if `patch` is None. `item` is the present row, or None for a new merchant."""
-    edited = None if patch is None else edit_item(account_id, item, patch)
+    """Edit the row that was read as `seen` (None for a new merchant), or remove it if `patch` is None."""
+    edited = None if patch is None else edit_item(account_id, seen, patch)
     cli.change(
-        list_changes(item, edited),
-        lambda: stage.merchants.write(item, edited),
+        list_changes(seen, edited),
+        lambda: stage.merchants.write(seen, edited),
         f"merchant {account_id}: {'removed' if edited is None else 'saved'}; effective within five minutes",
-        warning=f"{describe_first_stores(item, edited)} {warning}".strip(),
+        warning=f"{describe_first_stores(seen, edited)} {warning}".strip(),
     )

@@ -1,6 +1,6 @@
 """Print results to stdout: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. Notes go to stderr.
 
-Rows of the table may contain control characters, which a terminal would obey. So only this module prints, after
+Rows in DynamoDB may contain control characters, which a terminal would obey. So only this module prints, after
 `escape`.
 """
 

@@ -24,8 +24,8 @@ from redeemctl.stage import Stage
 
 CURRENT = "AWSCURRENT"
 LABEL = "redeemctl"
-"""The label of a new version until it becomes AWSCURRENT. The next version takes this label over, because AWS allows
-only 20 labels in a secret."""
+"""The label of the newest version that this program has written. The next version takes it over, because AWS allows
+only 20 labels."""
 
 MAX_BYTES = 65_536
 """Limit of Secrets Manager for a value, in bytes. It is checked here, because AWS's message may repeat the value."""
@@ -50,14 +50,14 @@ class SecretVersion(Credentials, frozen=True):
     def get_app_secret(self, app_id: str) -> str:
         """Return an app's secret, "" for one of a service provider; raises CommandError for an unknown app."""
         if app_id not in self.apps:
-            known = ", ".join(self.apps) or "none"
-            raise CommandError(f"app {app_id} not found (apps: {known}); to add it: redeemctl app add {app_id}")
+            app_ids = ", ".join(self.apps) or "none"
+            raise CommandError(f"app {app_id} not found (apps: {app_ids}); to add it: redeemctl app add {app_id}")
         return self.apps[app_id]
 
 
 def read_secret_version(stage: Stage) -> SecretVersion:
     """Return the current version of a stage's secret; raises ConfigurationError if it is malformed."""
-    client, name = stage.account.client("secretsmanager"), stage.settings.secret_name
+    client, name = stage.aws_account.client("secretsmanager"), stage.service_settings.secret_name
     try:
         response = client.get_secret_value(SecretId=name)
     except ClientError as error:
@@ -72,20 +72,20 @@ def read_secret_version(stage: Stage) -> SecretVersion:
     return SecretVersion(**credentials, version_id=response["VersionId"], content=json.loads(text))
 
 
-def replace_secret(stage: Stage, seen: SecretVersion, content: dict[str, Any]) -> None:
-    """Replace the version that was read (`seen`) by one with the members in `content`.
+def replace_secret(stage: Stage, seen: SecretVersion, new_members: dict[str, Any]) -> None:
+    """Replace the version that was read (`seen`) by one in which these members are new.
 
     Raises ConflictError if the version that was read is no longer the current one.
     """
-    changed = {**seen.content, **content}
-    if not changed.get("external_tokens", True):
-        del changed["external_tokens"]
-    text = json.dumps(changed, ensure_ascii=False)
+    content = {**seen.content, **new_members}
+    if not content.get("external_tokens", True):
+        del content["external_tokens"]
+    text = json.dumps(content, ensure_ascii=False)
     # Never write what the service would refuse.
     parse_credentials(text)
     if len(text.encode()) > MAX_BYTES:
         raise CommandError(f"the secret would have {len(text.encode()):,} bytes; AWS allows {MAX_BYTES:,}")
-    client, name = stage.account.client("secretsmanager"), stage.settings.secret_name
+    client, name = stage.aws_account.client("secretsmanager"), stage.service_settings.secret_name
     written = client.put_secret_value(SecretId=name, SecretString=text, VersionStages=[LABEL])
     version_id = written["VersionId"]
     # AWS attaches AWSCURRENT to the first version of a secret by itself.
@@ -109,9 +109,9 @@ def new_key() -> str:
     return secrets.token_hex(32)
 
 
-def fingerprint(secret: str | None) -> str:
-    """Return a short hash that identifies a secret without revealing it, or "" if there is none."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:12] if secret else ""
+def fingerprint(text: str | None) -> str:
+    """Return a short hash that identifies a secret text without revealing it, or "" if there is none."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12] if text else ""
 
 
 @click.group("session-key")
@@ -128,8 +128,8 @@ def rotate_key(cli: CommandLine, *, revoke: bool) -> None:
     The two former keys still verify. So no session ends, unless this is the third rotation within its lifetime.
     """
     with cli.open_stage() as stage:
-        version = read_secret_version(stage)
-        before = version.session_keys
+        seen = read_secret_version(stage)
+        before = seen.session_keys
         if not before:
             raise CommandError("there is no session key yet; the first app creates it: redeemctl app add APP_ID")
         after = [new_key(), *([] if revoke else before[:KEPT_KEYS])]
@@ -137,7 +137,7 @@ def rotate_key(cli: CommandLine, *, revoke: bool) -> None:
         changes = [Change(f"session key {fingerprint(key)}", _role(key, before), _role(key, after)) for key in keys]
         cli.change(
             changes,
-            lambda: replace_secret(stage, version, {"session_keys": after}),
+            lambda: replace_secret(stage, seen, {"session_keys": after}),
             "session-key rotate: done; instances use the new key within five minutes",
             warning="All sessions end within five minutes." if revoke else "",
         )

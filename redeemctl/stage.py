@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
 from botocore.config import Config
 
 from chalicelib import __version__
@@ -18,7 +17,7 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import ServiceError
 from chalicelib.settings import Settings
-from infra.account import Account, open_account
+from infra.account import AwsAccount, open_account
 from infra.stage_settings import OPTIONAL_VARIABLES, StageError
 from redeemctl.aws_errors import AWS_ERRORS, explain
 from redeemctl.errors import CommandError, InvalidInputError
@@ -39,22 +38,21 @@ class Stage:
     """
 
     name: str
-    settings: Settings
-    account: Account
-    http: requests.Session
+    service_settings: Settings
+    aws_account: AwsAccount
     transport: Transport
     overrides: Mapping[str, str]
 
     @functools.cached_property
     def components(self) -> Components:
         """The components of the service, for this stage's table, secret and platform."""
-        clients = Clients(self.account.client("dynamodb"), self.account.client("secretsmanager"))
-        return Components(self.settings, clients, self.transport)
+        clients = Clients(self.aws_account.client("dynamodb"), self.aws_account.client("secretsmanager"))
+        return Components(self.service_settings, clients, self.transport)
 
     @functools.cached_property
     def merchants(self) -> MerchantTable:
         """The rows of merchants."""
-        return MerchantTable(self.account.client("dynamodb"), self.settings.table_name)
+        return MerchantTable(self.aws_account.client("dynamodb"), self.service_settings.table_name)
 
     def exchange_code(self, app_id: str, app_secret: str, code: str) -> str:
         """Exchange a login code for the open_id, as the service does."""
@@ -79,17 +77,17 @@ def open_stage(name: str, project: Path) -> Iterator[Stage]:
     overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
     with closing(create_http_session(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
         settings = Settings.from_env({**configured, **overrides})
-        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), http, Transport(http), overrides)
+        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), Transport(http), overrides)
 
 
 @contextmanager
-def _translate_errors(stage: str) -> Iterator[None]:
+def _translate_errors(stage_name: str) -> Iterator[None]:
     try:
         yield
     except StageError as error:
         raise InvalidInputError(str(error)) from None
     except AWS_ERRORS as error:
-        raise CommandError(": ".join(explain(error, stage))) from None
+        raise CommandError(": ".join(explain(error, stage_name))) from None
     except ServiceError as error:
         wait = f"; try again in {error.retry_after:.0f} s" if error.retry_after else ""
         raise CommandError(f"{type(error).__name__}: {error}{wait}") from None

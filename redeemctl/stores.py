@@ -33,10 +33,10 @@ def add_store(cli: CommandLine, /, *, account_id: str, poi_id: str, **values: An
     """
     patch = {"stores": {poi_id: to_patch(values)}}
     with cli.open_stage() as stage:
-        item = require_merchant(stage, account_id)
-        if values["name"] is None and poi_id not in (stores_of(item) or {}):
+        seen = require_merchant(stage, account_id)
+        if values["name"] is None and poi_id not in stores_of(seen):
             raise InvalidInputError(f"NAME: store {poi_id} is new and needs a name")
-        change_row(cli, stage, account_id, item, patch)
+        change_row(cli, stage, account_id, seen, patch)
 
 
 @store.command("list")
@@ -44,7 +44,7 @@ def add_store(cli: CommandLine, /, *, account_id: str, poi_id: str, **values: An
 @pass_command_line
 def list_stores(cli: CommandLine, account_id: str) -> None:
     """List a merchant's stores."""
-    with cli.open_stage(reads=True) as stage:
+    with cli.open_stage(read_only=True) as stage:
         merchant = parse_merchant(account_id, require_merchant(stage, account_id))
     if merchant.stores is None and not cli.as_json:
         print_line(f"merchant {account_id} has no store list and is served in all its stores")
@@ -59,9 +59,9 @@ def list_stores(cli: CommandLine, account_id: str) -> None:
 def remove_store(cli: CommandLine, account_id: str, poi_id: str) -> None:
     """Remove a store. The last one cannot be removed, because the merchant would then be served in all its stores."""
     with cli.open_stage() as stage:
-        item = require_merchant(stage, account_id)
-        stores = stores_of(item) or {}
+        seen = require_merchant(stage, account_id)
+        stores = stores_of(seen)
         if list(stores) == [poi_id]:
             raise CommandError(f"{poi_id} is the last store: redeemctl merchant suspend {account_id}")
         patch: Patch = {"stores": {poi_id: None}} if poi_id in stores else {}
-        change_row(cli, stage, account_id, item, patch, warning=f"Store {poi_id} is not served.")
+        change_row(cli, stage, account_id, seen, patch, warning=f"Store {poi_id} is not served.")

@@ -22,9 +22,9 @@ def token() -> None:
 @pass_command_line
 def show_tokens(cli: CommandLine) -> None:
     """Show the token of each app: fingerprint, expiry, which system makes it, and what came of the last mint."""
-    with cli.open_stage(reads=True) as stage:
-        secret = read_secret_version(stage)
-        tokens = [_describe(stage, app_id, secret.mints_tokens_of(app_id)) for app_id in secret.apps]
+    with cli.open_stage(read_only=True) as stage:
+        seen = read_secret_version(stage)
+        tokens = [_describe(stage, app_id, seen.mints_tokens_of(app_id)) for app_id in seen.apps]
     cli.show(("app_id", "fingerprint", "expires_at", "expires_in", "renewed_by", "renewal"), tokens)
 
 
@@ -34,10 +34,10 @@ def show_tokens(cli: CommandLine) -> None:
 def renew_token(cli: CommandLine, app_id: str) -> None:
     """Renew an app's token now. The current one stays valid for a few minutes, until all instances use the new one."""
     with cli.open_stage() as stage:
-        secret = read_secret_version(stage)
-        # This raises CommandError for an unknown app, before anything is shown.
-        secret.get_app_secret(app_id)
-        if not secret.mints_tokens_of(app_id):
+        seen = read_secret_version(stage)
+        # An unknown app raises CommandError before anything is shown.
+        seen.get_app_secret(app_id)
+        if not seen.mints_tokens_of(app_id):
             raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())
@@ -53,10 +53,10 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
         cli.change(changes, renew, f"token of {app_id}: renewed", warning=warning)
 
 
-def _describe(stage: Stage, app_id: str, mints_tokens_of: bool) -> dict[str, Any]:
+def _describe(stage: Stage, app_id: str, is_minted_here: bool) -> dict[str, Any]:
     now = time.time()
     row = stage.components.tokens.read_row(app_id, stage.new_context())
-    state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if mints_tokens_of else "another system"}
+    state: dict[str, Any] = {"app_id": app_id, "renewed_by": "this service" if is_minted_here else "another system"}
     if row.access_token:
         state["fingerprint"] = fingerprint(row.access_token)
         state |= {"expires_at": row.expires_at, "expires_in": row.expires_at - int(now)}

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 HEADLESS_SHELL = "chromium-headless-shell"
 EXECUTABLE_NAMES = (HEADLESS_SHELL, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Chromium's own sandbox does not work as root. The other options keep it from using the network by itself.
+# Chromium's own sandbox does not work as root. The last three options keep it from using the network by itself.
 LAUNCH_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -45,7 +45,7 @@ def ensure_chromium() -> str | None:
     """Return the path of a Chromium; installs one, and says so, if there is none."""
     path = find_chromium()
     if path is None:
-        print("no Chromium found: installing one for the tests of the sample page", file=sys.stderr, flush=True)
+        print("no Chromium found: installing one for the tests of the preview", file=sys.stderr, flush=True)
         install_chromium()
         path = find_chromium()
     return path

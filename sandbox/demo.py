@@ -12,19 +12,10 @@ from rich.console import Console
 
 from sandbox import sample_data
 from sandbox.aws import REGION
-from sandbox.gateway import certificates_url
+from sandbox.gateway import certificates_path
 from sandbox.preview import DIST_FOLDER, check_program
 from sandbox.sample_data import APP_ID, CUSTOMER, SampleData
-from sandbox.stack import (
-    API_FUNCTION,
-    LOCALHOST,
-    Process,
-    Stack,
-    free_port,
-    log_in,
-    run_preview,
-    run_stack,
-)
+from sandbox.stack import API_FUNCTION, LOCALHOST, Process, Sandbox, free_port, log_in, run_preview, run_sandbox
 
 _USUAL_PORT = 8000
 _POLL_SECONDS = 0.5
@@ -45,17 +36,17 @@ def main() -> None:
     def report(step: str) -> None:
         console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  {step} …")
 
-    with run_stack(report) as stack:
+    with run_sandbox(report) as sandbox:
         console.print(f"[dim]{time.monotonic() - start:5.1f} s[/dim]  deployed")
         data = sample_data.load()
-        print_certificates(stack)
+        print_certificates(sandbox)
         if arguments.serve:
-            with run_preview(stack, arguments.program, _find_port()) as preview:
-                print_instructions(stack, data)
+            with run_preview(sandbox, arguments.program, _find_port()) as preview:
+                print_instructions(sandbox, data)
                 # print, not console.print: the last line is the bare URL.
-                print(f"# Open the mini-program in a browser\n{preview.url}", flush=True)
-                wait_for_end({"preview": preview, "mock platform": stack.platform, "emulated AWS": stack.aws})
-        console.print("Next: make serve (the same, with the sample page in a browser; needs Node.js)", highlight=False)
+                print(f"# Open the preview in a browser\n{preview.url}", flush=True)
+                wait_for_end({"preview": preview, "mock platform": sandbox.platform, "emulated AWS": sandbox.aws})
+        console.print("Next: make serve (the same, with the preview in a browser; needs Node.js)", highlight=False)
 
 
 def wait_for_end(processes: dict[str, Process]) -> None:
@@ -68,11 +59,11 @@ def wait_for_end(processes: dict[str, Process]) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def print_certificates(stack: Stack) -> None:
+def print_certificates(sandbox: Sandbox) -> None:
     """Log the sample customer in and print the certificates that can be redeemed in a store."""
-    headers = log_in(stack.api_url, stack.platform.url)
+    headers = log_in(sandbox.api_url, sandbox.platform.url)
     start = time.perf_counter()
-    response = requests.get(f"{stack.api_url}{certificates_url()}", headers=headers, timeout=30)
+    response = requests.get(f"{sandbox.api_url}{certificates_path()}", headers=headers, timeout=30)
     response.raise_for_status()
     view = response.json()
     milliseconds = (time.perf_counter() - start) * 1000
@@ -82,32 +73,32 @@ def print_certificates(stack: Stack) -> None:
     console.print(f"{len(view['certificates'])} certificates in {milliseconds:.0f} ms")
 
 
-def print_instructions(stack: Stack, data: SampleData) -> None:
+def print_instructions(sandbox: Sandbox, data: SampleData) -> None:
     """Print the URLs of the sandbox and commands that can be pasted into a shell."""
     console.print("\n[bold]The sandbox is running[/bold] (Ctrl-C stops it)")
-    sandbox, api = f"{stack.platform.url}/_sandbox", stack.api_url
+    control, api = f"{sandbox.platform.url}/_sandbox", sandbox.api_url
     code_request = f'{{"app_id":"{APP_ID}","customer":"{CUSTOMER}"}}'
     fault = '{"kind":"code","call":"query_user_certificates","code":2100004,"times":4}'
-    lines = f"""API           {stack.api_url}
-Mock platform {stack.platform.url}
-Emulated AWS  {stack.aws.url}
+    lines = f"""API           {sandbox.api_url}
+Mock platform {sandbox.platform.url}
+Emulated AWS  {sandbox.aws.url}
 
 # Log a customer in (customers: {", ".join(data.customers)})
-CODE=$(curl -s {sandbox}/codes -d '{code_request}' | sed 's/.*: "\\(.*\\)".*/\\1/')
+CODE=$(curl -s {control}/codes -d '{code_request}' | sed 's/.*: "\\(.*\\)".*/\\1/')
 TOKEN=$(curl -s {api}/v1/sessions -H 'Content-Type: application/json' \\
   -d '{{"app_id":"{APP_ID}","code":"'$CODE'"}}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
 
 # List the certificates that the customer can redeem in a store
-curl -s -H "Authorization: Bearer $TOKEN" {api}{certificates_url()}
+curl -s -H "Authorization: Bearer $TOKEN" {api}{certificates_path()}
 
 # Use the operator's command with the sandbox, in a shell of its own
-export AWS_ENDPOINT_URL={stack.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={REGION}
-export DOUYIN_OPEN_API={stack.platform.url} DOUYIN_LOGIN_API={stack.platform.url} REDEEM_STAGE=dev
+export AWS_ENDPOINT_URL={sandbox.aws.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={REGION}
+export DOUYIN_OPEN_API={sandbox.platform.url} DOUYIN_LOGIN_API={sandbox.platform.url} REDEEM_STAGE=dev
 .venv/bin/redeemctl doctor
 aws logs tail /aws/lambda/{API_FUNCTION}   # the log, with the AWS CLI 2
 
 # Let the next list fail: error 2100004 (system busy), also in its three retries. Then list again
-curl -s {sandbox}/faults -d '{fault}'
+curl -s {control}/faults -d '{fault}'
 """
     # print, not console.print: rich would wrap and color the commands.
     print(lines)

@@ -1,19 +1,7 @@
 """ministack, and the behavior of AWS that this project needs and ministack lacks.
 
-ministack reads its settings from the environment when it is imported. What AWS does, and ministack 1.5.33 does not:
-
-- API Gateway: ImportRestApi creates an API from a document, and PutRestApi replaces the routes of one.
-- CloudFormation creates saved queries (`AWS::Logs::QueryDefinition`). Here they are accepted and have no effect.
-- CloudFormation creates alarms on metric math. Here such an alarm watches its first metric.
-- CloudFormation sets a table's point-in-time recovery.
-- Secrets Manager: a secret that is created without a value has no version.
-- Secrets Manager: a label is on one version only; PutSecretValue moves a custom label to the new version.
-- Lambda: GetFunction of a version returns the URL of this version's code.
-- Lambda: after a change of a function, its old instances complete their requests.
-- IAM knows the condition keys of UpdateItem: keys, attributes and ReturnValues.
-
-One more difference is for speed. AWS keeps a function pending for a moment after each change, and Chalice then waits
-5 s. Here the function is active at once.
+ministack reads its settings from the environment when it is imported. Docstrings and comments here say what AWS does,
+and ministack 1.5.33 does not. Only `_activate_at_once` is for speed.
 """
 
 import functools
@@ -43,6 +31,7 @@ def _replaces(module: Any, name: str) -> Callable[[Callable[..., Any]], None]:
 
 @_replaces(v1, "handle_request")
 async def _route_imports(handle: Any, method: str, path: str, *request: Any) -> Any:
+    """ImportRestApi creates an API from a document, and PutRestApi replaces the routes of one."""
     _, body, query = request
     parts = path.strip("/").split("/")
     if parts[0] == "restapis" and (method, len(parts)) == ("POST", 1) and "mode" in query:
@@ -68,6 +57,7 @@ def _put_rest_api(api_id: str, spec: dict[str, Any]) -> Any:
 
 @_replaces(lambda_svc, "_schedule_state_transition")
 def _activate_at_once(_schedule: Any, name: str, _delay: float) -> None:
+    """AWS keeps a function pending after each change, and Chalice then waits 5 s. Here it is active at once."""
     active = {"State": "Active", "LastUpdateStatus": "Successful"}
     reasons = ("StateReason", "StateReasonCode", "LastUpdateStatusReason", "LastUpdateStatusReasonCode")
     lambda_svc._functions[name]["config"].update({**active, **dict.fromkeys(reasons, "")})
@@ -75,6 +65,8 @@ def _activate_at_once(_schedule: Any, name: str, _delay: float) -> None:
 
 @_replaces(lambda_runtime, "kill_workers")
 def _let_requests_complete(kill: Any, workers: Any) -> None:
+    """After a change of a function, its old instances complete their requests."""
+
     def kill_when_idle() -> None:
         deadline = time.monotonic() + _REQUEST_SECONDS
         while any(worker and worker.in_use for worker in workers) and time.monotonic() < deadline:
@@ -86,6 +78,7 @@ def _let_requests_complete(kill: Any, workers: Any) -> None:
 
 @_replaces(lambda_svc, "_get_function")
 def _get_function_version(get: Any, name: str, qualifier: str | None = None) -> Any:
+    """GetFunction of a version returns the URL of this version's code."""
     status, headers, body = get(name, qualifier)
     if qualifier in lambda_svc._functions.get(name, {}).get("versions", {}):
         body = body.replace(f"/{name}?X-Amz".encode(), f"/{name}:{qualifier}?X-Amz".encode())
@@ -94,6 +87,7 @@ def _get_function_version(get: Any, name: str, qualifier: str | None = None) -> 
 
 @_replaces(lambda_svc, "serve_function_code")
 def _serve_code_of_version(serve: Any, name: str, account_id: str | None = None, region: str | None = None) -> Any:
+    """The URL of a version's code returns this code."""
     name, _, qualifier = name.partition(":")
     if not qualifier:
         return serve(name, account_id, region)
@@ -103,6 +97,7 @@ def _serve_code_of_version(serve: Any, name: str, account_id: str | None = None,
 
 @_replaces(secretsmanager, "_create_secret")
 def _create_secret_without_version(create: Any, data: dict[str, Any]) -> Any:
+    """A secret that is created without a value has no version."""
     response = create(data)
     _, secret = secretsmanager._resolve(data.get("Name"))
     if secret and not {"SecretString", "SecretBinary"} & data.keys():
@@ -112,6 +107,7 @@ def _create_secret_without_version(create: Any, data: dict[str, Any]) -> Any:
 
 @_replaces(secretsmanager, "_put_secret_value")
 def _move_labels(put: Any, data: dict[str, Any]) -> Any:
+    """A label is on one version only; PutSecretValue moves a custom label to the new version."""
     response = put(data)
     _, secret = secretsmanager._resolve(data.get("SecretId"))
     if secret:
@@ -123,6 +119,7 @@ def _move_labels(put: Any, data: dict[str, Any]) -> Any:
 
 @_replaces(iam_actions, "dynamodb_service_context")
 def _complete_condition_keys(read: Any, body: bytes) -> Any:
+    """IAM knows the condition keys of UpdateItem: keys, attributes and ReturnValues."""
     context, request = read(body), json.loads(body or b"{}")
     keys = request.get("Key", {})
     context["dynamodb:LeadingKeys"] = [value for key in keys.values() for value in key.values()]
@@ -137,6 +134,7 @@ def _complete_condition_keys(read: Any, body: bytes) -> Any:
 
 @_replaces(provisioners, "_cw_metric_alarm_record")
 def _watch_first_metric(record: Any, name: str, properties: dict[str, Any]) -> Any:
+    """CloudFormation creates alarms on metric math. Here such an alarm watches its first metric."""
     if "Metrics" not in properties:
         return record(name, properties)
     first = next(m["MetricStat"] for m in properties["Metrics"] if "MetricStat" in m)
@@ -158,8 +156,11 @@ def _change_created(kind: str, change: Callable[[str], None]) -> None:
     _handlers[kind]["create"] = create_and_change
 
 
+# CloudFormation sets a table's point-in-time recovery.
 _change_created("AWS::DynamoDB::Table", lambda name: dynamodb._pitr_settings.update({name: True}))
+# CloudFormation, too, creates a secret without a version.
 _change_created("AWS::SecretsManager::Secret", lambda name: secretsmanager._secrets[name]["Versions"].clear())
+# CloudFormation creates saved queries. Here they are accepted and have no effect.
 _handlers["AWS::Logs::QueryDefinition"] = {
     "create": lambda logical_id, properties, stack: (f"{stack}-{logical_id}", {}),  # noqa: ARG005
     "update": lambda physical_id, old, new, stack: (physical_id, {}),  # noqa: ARG005

@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.mock_platform import CALLS
+from sandbox.mock_platform import CALL_PATHS
 
 PLACES = ("data.error_code", "extra.error_code", "extra.sub_error_code", "err_no")
 """Response fields in which the platform reports an error code."""
@@ -23,16 +23,16 @@ class CallDetails:
     page: int | None = None
     app_id: str | None = None
     account_id: str | None = None
-    customer: str | None = None
+    customer_key: str | None = None
     open_id: str | None = None
 
 
 @dataclass
-class Fault:
-    """One fault rule.
+class FaultRule:
+    """Which calls fail, how often, and how.
 
-    `call` is one of CALLS, or `*` for all. `page`, `app_id`, `account_id` and `customer` (a key or an open_id) restrict
-    it further. The rule applies to the next `times` matching calls (None: to all).
+    `call` is a name in CALL_PATHS, or `*` for all. `page`, `app_id`, `account_id` and `customer` (a key or an open_id)
+    restrict the rule further. It applies to the next `times` matching calls (None: to all).
     """
 
     kind: str
@@ -55,8 +55,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in FAULT_KINDS:
             raise ValueError(f"kind must be one of {', '.join(FAULT_KINDS)}")
-        if self.call != "*" and self.call not in CALLS:
-            raise ValueError(f"call must be * or one of {', '.join(CALLS)}")
+        if self.call != "*" and self.call not in CALL_PATHS:
+            raise ValueError(f"call must be * or one of {', '.join(CALL_PATHS)}")
         if self.place not in PLACES:
             raise ValueError(f"place must be one of {', '.join(PLACES)}")
 
@@ -67,7 +67,7 @@ class Fault:
             and self.page in (None, details.page)
             and self.app_id in (None, details.app_id)
             and self.account_id in (None, details.account_id)
-            and self.customer in (None, details.customer, details.open_id)
+            and self.customer in (None, details.customer_key, details.open_id)
             and self.times != 0
         )
 
@@ -102,4 +102,4 @@ def _find_fields(value: Any, path: str) -> list[tuple[dict[str, Any], str]]:
     if not name.endswith("[]"):
         return _find_fields(value.get(name), rest)
     elements = value.get(name.removesuffix("[]"))
-    return [found for element in elements or [] for found in _find_fields(element, rest)]
+    return [place for element in elements or [] for place in _find_fields(element, rest)]

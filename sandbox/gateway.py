@@ -13,7 +13,7 @@ from sandbox.sample_data import ACCOUNT_ID, POI_ID
 
 OPENAPI = Path(__file__).parent.parent / "docs" / "openapi.yaml"
 ROUTES = re.findall(r"^  (/\S+):$", OPENAPI.read_text(encoding="utf-8"), re.MULTILINE)
-"""The routes of the API."""
+"""The routes of the API, with the path parameters in braces."""
 
 STORES_ROUTE = "/v1/merchants/{account_id}/stores"
 CERTIFICATES_ROUTE = "/v1/merchants/{account_id}/stores/{poi_id}/certificates"
@@ -33,12 +33,12 @@ class Response:
         return json.loads(self.text)
 
 
-def certificates_url(account_id: str = ACCOUNT_ID, poi_id: str = POI_ID) -> str:
+def certificates_path(account_id: str = ACCOUNT_ID, poi_id: str = POI_ID) -> str:
     """Return the URL path of the certificates that can be redeemed in a store."""
     return CERTIFICATES_ROUTE.format(account_id=account_id, poi_id=poi_id)
 
 
-def stores_url(account_id: str = ACCOUNT_ID) -> str:
+def stores_path(account_id: str = ACCOUNT_ID) -> str:
     """Return the URL path of a merchant's stores."""
     return STORES_ROUTE.format(account_id=account_id)
 

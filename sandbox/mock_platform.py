@@ -1,6 +1,6 @@
 """Mock platform (模拟抖音平台) without HTTP: tokens, logins, the certificates of a user at a merchant, and one order.
 
-Follows the platform's document. A comment marks each behavior that the document does not specify.
+Follows the platform's document. sandbox/README.md lists what the document does not specify.
 """
 
 import secrets
@@ -18,7 +18,7 @@ MAX_PAGE_SIZE = 50
 MAX_ORDER_ID_BYTES = 64
 CERTIFICATE_SCOPE = "industry_open.trade.certificate_query"
 
-CALLS = {
+CALL_PATHS = {
     "client_token": "/oauth/client_token/",
     "jscode2session": "/api/apps/v2/jscode2session",
     "code2session": "/api/apps/v1/microapp/code2session/",
@@ -69,7 +69,7 @@ class MockPlatform:
 
         The previous token stays valid for five minutes; all older tokens become invalid.
         """
-        app = self._check_secret(body)
+        app = self._app_of_secret(body)
         token = self._new_token(app)
         previous = self._tokens.get(app.app_id, [])[-1:]
         for old in previous:
@@ -91,12 +91,12 @@ class MockPlatform:
         self._tokens.pop(app_id, None)
         self._provider_tokens.pop(app_id, None)
 
-    def issue_login_code(self, app_id: str, customer: str) -> str:
+    def issue_login_code(self, app_id: str, customer_key: str) -> str:
         """Return a login code, as tt.login does for this customer in this app; raises ValueError if one is unknown."""
-        if app_id not in self.data.apps or customer not in self.data.customers:
+        if app_id not in self.data.apps or customer_key not in self.data.customers:
             raise ValueError("unknown app_id or customer")
         code = secrets.token_urlsafe(24)
-        self._codes[code] = (app_id, customer, time.time() + LOGIN_CODE_SECONDS)
+        self._codes[code] = (app_id, customer_key, time.time() + LOGIN_CODE_SECONDS)
         return code
 
     def login(self, body: Any) -> dict[str, Any]:
@@ -110,39 +110,39 @@ class MockPlatform:
             raise PlatformError(40017, "secret错误")
         if not body.get("code"):
             raise PlatformError(40014, "参数为空")
-        customer = self._use_login_code(app, str(body["code"]))
+        customer_key = self._use_login_code(app, str(body["code"]))
         return {
             "session_key": secrets.token_urlsafe(18),
-            "openid": self.data.customers[customer].open_ids[app.app_id],
+            "openid": self.data.customers[customer_key].open_ids[app.app_id],
             "anonymous_openid": "",
-            "unionid": f"sandbox-union-{customer}",
+            "unionid": f"sandbox-union-{customer_key}",
             "dopenid": "",
         }
 
     def login_with_token(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `code2session` of a service provider. A refused token does not use the code up."""
-        app = self._check_token(headers.get("access-token", ""))
+        app = self._app_of_token(headers.get("access-token", ""))
         if not isinstance(body, dict) or body.get("app_id") != app.app_id or not body.get("code"):
             raise PlatformError(28001007, "参数不合法")
         # The document does not say which error code means a wrong login code.
-        customer = self._use_login_code(app, str(body["code"]))
+        customer_key = self._use_login_code(app, str(body["code"]))
         return {
             "session_key": secrets.token_urlsafe(18),
-            "open_id": self.data.customers[customer].open_ids[app.app_id],
+            "open_id": self.data.customers[customer_key].open_ids[app.app_id],
             "anonymous_open_id": "",
-            "union_id": f"sandbox-union-{customer}",
+            "union_id": f"sandbox-union-{customer_key}",
         }
 
     def _use_login_code(self, app: App, code: str) -> str:
-        """Use a login code up; return its customer."""
-        app_id, customer, expires_at = self._codes.pop(code, ("", "", 0.0))
+        """Use a login code up; return the key of its customer."""
+        app_id, customer_key, expires_at = self._codes.pop(code, ("", "", 0.0))
         if app_id != app.app_id or expires_at <= time.time():
             raise PlatformError(40018, "code错误")
-        return customer
+        return customer_key
 
     def query_user_certificates(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `query_user_certificates` with `orders` and `total`; header names are in lower case."""
-        app = self._check_query(headers)
+        app = self._app_of_query(headers)
         query = _validate_query(body)
         merchant = self._check_merchant(app, query["account_id"], headers)
         customer = self.data.find_customer(app.app_id, query["open_id"])
@@ -160,7 +160,7 @@ class MockPlatform:
 
     def order_can_use(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
         """Respond to `order_can_use` with `order_id`, `can_use`, and the `certificates` of an order that is usable."""
-        app = self._check_query(headers)
+        app = self._app_of_query(headers)
         if not isinstance(body, dict):
             raise PlatformError(10000, "参数错误: body")
         order_id, poi_id = body.get("order_id"), body.get("poi_id")
@@ -168,12 +168,12 @@ class MockPlatform:
             raise PlatformError(2119001, "参数不合法: order_id")
         if poi_id is not None and not isinstance(poi_id, str):
             raise PlatformError(2119001, "参数不合法: poi_id")
-        owner = self.data.find_purchase(order_id)
-        if owner is None:
+        _, purchase = self.data.find_purchase(order_id)
+        if purchase is None:
             # The document of this call has no error table. In the trade system's table, 20000 means "no such order".
             raise PlatformError(2191004, "订单不存在", 20000)
-        self._check_merchant(app, owner[1].account_id, headers)
-        order = _build_order(owner[1], poi_id or None)
+        self._check_merchant(app, purchase.account_id, headers)
+        order = _build_order(purchase, poi_id or None)
         names = ("order_id", "can_use", "certificates") if order["can_use"] is True else ("order_id", "can_use")
         return {name: order[name] for name in names if name in order}
 
@@ -193,8 +193,8 @@ class MockPlatform:
         groups = (*self._tokens.values(), *self._provider_tokens.values())
         return next((t for tokens in groups for t in tokens if t.value == access_token), None)
 
-    def _check_secret(self, body: Any) -> App:
-        """Check app id and secret in the request of a token."""
+    def _app_of_secret(self, body: Any) -> App:
+        """Return the app that requests a token; raises PlatformError if its id or secret is wrong."""
         if not isinstance(body, dict) or body.get("grant_type") != "client_credential":
             raise PlatformError(10002, "参数错误")
         app = self.data.apps.get(str(body.get("client_key") or ""))
@@ -204,9 +204,9 @@ class MockPlatform:
             raise PlatformError(10013, "client_key或者client_secret报错")
         return app
 
-    def _check_query(self, headers: dict[str, str]) -> App:
-        """Check token and content type of a query; return the app."""
-        app = self._check_token(headers.get("access-token", ""))
+    def _app_of_query(self, headers: dict[str, str]) -> App:
+        """Return the app that sends a query; raises PlatformError if token or content type is wrong."""
+        app = self._app_of_token(headers.get("access-token", ""))
         if headers.get("content-type", "").split(";")[0].strip() != "application/json":
             raise PlatformError(10000, "参数错误: content-type")
         return app
@@ -221,7 +221,7 @@ class MockPlatform:
             raise PlatformError(2119001, "参数不合法: Rpc-Transit-Life-Account")
         return merchant
 
-    def _check_token(self, access_token: str) -> App:
+    def _app_of_token(self, access_token: str) -> App:
         token = self._find_token(access_token)
         if token is None:
             raise PlatformError(2190002, "access_token无效")

@@ -1,4 +1,4 @@
-"""The mini-program in a browser: serves the built program and the preview page, and proxies its requests.
+"""The preview: the mini-program in a browser. Serves the built program and the page, and proxies its requests.
 
 Everything has one origin, because the service does not support CORS: a mini-program does not need it.
 """
@@ -71,8 +71,8 @@ class PreviewServer:
 
     async def _change_merchant(self, request: web.Request) -> web.Response:
         """Set attributes of a merchant's row. The next request uses them."""
-        account, account_id = emulated_account(self.aws_url), request.match_info["account_id"]
-        await asyncio.to_thread(change_merchant, account, account_id, **await request.json())
+        aws_account, account_id = emulated_account(self.aws_url), request.match_info["account_id"]
+        await asyncio.to_thread(change_merchant, aws_account, account_id, **await request.json())
         return web.json_response({})
 
     async def _proxy(self, request: web.Request, url: str) -> web.Response:
@@ -115,7 +115,7 @@ async def _serve(port: int, preview: PreviewServer) -> None:
 
 def main() -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description="The mini-program in a browser.")
+    parser = argparse.ArgumentParser(description="The preview: the mini-program in a browser.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--api", required=True, help="base URL of the deployed service")
     parser.add_argument("--platform", required=True, help="base URL of the mock platform")

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 INTERPRETER = Path(__file__).parent.parent / ".lambda" / "bin" / "python"
 TIMEOUT_SECONDS = 15.0
-"""The function's timeout."""
+"""The function's timeout. The function is told it as its deadline; `invoke` waits twice as long."""
 
 
 class FunctionError(Exception):
@@ -38,12 +38,7 @@ class _RuntimeApi(ThreadingHTTPServer):
 class Instance:
     """One Lambda instance of `app.app`, a context manager. `output` receives its stdout and stderr."""
 
-    def __init__(
-        self,
-        bundle: Path,
-        environment: dict[str, str],
-        output: IO[bytes] | int | None = None,
-    ) -> None:
+    def __init__(self, bundle: Path, environment: dict[str, str], output: IO[bytes] | int | None = None) -> None:
         self._events: queue.Queue[tuple[str, bytes, str]] = queue.Queue()
         self._results: dict[str, queue.Queue[Any]] = {}
         self._init_error: str | None = None

@@ -39,7 +39,7 @@ CUSTOMER_WITH_MANY_COUPONS = "zhou"
 """This customer has 380 certificates at ACCOUNT_ID: eight pages of the platform."""
 CUSTOMER_WITH_MALFORMED_DATA = "zheng"
 CUSTOMER_WITH_STORE_LIMITS = "zhao"
-"""This customer has orders for single stores, for no store, and at another merchant."""
+"""This customer has orders for some stores, for none, of biz_type 2, and at another merchant."""
 CUSTOMER_AS_DOCUMENTED = "he"
 """The orders have all documented fields and no others, and one certificate each. `redeemctl acceptance` needs this."""
 CUSTOMER_WITH_UNUSUAL_DATES = "li"
@@ -106,8 +106,8 @@ class SampleData:
         """Return the customer who has this open_id in this app, or None."""
         return next((c for c in self.customers.values() if c.open_ids.get(app_id) == open_id), None)
 
-    def find_purchase(self, order_id: str) -> tuple[str, Purchase] | None:
-        """Return the customer key and the purchase of an order."""
+    def find_purchase(self, order_id: str) -> tuple[str, Purchase] | tuple[None, None]:
+        """Return the key of an order's customer, and the purchase; two None if the order is unknown."""
         return next(
             (
                 (key, p)
@@ -115,7 +115,7 @@ class SampleData:
                 for p in purchases
                 if p.order.get("order_id") == order_id
             ),
-            None,
+            (None, None),
         )
 
 

@@ -18,8 +18,8 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import sample_data
-from sandbox.faults import CallDetails, Fault
-from sandbox.mock_platform import CALLS, MockPlatform, PlatformError
+from sandbox.faults import CallDetails, FaultRule
+from sandbox.mock_platform import CALL_PATHS, MockPlatform, PlatformError
 
 Codes = dict[str, int]
 """Error codes by field, for example `extra.error_code`."""
@@ -39,7 +39,7 @@ class MockServer:
     def __init__(self, platform: MockPlatform) -> None:
         self.platform = platform
         #: The first rule that matches a call applies.
-        self.faults: list[Fault] = []
+        self.fault_rules: list[FaultRule] = []
         self.calls: list[dict[str, Any]] = []
 
     def application(self) -> web.Application:
@@ -51,7 +51,7 @@ class MockServer:
             "jscode2session": self._login,
             "code2session": self._login_with_token,
         }
-        for call, path in CALLS.items():
+        for call, path in CALL_PATHS.items():
             for form in {path, path.rstrip("/")}:
                 route("*", form, handlers.get(call) or functools.partial(self._query, call))
         route("POST", "/_sandbox/codes", self._issue_code)
@@ -75,14 +75,14 @@ class MockServer:
         fields = body if isinstance(body, dict) else {}
         app_id = self.platform.find_app_id(headers.get("access-token", ""))
         if "order_id" in fields:
-            customer, purchase = self.platform.data.find_purchase(str(fields["order_id"])) or (None, None)
+            customer_key, purchase = self.platform.data.find_purchase(str(fields["order_id"]))
             account_id = None if purchase is None else purchase.account_id
-            open_ids = {} if customer is None else self.platform.data.customers[customer].open_ids
-            return CallDetails(call, None, app_id, account_id, customer, open_ids.get(app_id or ""))
+            open_ids = {} if customer_key is None else self.platform.data.customers[customer_key].open_ids
+            return CallDetails(call, None, app_id, account_id, customer_key, open_ids.get(app_id or ""))
         open_id, account_id = (_text(fields.get(name)) for name in ("open_id", "account_id"))
-        owner = self.platform.data.find_customer(app_id or "", open_id or "")
+        customer = self.platform.data.find_customer(app_id or "", open_id or "")
         page = fields.get("page", 1) if isinstance(body, dict) else None
-        return CallDetails(call, page, app_id, account_id, None if owner is None else owner.key, open_id)
+        return CallDetails(call, page, app_id, account_id, None if customer is None else customer.key, open_id)
 
     def _trade_envelope(self, respond: Callable[[], dict[str, Any]]) -> BuildResponse:
         """Return the builder of a response in the envelope of the trade API."""
@@ -160,20 +160,20 @@ class MockServer:
         """Respond with `envelope`: with the data of the login, or with an error code."""
         fields = body if isinstance(body, dict) else {}
         app_id = fields.get(app_field)
-        customer = self.platform.find_login_customer(str(fields.get("code")))
-        open_id = None if customer is None else self.platform.data.customers[customer].open_ids.get(str(app_id))
-        details = CallDetails(call, app_id=app_id, customer=customer, open_id=open_id)
+        customer_key = self.platform.find_login_customer(str(fields.get("code")))
+        open_ids = {} if customer_key is None else self.platform.data.customers[customer_key].open_ids
+        details = CallDetails(call, app_id=app_id, customer_key=customer_key, open_id=open_ids.get(str(app_id)))
         return await self._respond(request, details, _err_no_response(envelope, login))
 
     async def _respond(
         self, request: web.Request, details: CallDetails, build_response: BuildResponse
     ) -> web.StreamResponse:
-        """Record the call, then send the normal response or apply a fault."""
+        """Record the call, then send the normal response or apply a fault rule."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        fault = next((rule for rule in self.faults if rule.matches(details)), None)
-        if fault is not None:
-            fault.use()
+        rule = next((rule for rule in self.fault_rules if rule.matches(details)), None)
+        if rule is not None:
+            rule.use()
         entry: dict[str, Any] = {
             "call": details.call,
             "at": time.time(),
@@ -181,8 +181,8 @@ class MockServer:
             "page": details.page,
             "app_id": details.app_id,
             "account_id": details.account_id,
-            "customer": details.customer,
-            "fault": None if fault is None else fault.kind,
+            "customer": details.customer_key,
+            "fault": None if rule is None else rule.kind,
             "error_code": None,
             "logid": None,
         }
@@ -193,9 +193,9 @@ class MockServer:
             entry["logid"] = envelope.get("log_id") or envelope.get("extra", {}).get("logid")
             return envelope
 
-        if fault is None:
+        if rule is None:
             return web.json_response(build(), dumps=_dumps)
-        return await _apply_fault(request, fault, build)
+        return await _apply_rule(request, rule, build)
 
     def _new_logid(self) -> str:
         now = datetime.fromtimestamp(time.time(), _CHINA)
@@ -216,16 +216,16 @@ class MockServer:
 
     async def _handle_faults(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
-            self.faults.clear()
+            self.fault_rules.clear()
         if request.method == "POST":
-            self.faults.append(Fault(**await request.json()))
-        return web.json_response([vars(fault) for fault in self.faults])
+            self.fault_rules.append(FaultRule(**await request.json()))
+        return web.json_response([vars(rule) for rule in self.fault_rules])
 
     async def _replace_purchases(self, request: web.Request) -> web.Response:
-        customer = request.match_info["customer"]
-        if customer not in self.platform.data.customers:
+        customer_key = request.match_info["customer"]
+        if customer_key not in self.platform.data.customers:
             return web.json_response({"error": "unknown customer"}, status=404)
-        self.platform.data.purchases[customer] = sample_data.parse_purchases(await request.json())
+        self.platform.data.purchases[customer_key] = sample_data.parse_purchases(await request.json())
         return web.json_response({})
 
     async def _list_sample_data(self, _: web.Request) -> web.Response:
@@ -270,40 +270,40 @@ def _err_no_response(envelope: dict[str, Any], respond: Callable[[], dict[str, A
     return build_response
 
 
-async def _apply_fault(
-    request: web.Request, fault: Fault, build: Callable[[Codes | None], dict[str, Any]]
+async def _apply_rule(
+    request: web.Request, rule: FaultRule, build: Callable[[Codes | None], dict[str, Any]]
 ) -> web.StreamResponse:
     """Respond as the fault rule says."""
-    if fault.kind in ("code", "sub"):
-        codes = {fault.place: fault.code}
-        if fault.kind == "sub":
+    if rule.kind in ("code", "sub"):
+        codes = {rule.place: rule.code}
+        if rule.kind == "sub":
             places = ("data.error_code", "extra.error_code")
-            codes = dict.fromkeys(places, fault.code) | {"extra.sub_error_code": fault.sub_code}
+            codes = dict.fromkeys(places, rule.code) | {"extra.sub_error_code": rule.sub_code}
         return web.json_response(build(codes), dumps=_dumps)
-    if fault.kind in ("http", "body"):
-        status = fault.status if fault.kind == "http" else 200
-        content_type = "application/json" if fault.kind == "body" else "text/html"
-        return web.Response(status=status, headers=fault.headers, text=fault.body, content_type=content_type)
-    if fault.kind in ("hang", "reset"):
-        if fault.kind == "hang":
+    if rule.kind in ("http", "body"):
+        status = rule.status if rule.kind == "http" else 200
+        content_type = "application/json" if rule.kind == "body" else "text/html"
+        return web.Response(status=status, headers=rule.headers, text=rule.body, content_type=content_type)
+    if rule.kind in ("hang", "reset"):
+        if rule.kind == "hang":
             await asyncio.sleep(_HANG_SECONDS)
         _close_connection(request)
         return web.Response()
     envelope = build(None)
-    if fault.kind == "delay":
-        await asyncio.sleep(fault.seconds)
-    if fault.kind == "edit":
-        envelope = fault.edit(envelope)
+    if rule.kind == "delay":
+        await asyncio.sleep(rule.seconds)
+    if rule.kind == "edit":
+        envelope = rule.edit(envelope)
     payload = _dumps(envelope).encode()
-    if fault.kind in ("delay", "edit"):
+    if rule.kind in ("delay", "edit"):
         return web.Response(body=payload, content_type="application/json")
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(payload))})
     await response.prepare(request)
-    if fault.kind == "drip":
+    if rule.kind == "drip":
         with contextlib.suppress(ConnectionError):
             for start in range(len(payload)):
                 await response.write(payload[start : start + 1])
-                await asyncio.sleep(fault.seconds)
+                await asyncio.sleep(rule.seconds)
         return response
     await response.write(payload[: len(payload) // 2])
     _close_connection(request)

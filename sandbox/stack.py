@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +28,7 @@ from boto3.dynamodb.types import TypeSerializer
 
 from chalicelib.merchants import merchant_pk
 from infra import bundle, cloudformation
-from infra.account import Account
+from infra.account import AwsAccount
 from infra.bundle import ROOT
 from infra.deploy import deploy
 from infra.stage_settings import settings_path
@@ -57,7 +58,7 @@ class Process:
 
 
 @dataclass
-class Stack:
+class Sandbox:
     """A running sandbox; `api_url` is the deployed endpoint, `folder` the deployed copy of the project."""
 
     platform: Process
@@ -66,7 +67,7 @@ class Stack:
     api_url: str = ""
 
     @functools.cached_property
-    def account(self) -> Account:
+    def account(self) -> AwsAccount:
         """The emulated AWS account."""
         return emulated_account(self.aws.url)
 
@@ -78,25 +79,25 @@ class Stack:
 
 
 @contextlib.contextmanager
-def run_stack(progress: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
+def run_sandbox(progress: Callable[[str], None] = lambda _: None) -> Iterator[Sandbox]:
     """Start the sandbox and deploy the service; stop the sandbox at the end of the block."""
     with contextlib.ExitStack() as resources:
         progress("starting the mock platform and the emulated AWS")
         platform = resources.enter_context(run_server("sandbox.server"))
         aws = resources.enter_context(run_server("sandbox.aws"))
         folder = _enter_temporary_folder(resources)
-        stack = Stack(platform, aws, folder)
+        sandbox = Sandbox(platform, aws, folder)
         progress("deploying infra/template.yaml and the Chalice app")
         copy_project(folder)
-        set_platform_url(folder, platform.url)
-        stack.deploy()
+        write_stage_settings(folder, platform.url)
+        sandbox.deploy()
         write_sample_data(aws.url, STAGE)
-        yield stack
+        yield sandbox
 
 
-def run_preview(stack: Stack, program: Path, port: int | None = None) -> contextlib.AbstractContextManager[Process]:
+def run_preview(sandbox: Sandbox, program: Path, port: int | None = None) -> AbstractContextManager[Process]:
     """Serve the preview of a built mini-program for a running sandbox."""
-    arguments = ("--api", stack.api_url, "--platform", stack.platform.url, "--aws", stack.aws.url)
+    arguments = ("--api", sandbox.api_url, "--platform", sandbox.platform.url, "--aws", sandbox.aws.url)
     return run_server("sandbox.preview", *arguments, "--program", str(program), port=port)
 
 
@@ -158,18 +159,18 @@ def aws_environment(aws_url: str) -> dict[str, str]:
     }
 
 
-def function_environment(aws_url: str, platform_url: str, secret: str, table: str) -> dict[str, str]:
+def function_environment(aws_url: str, platform_url: str, secret_name: str, table_name: str) -> dict[str, str]:
     """Return the environment variables of a function that uses the emulated AWS and a mock platform."""
     return {
         **{name: value for name, value in aws_environment(aws_url).items() if name.startswith("AWS_")},
-        "TABLE_NAME": table,
-        "SECRET_NAME": secret,
+        "TABLE_NAME": table_name,
+        "SECRET_NAME": secret_name,
         "DOUYIN_OPEN_API": platform_url,
         "DOUYIN_LOGIN_API": platform_url,
     }
 
 
-def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None) -> Account:
+def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None) -> AwsAccount:
     """Return the emulated AWS account, as `infra.deploy` expects it.
 
     `credentials` are the environment variables of a user of the account. By default, everything is allowed.
@@ -178,16 +179,16 @@ def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None)
     session: Any = boto3.Session(
         environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name=REGION
     )
-    return Account(functools.partial(session.client, endpoint_url=aws_url), environment, REGION, aws_url)
+    return AwsAccount(functools.partial(session.client, endpoint_url=aws_url), environment, REGION, aws_url)
 
 
-def create_resources(aws_url: str, stage: str) -> tuple[str, str]:
-    """Create the stack of the template and write the sample data; returns the names of secret and table."""
+def create_resources(aws_url: str, stage: str) -> None:
+    """Create the stack of the template and write the sample data."""
     create_infrastructure(emulated_account(aws_url), stage)
-    return write_sample_data(aws_url, stage)
+    write_sample_data(aws_url, stage)
 
 
-def create_infrastructure(account: Account, stage: str) -> None:
+def create_infrastructure(account: AwsAccount, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
     cloudformation.update_stack(account, stage, {})
 
@@ -214,23 +215,21 @@ def reuse_bundle(project: Path) -> Path:
         return bundle.make_bundle(project)
 
 
-def write_sample_data(aws_url: str, stage: str) -> tuple[str, str]:
-    """Write the sample data to secret and table; returns the names of secret and table."""
+def write_sample_data(aws_url: str, stage: str) -> None:
+    """Write the sample data to secret and table."""
     client, data = emulated_account(aws_url).client, sample_data.load()
-    secret, table = cloudformation.secret_name(stage), cloudformation.stack_name(stage)
-    write_secret(client("secretsmanager"), secret, data)
-    write_merchants(client("dynamodb"), table, data)
-    return secret, table
+    write_secret(client("secretsmanager"), cloudformation.secret_name(stage), data)
+    write_merchants(client("dynamodb"), cloudformation.stack_name(stage), data)
 
 
-def write_secret(client: Any, name: str, data: SampleData) -> None:
+def write_secret(client: Any, secret_name: str, data: SampleData) -> None:
     """Write the sample apps' secrets and a new session key to the secret."""
     apps = {app.app_id: app.app_secret for app in data.apps.values()}
     value = {"apps": apps, "session_keys": [secrets.token_hex(32)]}
-    client.put_secret_value(SecretId=name, SecretString=json.dumps(value))
+    client.put_secret_value(SecretId=secret_name, SecretString=json.dumps(value))
 
 
-def write_merchants(client: Any, table: str, data: SampleData) -> None:
+def write_merchants(client: Any, table_name: str, data: SampleData) -> None:
     """Write the sample merchants to the table."""
     for merchant in data.merchants.values():
         row = {
@@ -243,22 +242,22 @@ def write_merchants(client: Any, table: str, data: SampleData) -> None:
         }
         # The serializer takes no float.
         decimals = json.loads(json.dumps(row), parse_float=Decimal)
-        client.put_item(TableName=table, Item=TypeSerializer().serialize(decimals)["M"])
+        client.put_item(TableName=table_name, Item=TypeSerializer().serialize(decimals)["M"])
 
 
-def change_merchant(account: Account, account_id: str, **attributes: Any) -> None:
+def change_merchant(aws_account: AwsAccount, account_id: str, **attributes: Any) -> None:
     """Set attributes of a merchant's row, and end the function's instances, which have cached the row."""
-    account.client("dynamodb").update_item(
+    aws_account.client("dynamodb").update_item(
         TableName=cloudformation.stack_name(STAGE),
         Key={"pk": {"S": merchant_pk(account_id)}},
         ConditionExpression="attribute_exists(pk)",
         UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in attributes),
         ExpressionAttributeValues={f":{name}": TypeSerializer().serialize(v) for name, v in attributes.items()},
     )
-    account.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Timeout=int(TIMEOUT_SECONDS))
+    aws_account.client("lambda").update_function_configuration(FunctionName=API_FUNCTION, Timeout=int(TIMEOUT_SECONDS))
 
 
-def set_platform_url(folder: Path, platform_url: str, settings: str = "") -> None:
+def write_stage_settings(folder: Path, platform_url: str, settings: str = "") -> None:
     """Write the stage's settings: `settings`, and variables that replace Douyin by the mock platform."""
     environment = {"DOUYIN_OPEN_API": platform_url, "DOUYIN_LOGIN_API": platform_url}
     lines = [settings, "[environment]", *(f"{name} = {json.dumps(value)}" for name, value in environment.items())]

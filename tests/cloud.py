@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from infra import deploy, smoke
-from infra.account import Account
+from infra.account import AwsAccount
 from infra.destroy import destroy
 from sandbox import stack
 from sandbox.stack import STAGE
@@ -35,7 +35,7 @@ class Cloud:
         self._clones = 0
 
     @functools.cached_property
-    def account(self) -> Account:
+    def account(self) -> AwsAccount:
         """The account as an administrator sees it."""
         return stack.emulated_account(self.proxy.url)
 
@@ -45,7 +45,7 @@ class Cloud:
         folder = self._folder / f"clone{self._clones}"
         folder.mkdir()
         stack.copy_project(folder)
-        stack.set_platform_url(folder, self.platform.url, settings)
+        stack.write_stage_settings(folder, self.platform.url, settings)
         return folder
 
     def deploy(self, clone: Path, **options: Any) -> list[str]:
@@ -96,6 +96,6 @@ def run_cloud(folder: Path) -> Iterator[Cloud]:
         stack.run_server("sandbox.server") as platform,
         stack.run_server("sandbox.aws") as aws,
         run_aws_proxy(aws.url) as proxy,
-        mock.patch.object(smoke, "HTTP_SECONDS", 0.0),
+        mock.patch.object(smoke, "REPEAT_SECONDS", 0.0),
     ):
         yield Cloud(platform, proxy, folder)

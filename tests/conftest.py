@@ -76,10 +76,10 @@ def bundle(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def deployed(archive: Path) -> Iterator[stack.Stack]:
+def deployed(archive: Path) -> Iterator[stack.Sandbox]:
     """A sandbox with the app deployed into it. Its mock platform is another one than the fixture `platform`."""
     del archive
-    with stack.run_stack() as running:
+    with stack.run_sandbox() as running:
         yield running
 
 

@@ -22,7 +22,7 @@ from chalicelib.douyin import client
 from chalicelib.tokens.rows import CLAIM_INTERVAL_SECONDS
 from infra.bundle import ROOT, BundleError, current_archive
 from sandbox import gateway, sample_data, server
-from sandbox.faults import Fault
+from sandbox.faults import FaultRule
 from sandbox.mock_platform import MockPlatform
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
 from tests.unit.fakes import LambdaContext
@@ -37,7 +37,7 @@ TOKEN_PK = f"TOKEN#{APP_ID}"
 LIST_MEMBER = {"account_id": ACCOUNT_ID, "poi_id": POI_ID}
 """The list that a login may ask for."""
 
-LIST_URL = gateway.certificates_url()
+LIST_URL = gateway.certificates_path()
 FAST_RETRIES = msgspec.structs.replace(client.RETRY_POLICY, base_delay=0.0, rate_limited_delay=0.0)
 """The retry policy of the platform's calls without delays: patch `chalicelib.douyin.client.RETRY_POLICY` with it."""
 
@@ -63,16 +63,16 @@ class Platform:
         # Tests replace whole entries of these dictionaries, so the entries themselves can be shared.
         data = sample_data.SampleData(*(dict(entries) for entries in vars(_SAMPLE_DATA).values()))
         self.server.platform = MockPlatform(data)
-        self.server.faults.clear()
+        self.server.fault_rules.clear()
         self.server.calls.clear()
 
     def fail(self, kind: str, call: str = "query_user_certificates", **options: Any) -> None:
         """Add a fault rule for a call."""
-        self.server.faults.append(Fault(kind, call, **options))
+        self.server.fault_rules.append(FaultRule(kind, call, **options))
 
     def clear_faults(self) -> None:
         """Remove all fault rules."""
-        self.server.faults.clear()
+        self.server.fault_rules.clear()
 
     def set_purchases(self, customer: str, *entries: dict[str, Any]) -> None:
         """Replace what a customer has bought."""
@@ -203,7 +203,7 @@ class Api:
         self, query: str = "", account_id: str = ACCOUNT_ID, poi_id: str = POI_ID, **options: Any
     ) -> gateway.Response:
         """Request the certificates; `query` starts with a question mark."""
-        return self.call("GET", gateway.certificates_url(account_id, poi_id) + query, **options)
+        return self.call("GET", gateway.certificates_path(account_id, poi_id) + query, **options)
 
 
 def stop(components: Components) -> None:

@@ -24,12 +24,12 @@ class Operator:
     """An operator's machine with this project, and an AWS account that is empty at first."""
 
     def __init__(self, platform: stack.Process, aws: stack.Process, folder: Path) -> None:
-        self.stack = stack.Stack(platform, aws, folder)
+        self.sandbox = stack.Sandbox(platform, aws, folder)
 
     @property
     def account(self) -> Any:
         """The account, with all rights."""
-        return self.stack.account
+        return self.sandbox.account
 
     @functools.cached_property
     def credentials(self) -> dict[str, str]:
@@ -38,14 +38,14 @@ class Operator:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a process on this machine."""
-        url = self.stack.platform.url
-        aws = {**stack.aws_environment(self.stack.aws.url), **self.credentials}
+        url = self.sandbox.platform.url
+        aws = {**stack.aws_environment(self.sandbox.aws.url), **self.credentials}
         return {**os.environ, **aws, "DOUYIN_OPEN_API": url, "DOUYIN_LOGIN_API": url, "REDEEM_STAGE": STAGE}
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Result:
         """Run redeemctl in this process with these environment variables."""
         unset = dict.fromkeys(os.environ.keys() - self.environment().keys())
-        command = ["--project", str(self.stack.folder), *arguments]
+        command = ["--project", str(self.sandbox.folder), *arguments]
         environment = {**unset, **self.environment(), **variables}
         return CliRunner().invoke(redeemctl, command, input=stdin, env=environment, catch_exceptions=False)
 
@@ -77,7 +77,7 @@ class Operator:
 
     def set_fault(self, **fault: Any) -> None:
         """Let calls of the platform fail; without arguments no call fails any more."""
-        stack.set_faults(self.stack.platform.url, *([fault] if fault else []))
+        stack.set_faults(self.sandbox.platform.url, *([fault] if fault else []))
 
 
 @contextlib.contextmanager
@@ -85,5 +85,5 @@ def run_operator(folder: Path) -> Iterator[Operator]:
     """Run an empty account and a mock platform, for an operator with a clone of the project in `folder`."""
     stack.copy_project(folder)
     with stack.run_server("sandbox.server") as platform, stack.run_server("sandbox.aws") as aws:
-        stack.set_platform_url(folder, platform.url)
+        stack.write_stage_settings(folder, platform.url)
         yield Operator(platform, aws, folder)

@@ -36,7 +36,7 @@ def mini_program(pytestconfig: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="module")
-def preview_url(deployed: stack.Stack, mini_program: None) -> Iterator[str]:  # noqa: ARG001
+def preview_url(deployed: stack.Sandbox, mini_program: None) -> Iterator[str]:  # noqa: ARG001
     from sandbox import preview, stack
 
     with stack.run_preview(deployed, preview.DIST_FOLDER) as running:
@@ -52,7 +52,7 @@ def screen(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def phone(screen: Page, preview_url: str, deployed: stack.Stack) -> Iterator[Phone]:
+def phone(screen: Page, preview_url: str, deployed: stack.Sandbox) -> Iterator[Phone]:
     """The screen as a new phone; at the end, no fault is left and no JavaScript error has happened.
 
     A new page takes Chromium four times as long as a screen that is used again.

@@ -9,9 +9,9 @@ from sandbox import gateway, stack
 from tests.harness import LIST_URL, TOKEN_PK, in_seconds
 
 
-def test_headers_and_numbers_reach_the_caller(deployed: stack.Stack) -> None:
+def test_headers_and_numbers_reach_the_caller(deployed: stack.Sandbox) -> None:
     """`test_miniprogram.py` has login and list, the smoke test of each deployment health."""
-    stores = requests.get(f"{deployed.api_url}{gateway.stores_url()}", timeout=20)
+    stores = requests.get(f"{deployed.api_url}{gateway.stores_path()}", timeout=20)
     assert stores.headers["Cache-Control"] == "public, max-age=300"
     assert stores.headers["Content-Type"] == "application/json; charset=utf-8"
     assert stores.json()["stores"][0]["latitude"] == 31.2327
@@ -28,7 +28,7 @@ def test_headers_and_numbers_reach_the_caller(deployed: stack.Stack) -> None:
     ],
 )
 def test_problems_have_the_contracts_form(
-    deployed: stack.Stack, call: str, headers: dict[str, str], status: int, code: str
+    deployed: stack.Sandbox, call: str, headers: dict[str, str], status: int, code: str
 ) -> None:
     method, path = call.split()
     response = requests.request(method, f"{deployed.api_url}{path}", headers=headers, timeout=20)
@@ -38,7 +38,7 @@ def test_problems_have_the_contracts_form(
 
 
 def test_the_functions_use_the_roles_of_the_template_and_the_scheduled_one_renews_a_token(
-    deployed: stack.Stack,
+    deployed: stack.Sandbox,
 ) -> None:
     """The emulated AWS checks each call of a function against the policy of its role."""
     functions = deployed.account.client("lambda")

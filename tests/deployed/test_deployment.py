@@ -170,7 +170,7 @@ def test_a_platform_that_does_not_answer_fails_a_deployment_unless_this_is_known
     with pytest.raises(StageError, match=r"no answer from the platform (?s:.*): make rollback STAGE=dev"):
         cloud.deploy(cloud.clone())
     note = "no answer from the platform (NO_PLATFORM=1)"
-    assert cloud.deploy(cloud.clone(), no_platform=True)[-1] == f"{PASSED}; {note}"
+    assert cloud.deploy(cloud.clone(), tolerates_outage=True)[-1] == f"{PASSED}; {note}"
     stack.set_faults(cloud.platform.url)
 
 

@@ -68,14 +68,14 @@ class DoctorOperator(Operator):
 @pytest.fixture(scope="module")
 def empty_account(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoctorOperator]:
     del archive
-    with run_operator(tmp_path_factory.mktemp("project")) as operator, run_aws_proxy(operator.stack.aws.url) as proxy:
-        yield DoctorOperator(operator.stack.platform, proxy, operator.stack.folder)
+    with run_operator(tmp_path_factory.mktemp("project")) as operator, run_aws_proxy(operator.sandbox.aws.url) as proxy:
+        yield DoctorOperator(operator.sandbox.platform, proxy, operator.sandbox.folder)
 
 
 @pytest.fixture(scope="module")
 def before_deployment(empty_account: DoctorOperator) -> list[dict[str, Any]]:
     """What doctor finds before the deployment, as a process, as the operator runs it."""
-    command = [sys.executable, "-m", "redeemctl", "--project", str(empty_account.stack.folder), "doctor", "--json"]
+    command = [sys.executable, "-m", "redeemctl", "--project", str(empty_account.sandbox.folder), "doctor", "--json"]
     process = subprocess.run(command, env=empty_account.environment(), capture_output=True, text=True, check=False)
     assert process.returncode == 1, process.stderr
     findings: list[dict[str, Any]] = json.loads(process.stdout)
@@ -86,7 +86,7 @@ def before_deployment(empty_account: DoctorOperator) -> list[dict[str, Any]]:
 def deployed_operator(empty_account: DoctorOperator, before_deployment: list[Any]) -> DoctorOperator:
     """A deployed stage without an app or a merchant."""
     del before_deployment
-    empty_account.stack.deploy()
+    empty_account.sandbox.deploy()
     return empty_account
 
 
@@ -137,8 +137,8 @@ def test_after_deployment_and_onboarding_a_customer_gets_the_list(deployed_opera
     assert "saved" in operator.succeed(*add_merchant)
     assert "nothing to change" in operator.succeed(*add_merchant)
     assert "saved" in operator.succeed("store", "add", ACCOUNT_ID, POI_ID, "人民广场店")
-    headers = stack.log_in(operator.stack.api_url, operator.stack.platform.url)
-    response = requests.get(f"{operator.stack.api_url}{LIST_URL}", headers=headers, timeout=30)
+    headers = stack.log_in(operator.sandbox.api_url, operator.sandbox.platform.url)
+    response = requests.get(f"{operator.sandbox.api_url}{LIST_URL}", headers=headers, timeout=30)
     assert len(response.json()["certificates"]) == 7
 
 
@@ -152,7 +152,7 @@ def test_a_healthy_stage_passes_every_check(operator: DoctorOperator) -> None:
 
 
 def test_settings_that_are_wrong_stop_every_other_check(operator: DoctorOperator) -> None:
-    path = settings_path(operator.stack.folder, STAGE)
+    path = settings_path(operator.sandbox.folder, STAGE)
     text = path.read_text(encoding="utf-8")
     path.write_text("memory = 1\n", encoding="utf-8")
     findings = operator.diagnose()
@@ -184,7 +184,7 @@ def test_few_lists_are_requested_and_none_after_a_rate_limit(
     operator.succeed("app", "add", "tt-without-token", "--provider")
     for account_id in ("70", "71"):
         operator.put_row(f"MERCHANT#{account_id}", app_id={"S": "tt-without-token"})
-    platform = operator.stack.platform.url
+    platform = operator.sandbox.platform.url
 
     def diagnose(*options: str) -> tuple[dict[str, str], set[str]]:
         """Return the outcomes of the merchants, and the account_ids whose lists the platform was asked for."""
@@ -252,19 +252,19 @@ def test_a_list_that_fails_right_after_its_deployment_is_rolled_back_by_an_opera
     operator: DoctorOperator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not deployed again, which would bring the same commit. From a clone that has never deployed or built anything."""
-    monkeypatch.setattr(smoke, "HTTP_SECONDS", 0.0)
+    monkeypatch.setattr(smoke, "REPEAT_SECONDS", 0.0)
     former, apis = operator.deployed_code(), operator.client("apigateway").get_rest_apis()["items"]
-    listing = operator.stack.folder / "chalicelib" / "certificates" / "listing.py"
+    listing = operator.sandbox.folder / "chalicelib" / "certificates" / "listing.py"
     text = listing.read_text(encoding="utf-8")
     # Only there: a list that fails everywhere stops the deployment before any change.
     broken = "import os\nif 'AWS_LAMBDA_FUNCTION_NAME' in os.environ: CertificateLister.list_certificates = None"
     listing.write_text(f"{text}\n{broken}\n", encoding="utf-8")
     with pytest.raises(StageError, match=r"/certificates: HTTP 500 (?s:.*)make rollback STAGE=dev"):
-        operator.stack.deploy()
+        operator.sandbox.deploy()
     listing.write_text(text, encoding="utf-8")
 
     stack.copy_project(tmp_path)
-    stack.set_platform_url(tmp_path, operator.stack.platform.url)
+    stack.write_stage_settings(tmp_path, operator.sandbox.platform.url)
     shutil.rmtree(tmp_path / ARCHIVES)
     account = stack.emulated_account(operator.proxy.url, operator.credentials)
     lines: list[str] = []

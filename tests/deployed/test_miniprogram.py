@@ -78,7 +78,7 @@ def run(folder: Path, *command: str, **environment: str) -> str:
     return process.stdout
 
 
-def test_the_mini_programs_own_tests_pass_against_the_deployed_app(deployed: stack.Stack) -> None:
+def test_the_mini_programs_own_tests_pass_against_the_deployed_app(deployed: stack.Sandbox) -> None:
     urls = {"API_URL": deployed.api_url, "SANDBOX_URL": deployed.platform.url}
     output = run(preview.MINIPROGRAM_FOLDER, "npm", "test", **urls)
     # The sign in front depends on the version of Node.js.

@@ -1,4 +1,4 @@
-"""The sample page in a browser, with the deployed app: the customer's journey, and what only a browser can break.
+"""The preview, with the deployed app: the customer's journey, and what only a browser can break.
 
 `miniprogram/tests` has the page's states, texts and rules, `test_screenshots` every state's accessibility.
 """
@@ -15,13 +15,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from sandbox import preview, stack
-from sandbox.gateway import certificates_url, stores_url
+from sandbox.gateway import certificates_path, stores_path
 from sandbox.sample_data import CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS
 from tests.deployed.phone import Phone, identical_purchases, read_purchases
 from tests.deployed.test_miniprogram import run
 from tests.unit.fakes import PROBLEM_TYPES
 
-LIST = f"GET {certificates_url()}"
+LIST = f"GET {certificates_path()}"
 
 TSCONFIG = json.dumps(
     {
@@ -47,7 +47,7 @@ def test_a_customers_journey(phone: Phone) -> None:
         phone.choices.first.click()
         expect(phone.store).to_have_text("四季小馆·徐家汇店")
         expect(phone.cards).to_have_count(9)
-        assert phone.requests == [f"GET {stores_url()}", "POST /v1/sessions"], "session and list in one request"
+        assert phone.requests == [f"GET {stores_path()}", "POST /v1/sessions"], "session and list in one request"
         phone.button("切换门店").click()
         expect(phone.choices).to_have_text(["四季小馆·徐家汇店", "四季小馆·人民广场店", "四季小馆·五角场店"])
         expect(phone.page.locator(".coupons-choice .coupons-tag")).to_have_text(["已选"])
@@ -181,14 +181,14 @@ def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def run_program(phone: Phone, deployed: stack.Stack, folder: Path) -> Iterator[None]:
+def run_program(phone: Phone, deployed: stack.Sandbox, folder: Path) -> Iterator[None]:
     """Let the phone run the program in a folder, as `make serve PROGRAM=…` does."""
     with stack.run_preview(deployed, preview.check_program(str(folder))) as running:
         phone.url = running.url
         yield
 
 
-def test_the_folder_works_in_another_program(phone: Phone, deployed: stack.Stack, host_program: Path) -> None:
+def test_the_folder_works_in_another_program(phone: Phone, deployed: stack.Sandbox, host_program: Path) -> None:
     """As a subpackage, looking as in the sample, whatever the program's own buttons and classes look like."""
     looks = """() => [...document.querySelectorAll(".coupons, .coupons *")].map((element) => {
         const style = getComputedStyle(element);
@@ -221,7 +221,7 @@ def test_the_folder_works_in_another_program(phone: Phone, deployed: stack.Stack
         expect(phone.store).to_have_text("四季小馆·徐家汇店")
 
 
-def test_the_colours_of_the_guide(phone: Phone, deployed: stack.Stack, tmp_path: Path) -> None:
+def test_the_colours_of_the_guide(phone: Phone, deployed: stack.Sandbox, tmp_path: Path) -> None:
     """Colors in both themes, from the program's own styles."""
     program = shutil.copytree(preview.DIST_FOLDER, tmp_path / "dist")
     (program / "app.ttss").write_text("page .coupons { --accent: #00695c; --on-accent: #ffffff }", "utf-8")

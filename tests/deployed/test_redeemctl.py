@@ -55,7 +55,7 @@ def operator(started: Operator) -> Operator:
 
 def test_each_command_says_on_which_stage_account_and_region_it_acts(operator: Operator) -> None:
     line = operator.run("app", "list").stderr.splitlines()[0]
-    assert line == f"stage dev, account 000000000000, region us-east-1, endpoint {operator.stack.aws.url}"
+    assert line == f"stage dev, account 000000000000, region us-east-1, endpoint {operator.sandbox.aws.url}"
     assert "stage prod" in operator.fail(1, "--stage", "prod", "merchant", "list")
     assert "stage dev, " in operator.run("merchant", "list", REDEEM_STAGE="").stderr, "where nothing is changed"
     changed = operator.run("app", "list", DOUYIN_OPEN_API="http://127.0.0.1:9").stderr
@@ -67,7 +67,7 @@ def test_aws_that_cannot_be_used_is_reported(operator: Operator) -> None:
     closed = f"http://127.0.0.1:{stack.free_port()}"
     assert "AWS cannot be reached" in operator.fail(1, "app", "list", AWS_ENDPOINT_URL=closed)
     assert "no AWS region" in operator.fail(2, "app", "list", AWS_DEFAULT_REGION="")
-    settings = settings_path(operator.stack.folder, STAGE)
+    settings = settings_path(operator.sandbox.folder, STAGE)
     text = settings.read_text(encoding="utf-8")
     settings.write_text(f'region = "us-east-1"\n{text}', encoding="utf-8")
     operator.succeed("app", "list", AWS_DEFAULT_REGION="")
@@ -153,7 +153,7 @@ def test_a_token_reader_reads_the_token_and_its_end_by_name_and_nothing_else(ope
     row = {"pk": {"S": "TOKEN#tt1"}, "access_token": {"S": "t"}, "expires_at": {"N": "1"}, "version": {"N": "2"}}
     administrator.put_item(TableName=TABLE, Item=row)
     credentials = policies.create_user(operator.account.client("iam"), "TokenReaderPolicy", STAGE)
-    reader = stack.emulated_account(operator.stack.aws.url, credentials).client("dynamodb")
+    reader = stack.emulated_account(operator.sandbox.aws.url, credentials).client("dynamodb")
 
     def read(key: str, **options: Any) -> Any:
         return reader.get_item(TableName=TABLE, Key={"pk": {"S": key}}, ConsistentRead=True, **options).get("Item")
@@ -173,7 +173,7 @@ def test_a_token_reader_reads_the_token_and_its_end_by_name_and_nothing_else(ope
 def writer(started: Operator) -> dict[str, str]:
     """The environment of the system of a service provider, which has the policy `token-writer`."""
     credentials = policies.create_user(started.account.client("iam"), "TokenWriterPolicy", STAGE)
-    return {**stack.aws_environment(started.stack.aws.url), **credentials}
+    return {**stack.aws_environment(started.sandbox.aws.url), **credentials}
 
 
 def test_the_python_of_the_guide_stores_a_token_unless_a_later_one_is_there(

@@ -16,7 +16,7 @@ def test_the_sandbox_ends_its_output_with_the_url_of_the_page_until_it_is_stoppe
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        assert any(line == "# Open the mini-program in a browser\n" for line in process.stdout)
+        assert any(line == "# Open the preview in a browser\n" for line in process.stdout)
         requests.get(process.stdout.readline().rstrip(), timeout=60).raise_for_status()
     finally:
         process.terminate()

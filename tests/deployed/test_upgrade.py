@@ -56,9 +56,9 @@ class Released:
 
     def deploy(self, operator: Operator) -> None:
         """Run its `make deploy`."""
-        stack.set_platform_url(self.folder, operator.stack.platform.url)
+        stack.write_stage_settings(self.folder, operator.sandbox.platform.url)
         output = run(self.folder, sys.executable, "-m", "infra.deploy", STAGE, **operator.account.environment)
-        operator.stack.api_url = output.splitlines()[-1]
+        operator.sandbox.api_url = output.splitlines()[-1]
 
     def redeemctl(self, operator: Operator, *arguments: str, **variables: str) -> None:
         run(self.folder, sys.executable, "-m", "redeemctl", *arguments, **operator.environment(), **variables)
@@ -89,13 +89,13 @@ class Customer:
         return [[c["certificate_id"] for c in r.json().get("certificates", [])] or r.text for r in responses]
 
     def request(self, query: str) -> requests.Response:
-        url = self.api_url + gateway.certificates_url() + query
+        url = self.api_url + gateway.certificates_path() + query
         return requests.get(url, headers=self.headers, timeout=30)
 
 
 def log_in(operator: Operator) -> Customer:
-    urls = operator.stack.api_url, operator.stack.platform.url
-    customer = Customer(operator.stack.api_url, stack.log_in(*urls, CUSTOMER_WITH_MANY_COUPONS))
+    urls = operator.sandbox.api_url, operator.sandbox.platform.url
+    customer = Customer(operator.sandbox.api_url, stack.log_in(*urls, CUSTOMER_WITH_MANY_COUPONS))
     customer.cursor = customer.request("").json()["next_cursor"]
     customer.expected = customer.list_pages()
     assert len({certificate_id for page in customer.expected for certificate_id in page}) == 340
@@ -105,7 +105,7 @@ def log_in(operator: Operator) -> Customer:
 def add_provider(operator: Operator) -> None:
     """Add an app of a service provider; its token is not to be renewed before it has expired."""
     operator.succeed("app", "add", "--provider", OTHER_APP_ID)
-    token = stack.create_provider_token(operator.stack.platform.url, OTHER_APP_ID)
+    token = stack.create_provider_token(operator.sandbox.platform.url, OTHER_APP_ID)
     row = {"access_token": {"S": token}, "expires_at": {"N": str(int(time.time()) + 900)}}
     operator.account.client("dynamodb").put_item(TableName=TABLE, Item={"pk": {"S": f"TOKEN#{OTHER_APP_ID}"}, **row})
 
@@ -124,7 +124,7 @@ def read_data(operator: Operator) -> list[Any]:
 
 
 def read_commit(operator: Operator) -> str:
-    return str(requests.get(f"{operator.stack.api_url}/v1/health", timeout=30).json()["commit"])
+    return str(requests.get(f"{operator.sandbox.api_url}/v1/health", timeout=30).json()["commit"])
 
 
 @pytest.mark.parametrize("is_rotated", [False, True], ids=["no rotation", "after a rotation"])
@@ -152,7 +152,7 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again(
         def take(step: Callable[[], object], commit: str | None) -> None:
             step()
             assert read_commit(operator) == commit
-            stack.log_in(operator.stack.api_url, operator.stack.platform.url, app_id=OTHER_APP_ID)
+            stack.log_in(operator.sandbox.api_url, operator.sandbox.platform.url, app_id=OTHER_APP_ID)
             assert [customer.list_pages() for customer in customers] == [customer.expected for customer in customers]
             customers.append(log_in(operator))
             shown = customers[-1].request("").json()
@@ -160,7 +160,7 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again(
 
         take(lambda: add_provider(operator), former)
         data = read_data(operator)
-        take(operator.stack.deploy, present)
+        take(operator.sandbox.deploy, present)
         assert read_data(operator) == data
         # A rotation keeps the sessions of the key that signs, not those of the key before.
         del customers[:-1]
@@ -172,8 +172,8 @@ def test_a_stage_is_upgraded_rolled_back_and_upgraded_again(
         exported = tmp_path / "exported.csv"
         released.redeemctl(operator, "merchant", "export", str(exported))
         assert "nothing to change" in operator.succeed("merchant", "import", str(exported))
-        take(operator.stack.deploy, present)
-        calls = requests.get(f"{operator.stack.platform.url}/_sandbox/calls", timeout=30).json()
+        take(operator.sandbox.deploy, present)
+        calls = requests.get(f"{operator.sandbox.platform.url}/_sandbox/calls", timeout=30).json()
         assert [call["call"] for call in calls].count("client_token") == 1
 
 
@@ -186,11 +186,11 @@ def test_each_client_works_with_the_other_versions_service(released: Released, t
     with run_operator(tmp_path) as operator:
         for deploy, folder in (
             (lambda: released.deploy(operator), preview.MINIPROGRAM_FOLDER),
-            (operator.stack.deploy, clone),
+            (operator.sandbox.deploy, clone),
         ):
             deploy()
-            stack.write_sample_data(operator.stack.aws.url, STAGE)
+            stack.write_sample_data(operator.sandbox.aws.url, STAGE)
             stack.change_merchant(operator.account, ACCOUNT_ID, **SWITCH)
-            urls = {"API_URL": operator.stack.api_url, "SANDBOX_URL": operator.stack.platform.url}
+            urls = {"API_URL": operator.sandbox.api_url, "SANDBOX_URL": operator.sandbox.platform.url}
             command = ("node", "--import", "tsx", "--test", "tests/client.test.ts")
             assert " fail 0\n" in run(folder, *command, **urls)

@@ -20,7 +20,7 @@ from chalicelib.douyin import protocol
 from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings
 from sandbox import gateway, sample_data
-from sandbox.mock_platform import CALLS, MockPlatform, PlatformError
+from sandbox.mock_platform import CALL_PATHS, MockPlatform, PlatformError
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -56,7 +56,7 @@ class FakePlatform:
         self.without_root_account: set[str] = set()
 
     def send(self, _base_url: str, request: protocol.PlatformRequest, *_limits: Any) -> protocol.PlatformReply:
-        name = {path: name for name, path in CALLS.items()}[request.path]
+        name = {path: name for name, path in CALL_PATHS.items()}[request.path]
         body, headers = json.loads(request.body), {key.lower(): value for key, value in request.headers.items()}
         self.bodies.append((name, body))
         try:

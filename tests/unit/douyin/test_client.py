@@ -15,7 +15,7 @@ from chalicelib.errors import (
     UpstreamTimeoutError,
 )
 from infra.bundle import ROOT
-from sandbox.mock_platform import CALLS, MockPlatform
+from sandbox.mock_platform import CALL_PATHS, MockPlatform
 from tests.endpoints import SAMPLES, find_endpoints
 from tests.unit.fakes import Clock, FakeTransport, Sent, json_reply, make_context
 
@@ -44,14 +44,14 @@ class Platform:
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str) -> None:
-    assert name in CALLS, "CALLS of sandbox/mock_platform.py has no row for this call"
+    assert name in CALL_PATHS, "CALL_PATHS of sandbox/mock_platform.py has no row for this call"
     platform, endpoint = Platform(json_reply({"data": SAMPLES[name].data})), ENDPOINTS[name]
     assert platform.send(name) == SAMPLES[name].result
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
     headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.needs_token else {}
     base_url = LOGIN_API if endpoint.uses_login_api else OPEN_API
-    assert (sent.base_url, sent.request.path) == (base_url, CALLS[name])
+    assert (sent.base_url, sent.request.path) == (base_url, CALL_PATHS[name])
     assert sent.request == PlatformRequest(endpoint.path, SAMPLES[name].sent, headers)
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
@@ -68,10 +68,10 @@ def test_the_log_id_of_every_reply_is_logged_also_of_a_malformed_one(data: Any) 
 
 def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
     special = {"client_token", "jscode2session", "code2session"}
-    assert ENDPOINTS.keys() <= CALLS.keys()
-    assert [name for name in CALLS.keys() - special if not hasattr(MockPlatform, name)] == []
+    assert ENDPOINTS.keys() <= CALL_PATHS.keys()
+    assert [name for name in CALL_PATHS.keys() - special if not hasattr(MockPlatform, name)] == []
     page = (ROOT / "sandbox" / "README.md").read_text(encoding="utf-8")
-    assert [path for path in CALLS.values() if f"`POST {path}`" not in page] == []
+    assert [path for path in CALL_PATHS.values() if f"`POST {path}`" not in page] == []
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

@@ -38,7 +38,7 @@ class FakeLambda:
         """Change a function as Chalice does, or create it."""
         function = self.functions.setdefault(name, {"versions": {}, "tag": tag})
         function["latest"] = {
-            "Version": "$LATEST", "CodeSha256": versions.code_hash(archive), "Runtime": "python3.11",
+            "Version": "$LATEST", "CodeSha256": versions.code_hash_of(archive), "Runtime": "python3.11",
             "State": "Active",
             "LastUpdateStatus": "Successful", "LastModified": "2026-11-25T10:00:00", **values,
         }  # fmt: skip
@@ -92,7 +92,7 @@ class FakeLambda:
         if call == self.fails:
             raise ClientError({"Error": {"Code": "ServiceException"}}, "UpdateFunctionCode")
         self.calls.append(call)
-        self.functions[name]["latest"] |= {"CodeSha256": versions.code_hash(ZipFile)}
+        self.functions[name]["latest"] |= {"CodeSha256": versions.code_hash_of(ZipFile)}
         self.functions[name]["archive"] = ZipFile
 
     def download(self, url: str, timeout: float) -> Any:

@@ -51,7 +51,7 @@ def test_the_status_in_the_body_is_the_responses_status(response_type: Any) -> N
 
 def test_a_response_that_keeps_its_status_claims_no_other() -> None:
     client = Mock()
-    _put_gateway_response(client, "abc", "DEFAULT_4XX", _INVALID_BODY, own_status=True)
+    _put_gateway_response(client, "abc", "DEFAULT_4XX", _INVALID_BODY, sets_status=False)
     put = client.put_gateway_response.call_args.kwargs
     assert "statusCode" not in put
     assert not {"status", "errors"} & json.loads(put["responseTemplates"]["application/json"]).keys()

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from infra import chalice_state
-from infra.chalice_state import find_rest_apis, write_state
+from infra.chalice_state import find_functions, find_rest_apis, write_state
 from infra.stage_settings import StageError
 from tests.unit.infra.fake_lambda import TAG, FakeLambda
 
@@ -42,7 +42,7 @@ def test_the_apis_that_invoke_the_stages_function_are_listed_by_age() -> None:
     assert [api["id"] for api in find_rest_apis(client, "dev")] == ["older", "newer"]
 
 
-def test_every_function_and_rule_of_the_stage_is_in_chalices_record_and_none_of_another_app(tmp_path: Path) -> None:
+def test_every_function_and_rule_of_the_stage_is_in_chalices_state_and_none_of_another_app(tmp_path: Path) -> None:
     """Also one that the app has got since, or that another version of Chalice has deployed."""
     client, own = FakeLambda(), [f"douyin-redemption-dev{end}" for end in ("", "-refresh_tokens", "-new")]
     client.deploy(own[0], b"")
@@ -58,9 +58,9 @@ def test_every_function_and_rule_of_the_stage_is_in_chalices_record_and_none_of_
         {"Rules": [{"Name": f"douyin-redemption-dev-{name}-event"} for name in ("reports", "reports-dev", "gone")]},
     ]
     account: Any = SimpleNamespace(client={"lambda": client, "events": rules}.get)
-    write_state(account, tmp_path, "dev", "abc")
-    record = json.loads((tmp_path / ".chalice" / "deployed" / "dev.json").read_text(encoding="utf-8"))["resources"]
-    assert [resource["name"] for resource in record] == [
+    write_state(account, tmp_path, "dev", find_functions(account, "dev"), "abc")
+    state = json.loads((tmp_path / ".chalice" / "deployed" / "dev.json").read_text(encoding="utf-8"))["resources"]
+    assert [resource["name"] for resource in state] == [
         "api_handler",
         "refresh_tokens",
         "new",

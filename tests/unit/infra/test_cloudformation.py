@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.account import Account
-from infra.cloudformation import TEMPLATE, check_vital
+from infra.account import AwsAccount
+from infra.cloudformation import TEMPLATE, check_updatable
 from infra.stage_settings import StageError
 from tests.template import read_alarms
 
@@ -40,7 +40,7 @@ def fake_aws(status: str | None = "UPDATE_COMPLETE") -> Mock:
 def test_a_stack_that_cannot_be_changed_is_refused_with_the_command_that_repairs_it(status: str, advice: str) -> None:
     aws = fake_aws(status)
     with pytest.raises(StageError, match=advice):
-        check_vital(Account(lambda _: aws, {}, "us-east-1"), "dev")
+        check_updatable(AwsAccount(lambda _: aws, {}, "us-east-1"), "dev")
 
 
 @pytest.mark.parametrize(
@@ -53,24 +53,24 @@ def test_a_stack_that_cannot_be_changed_is_refused_with_the_command_that_repairs
 )
 def test_what_nothing_works_without_is_named_with_the_page_that_helps(operation: str, lost: str) -> None:
     aws = fake_aws()
-    check_vital(Account(lambda _: aws, {}, "us-east-1"), "dev")
+    check_updatable(AwsAccount(lambda _: aws, {}, "us-east-1"), "dev")
     assert [call.kwargs["RoleName"] for call in aws.get_role.call_args_list] == ROLES
     getattr(aws, operation).side_effect = NOT_FOUND
     with pytest.raises(StageError, match=f"^{lost}, but stack .*docs/run.md"):
-        check_vital(Account(lambda _: aws, {}, "us-east-1"), "dev")
+        check_updatable(AwsAccount(lambda _: aws, {}, "us-east-1"), "dev")
 
 
 def test_a_secret_that_is_scheduled_for_deletion_is_to_be_restored() -> None:
     aws = fake_aws()
     aws.describe_secret.return_value = {"DeletedDate": "2026-01-01"}
     with pytest.raises(StageError, match="aws secretsmanager restore-secret --secret-id douyin-redemption/dev"):
-        check_vital(Account(lambda _: aws, {}, "us-east-1"), "dev")
+        check_updatable(AwsAccount(lambda _: aws, {}, "us-east-1"), "dev")
 
 
 def test_before_the_first_deployment_nothing_can_be_lost() -> None:
     aws = fake_aws(None)
     aws.describe_table.side_effect = aws.describe_secret.side_effect = NOT_FOUND
-    check_vital(Account(lambda _: aws, {}, "us-east-1"), "dev")
+    check_updatable(AwsAccount(lambda _: aws, {}, "us-east-1"), "dev")
 
 
 def test_the_template_is_well_below_cloudformations_limit_of_51200_bytes() -> None:

@@ -40,7 +40,7 @@ class Stage:
         archive = build_archive(version, COMMITS[version])
         for name in (API, *OTHERS):
             self.client.deploy(name, archive, **values)
-        versions.publish(self.client, API, Build(version, COMMITS[version]), versions.code_hash(archive))
+        versions.publish(self.client, API, Build(version, COMMITS[version]), versions.code_hash_of(archive))
 
     def deploy_each(self, versions: str) -> None:
         for version in versions:
@@ -61,7 +61,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     settings_path(tmp_path, "dev").write_text("")
     stage = Stage(tmp_path)
 
-    def check(_account: Any, _stage: str, build: Build, _url: str | None, **options: Any) -> str:
+    def check(_account: Any, _stage: str, build: Build, _url: str, _domain: Any, **options: Any) -> str:
         stage.options = options
         stage.checked.append(build)
         return "smoke test: passed"
@@ -202,10 +202,10 @@ def test_a_build_with_another_runtime_is_refused_before_any_change(stage: Stage)
 
 def test_a_smoke_test_that_fails_after_a_rollback_names_the_way_from_there(stage: Stage) -> None:
     stage.deploy_each("12")
-    stage.rollback(no_platform=True)
-    assert "If the platform does not answer, no further rollback helps" in stage.options["way_back"]
-    assert "git checkout aaaaaaaaaaaa, then make deploy STAGE=dev" in stage.options["way_back"]
-    assert stage.options["no_platform"]
+    stage.rollback(tolerates_outage=True)
+    assert "If the platform does not answer, no further rollback helps" in stage.options["advice"]
+    assert "git checkout aaaaaaaaaaaa, then make deploy STAGE=dev" in stage.options["advice"]
+    assert stage.options["tolerates_outage"]
 
 
 def test_before_the_first_deployment_there_is_nothing_to_roll_back(stage: Stage) -> None:
@@ -227,4 +227,4 @@ def test_code_that_arrives_incomplete_is_refused_without_its_address(
 def test_code_of_another_deployment_fails_this_one(stage: Stage) -> None:
     stage.deploy("1")
     with pytest.raises(StageError, match=f"function {API} serves other code than was just deployed"):
-        versions.check_code(stage.client, API, versions.code_hash(build_archive("2")))
+        versions.check_code(stage.client, API, versions.code_hash_of(build_archive("2")))

@@ -21,7 +21,7 @@ KEYS = ["k" * 32]
 SECRET = json.dumps({"apps": {"tt1": "s"}, "session_keys": KEYS})
 EXTERNAL = json.dumps({"apps": {"tt1": "s"}, "session_keys": KEYS, "external_tokens": ["tt1"]})
 PROVIDERS = json.dumps({"apps": {"tt1": "", "tt2": ""}, "session_keys": KEYS})
-WAY_BACK = "make rollback STAGE=dev"
+ADVICE = "make rollback STAGE=dev"
 PASSED = "smoke test: passed"
 URL, DOMAIN = "https://x", "api.example.com"
 SETTINGS = Domain(DOMAIN, "arn:aws:acm:us-east-1:123456789012:certificate/x")
@@ -77,9 +77,9 @@ class Run:
         self.urls.add(url)
         if url.endswith(DOMAIN) and isinstance(self.domain, Exception):
             raise self.domain
-        if not ("code" in (probe.body or ()) or probe.session not in ("", "forged")):
+        if not ("code" in (probe.body or ()) or probe.session_token not in ("", "forged")):
             commit = {"commit": self.domain} if url.endswith(DOMAIN) and self.domain else {}
-            return response(probe.status, {**probe.expected, "request_id": "1", **commit})
+            return response(probe.expected_status, {**probe.expected_members, "request_id": "1", **commit})
         self.sent.append(probe)
         if isinstance(self.answers[probe.method], Exception):
             raise self.answers[probe.method]
@@ -87,7 +87,7 @@ class Run:
 
     def check(self, **options: Any) -> str:
         account: Any = SimpleNamespace(client=lambda _: self.client)
-        return smoke.check(account, "dev", Build("1", "a"), URL, way_back=WAY_BACK, **options)
+        return smoke.check(account, "dev", Build("1", "a"), URL, advice=ADVICE, **options)
 
     @property
     def paths(self) -> list[str]:
@@ -97,7 +97,7 @@ class Run:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Create a run of the smoke test."""
-    monkeypatch.setattr(smoke, "HTTP_SECONDS", 0)
+    monkeypatch.setattr(smoke, "REPEAT_SECONDS", 0)
 
     def create(*arguments: Any) -> Run:
         tested = Run(*arguments)
@@ -134,13 +134,13 @@ def test_what_a_login_or_list_proves(answer: Any, verdict: str) -> None:
         ("GET", requests.ConnectionError("x"), ["POST", "GET"]),
     ],
 )
-def test_a_login_or_list_that_fails_ends_the_test_and_the_way_back_is_named(
+def test_a_login_or_list_that_fails_ends_the_test_with_the_advice(
     run: Callable[..., Run], method: str, answer: Any, sent: list[str]
 ) -> None:
     tested = run()
     tested.answers[method] = answer
-    with pytest.raises(StageError, match=rf"{method} /v1/.*: (HTTP 200|ConnectionError)(?s:.*)\n{WAY_BACK}$"):
-        tested.check(no_platform=True)
+    with pytest.raises(StageError, match=rf"{method} /v1/.*: (HTTP 200|ConnectionError)(?s:.*)\n{ADVICE}$"):
+        tested.check(tolerates_outage=True)
     assert [probe.method for probe in tested.sent] == sent
 
 
@@ -196,7 +196,7 @@ def test_asked_is_who_needs_no_token_of_another_system_or_has_one_that_has_not_e
     login, listed = tested.sent
     assert login.body == {"app_id": app_id, "code": PROBE_CODE}
     assert listed.path == f"/v1/merchants/{store}/certificates"
-    assert decode_session(listed.session, KEYS, 0) == Session(app_id, PROBE_OPEN_ID)
+    assert decode_session(listed.session_token, KEYS, 0) == Session(app_id, PROBE_OPEN_ID)
 
 
 NOT_IN_DNS = f"{DOMAIN} is not in DNS yet, so it was not requested"

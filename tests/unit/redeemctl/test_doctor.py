@@ -1,7 +1,6 @@
 """The judgments of `redeemctl doctor`: tables of what was read and the outcome."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,10 +20,9 @@ from chalicelib.errors import UpstreamCodes
 from chalicelib.merchants import Merchant
 from chalicelib.tokens.rows import TokenRow
 from infra import smoke
-from infra.bundle import ROOT, Build
+from infra.bundle import Build
 from redeemctl import doctor
-from redeemctl.doctor import FAILED, OK, UNKNOWN, WARNING, Doctor, Finding
-from redeemctl.secret import SecretVersion
+from redeemctl.doctor import FAILED, OK, UNKNOWN, WARNING, Finding
 from tests.unit.fakes import NOW, PROBLEM_TYPES
 
 
@@ -86,7 +84,7 @@ def response(status: int, body: Any, content_type: str = "application/problem+js
 
 
 HTML = response(502, "Bad Gateway", "text/html")
-LOGIN = smoke.refused_login("tt1")
+LOGIN = smoke.refused_login_probe("tt1")
 
 
 @pytest.mark.parametrize(
@@ -152,12 +150,9 @@ def test_a_list_is_in_order_if_it_succeeds_or_the_platform_has_answered(
     ],
 )
 def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: str, text: str, advice: str) -> None:
-    items = [{"pk": {"S": "MERCHANT#1"}, "app_id": {"S": "tt1"}}, {"pk": {"S": "MERCHANT#2"}, **attributes}]
-    stage: Any = SimpleNamespace(merchants=SimpleNamespace(list_all=lambda: items))
-    tested = Doctor(stage, ROOT)
-    tested._secret = SecretVersion(apps={"tt1": "s"})
-    [finding] = tested._check_merchants()
-    assert [merchant.account_id for merchant in tested._merchants or ()] == ["1"]
+    items: list[Item] = [{"pk": {"S": "MERCHANT#1"}, "app_id": {"S": "tt1"}}, {"pk": {"S": "MERCHANT#2"}, **attributes}]
+    merchants, [finding] = doctor.judge_merchants(items, ["tt1"], None)
+    assert [merchant.account_id for merchant in merchants] == ["1"]
     assert finding.what == "2"
     judged(finding, status, text, advice)
 
@@ -195,7 +190,7 @@ def test_at_most_20_lists_are_requested_of_different_apps_first(rows: list[Merch
     ],
 )
 def test_the_advice_fits_the_cause(code: str, upstream: UpstreamCodes, reason: str, text: str, advice: str) -> None:
-    found = doctor.judge_platform("login", "tt1", code, upstream, reason)
+    found = doctor.judge_failed_call("login", "tt1", code, upstream, reason)
     judged(found, FAILED, text, advice)
     assert found.logid == upstream.logid
 
@@ -250,7 +245,7 @@ ITEM: Item = {"access_token": {"S": "t"}}
 def test_a_short_token_is_a_warning_and_one_of_another_system_must_only_be_valid(
     row: TokenRow, is_external: bool, status: str, text: str
 ) -> None:
-    judged(doctor.judge_token("tt1", row, NOW, mints_tokens_of=not is_external), status, text)
+    judged(doctor.judge_token("tt1", row, NOW, is_minted_here=not is_external), status, text)
 
 
 def aws_error(code: str) -> ClientError:

@@ -27,7 +27,8 @@ class FakeClient:
         self.move_error: str | None = None
         self.moves_before_error = False
         self.stage: Any = SimpleNamespace(
-            account=SimpleNamespace(client=lambda _: self), settings=SimpleNamespace(secret_name="secret")
+            aws_account=SimpleNamespace(client=lambda _: self),
+            service_settings=SimpleNamespace(secret_name="secret"),
         )
 
     def get_secret_value(self, **_: Any) -> Any:
