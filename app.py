@@ -18,10 +18,10 @@ from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
 from chalicelib.api.application import Application
+from chalicelib.api.authentication import authenticate
 from chalicelib.api.login import LoginView
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import (
-    parse_bearer,
     parse_list_request,
     parse_login_body,
     read_body,
@@ -35,7 +35,6 @@ from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantView, build_merchant_view
-from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.renewal import RenewalReport, renew_expiring_tokens
 
@@ -82,9 +81,11 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> ListView:
     """List what the session's user can redeem in this store."""
     list_query, cursor = parse_list_request(account_id, poi_id, read_query_parameters(request))
-    session_token = parse_bearer(request.headers.get("authorization"))
-    session = authenticate(session_token, components().credentials_cache, time.time(), context)
-    return components().lister.list_certificates(session, list_query, context, cursor)
+    authorization = request.headers.get("authorization")
+    session = authenticate(authorization, components().credentials_cache, time.time(), context)
+    result = components().lister.list_certificates(session, list_query, context, cursor)
+    context.record.report = result.report
+    return result.view
 
 
 @app.schedule(Rate(10, unit=Rate.MINUTES))

@@ -75,7 +75,7 @@ class WrongAppError(ServiceError):
 
 
 class NotFoundError(ServiceError):
-    """No route has this path."""
+    """Nothing that the caller may see has this path or id."""
 
 
 class MerchantNotFoundError(ServiceError):

@@ -17,7 +17,7 @@ class Call(msgspec.Struct):
     #: How long the call took, in seconds.
     seconds: float = 0.0
     #: `ok`, the `reason` of a ServiceError, or the type of any other error; "" while the call runs.
-    result: str = ""
+    outcome: str = ""
     #: The error codes and the logid of the platform's reply.
     upstream: UpstreamCodes = NO_CODES
 
@@ -48,12 +48,13 @@ class Outcome(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. All parts of the request share one record.
 
-    `Telemetry` names the fields that it logs. So a new field is not logged until somebody adds it there.
+    `Telemetry` names the fields that it logs. So a new field is not logged until somebody adds it there. Only of
+    the report, all fields are logged.
 
     Records do not share their lists, because msgspec copies an empty default.
 
-    Any thread may append to the lists `calls` and `warnings` (list.append is atomic). Only the thread of the request
-    sets the other fields, as soon as it knows them.
+    Any thread may append to the lists `calls` and `warnings` (list.append is atomic). Only `app` and `api` set the
+    other fields, in the thread of the request, as soon as they know them.
     """
 
     request_id: str = ""

@@ -57,7 +57,9 @@ def call_with_retries(
         except ServiceError as error:
             delay = policy.delay(error, attempt, deadline.remaining())
             if delay is None:
-                raise ((previous or error) if isinstance(error, DeadlineExceededError) else error) from None
+                if previous is not None and isinstance(error, DeadlineExceededError):
+                    raise previous from None
+                raise
             previous = error
         sleep(delay)
         attempt += 1

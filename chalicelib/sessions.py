@@ -8,8 +8,6 @@ import hashlib
 import hmac
 
 from chalicelib import signing
-from chalicelib.context import RequestContext
-from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 
@@ -36,23 +34,6 @@ class Session(RedactedStruct, frozen=True):
 def encode_session(session: Session, expires_at: int, keys: list[str]) -> str:
     """Return the token of a session."""
     return signing.sign([session.app_id, session.open_id, expires_at], _PURPOSE, keys)
-
-
-def authenticate(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
-    """Return the session of a token. `now` is in epoch seconds.
-
-    Sets `app_id`, `user_hash` and `is_probe` of the record. Raises UnauthenticatedError for a forged or expired token,
-    and what `CredentialsCache.get` raises.
-    """
-    session, credentials = credentials_cache.find_or_reread(
-        lambda credentials: decode_session(token, credentials.session_keys, now), context
-    )
-    if session is None:
-        raise UnauthenticatedError("session token has no valid signature")
-    context.record.app_id = session.app_id
-    context.record.user_hash = hash_open_id(session.open_id, credentials.session_keys)
-    context.record.is_probe = session.open_id == PROBE_OPEN_ID
-    return session
 
 
 def decode_session(token: str, keys: list[str], now: float) -> Session | None:

@@ -1,6 +1,7 @@
 """Delete a stage: its functions, API, schedule, logs and stack. Table and secret are kept."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_functions, find_rest_api, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
-from infra.stage_settings import read_stage_settings
+from infra.stage_settings import StageError, read_stage_settings
 
 
 def destroy(account: AwsAccount, project: Path, stage: str, print_line: Callable[[str], None]) -> None:
@@ -77,12 +78,16 @@ def _delete_role_policies(account: AwsAccount, stage: str, log_groups: list[str]
 
 
 def main() -> None:
-    """Parse the command line and delete a stage of this project."""
+    """Parse the command line and delete a stage of this project. In a terminal, ask before."""
     parser = argparse.ArgumentParser(prog="python -m infra.destroy", description=__doc__)
     parser.add_argument("stage")
-    arguments = parser.parse_args()
+    stage = parser.parse_args().stage
     with exit_on_error():
-        destroy(open_account(ROOT, arguments.stage), ROOT, arguments.stage, print)
+        account = open_account(ROOT, stage)
+        question = f"Delete API and functions of stage {stage} in account {account.id}? Type the name of the stage: "
+        if sys.stdin.isatty() and input(question) != stage:
+            raise StageError("nothing was deleted")
+        destroy(account, ROOT, stage, print)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Probe(NamedTuple):
         return f"HTTP {self.expected_status} {json.dumps(self.expected_members)}"
 
 
-ANY_STORE = "redeemctl-doctor"
+PROBE_POI_ID = "redeemctl-doctor"
 """The poi_id for a merchant without a store list. For such a merchant, the service accepts any poi_id."""
 
 UNKNOWN_ROUTE_PROBE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found"})
@@ -98,8 +98,8 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     The oldest session key signs this session. An instance may have cached the secret for up to five minutes, but it
     already knows this key. Only after `session-key rotate --revoke` it does not: then it reads the secret again.
     """
-    store = next(iter(merchant.stores or ()), ANY_STORE)
-    path = f"/v1/merchants/{merchant.account_id}/stores/{store}/certificates"
+    poi_id = PROBE_POI_ID if merchant.stores is None else next(iter(merchant.stores))
+    path = f"/v1/merchants/{merchant.account_id}/stores/{poi_id}/certificates"
     user, expires_at = Session(merchant.app_id, PROBE_OPEN_ID), int(time.time()) + SESSION_SECONDS
     return Probe("GET", path, None, 200, {}, encode_session(user, expires_at, list(session_keys[-1:])))
 
@@ -264,7 +264,8 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
         return 0 if credentials.mints_tokens_of(app_id) else 1 if row.is_valid(time.time()) else 2
 
     app_id = min(credentials.apps, key=rank, default="")
-    served = [merchant for merchant in merchants if merchant.active and merchant.app_id in credentials.apps]
+    # A merchant whose list of stores is empty has no store to ask for.
+    served = [m for m in merchants if m.active and m.stores != {} and m.app_id in credentials.apps]
     merchant = min(served, key=lambda merchant: rank(merchant.app_id), default=None)
     probes = [refused_login_probe(app_id)] if rank(app_id) < 2 else []
     if merchant is None or rank(merchant.app_id) == 2:

@@ -76,15 +76,15 @@ class Run:
     poi_id: str
 
     def take_steps(self, code: str) -> Iterator[tuple[str, str, bool]]:
-        """Take all steps; yield the name of each, what was seen, and whether it is as the service needs it.
+        """Take all steps; yield the name of each, what was observed, and whether it is as the service needs it.
 
         `code` is a login code of tt.login. If it is empty, nobody logs in, and the lists are those of an unknown user.
         """
         yield _take_step("token", lambda: "obtained" if self._token() else "")
         # The open_id is not shown.
-        _, seen, has_logged_in = _take_step("login", lambda: self._log_in(code))
-        yield "login", "the platform returned an open_id" if has_logged_in else seen, has_logged_in
-        open_id = seen if has_logged_in else PROBE_OPEN_ID
+        _, observation, has_logged_in = _take_step("login", lambda: self._log_in(code))
+        yield "login", "the platform returned an open_id" if has_logged_in else observation, has_logged_in
+        open_id = observation if has_logged_in else PROBE_OPEN_ID
         all_stores_query, store_query = ListQuery(self.account_id), ListQuery(self.account_id, self.poi_id)
         steps: dict[str, Callable[[], str]] = {
             "invalid-code": lambda: _refused(errors.LoginRefusedError, lambda: self._exchange(PROBE_CODE)),
@@ -147,10 +147,11 @@ class Run:
 
     def _compare_pages(self, query: ListQuery, open_id: str) -> str:
         """Read the same list in large and small pages. This shows whether paging, `total` and filter are as assumed."""
-        lists = [_certificates(self._read_pages(query, open_id, size)) for size in (PAGE_SIZE, SMALL_PAGE_SIZE)]
-        whole, parts = ([certificate.certificate_id for certificate in certificates] for certificates in lists)
-        if len(whole) <= SMALL_PAGE_SIZE:
-            raise CommandError("not observed: the list has too few certificates")
+        whole = [certificate.certificate_id for certificate in _certificates(self._read_pages(query, open_id))]
+        if not SMALL_PAGE_SIZE < len(whole) < MAX_PAGES * SMALL_PAGE_SIZE:
+            raise CommandError("not observed: the list has too few or too many certificates")
+        small_pages = self._read_pages(query, open_id, SMALL_PAGE_SIZE)
+        parts = [certificate.certificate_id for certificate in _certificates(small_pages)]
         if sorted(whole) != sorted(parts):
             raise CommandError(f"{len(parts)} certificates in small pages, but {len(whole)} in large ones")
         return f"the same {len(whole)} certificates"
@@ -210,9 +211,9 @@ def acceptance(cli: CommandLine, /, *, has_code: bool, **ids: str) -> None:
         life_account_id = read_life_account_id(stage, ids["app_id"], ids["account_id"])
         run = Run(replace(stage, transport=transport), app_secret, life_account_id, **ids)
         steps = []
-        for name, seen, is_ok in run.take_steps(code):
-            print_note(f"{'✓' if is_ok else '✗'} {name}: {seen}")
-            steps.append({"name": name, "result": "holds" if is_ok else "does not hold", "seen": seen})
+        for name, observation, is_ok in run.take_steps(code):
+            print_note(f"{'✓' if is_ok else '✗'} {name}: {observation}")
+            steps.append({"name": name, "result": "holds" if is_ok else "does not hold", "seen": observation})
     print_json({"steps": steps, **describe(transport.replies)})
     sys.exit(0 if all(step["result"] == "holds" for step in steps) else 1)
 
@@ -257,11 +258,11 @@ def find_forms(*replies: Any) -> dict[str, dict[str, int]]:
 def compare_forms(lists: list[Any]) -> dict[str, str]:
     """Return by path how lists differ from the documented one: in the types, and for times also in the digits."""
     documented = find_forms(msgspec.json.decode(DOCUMENTED_LIST.read_bytes()))
-    seen, differences = find_forms(*lists), {}
-    for path in sorted({*documented, *seen}):
+    replied, differences = find_forms(*lists), {}
+    for path in sorted({*documented, *replied}):
         compared_words = slice(None) if path.endswith("_time") else slice(1)
         expected, actual = (
-            {" ".join(form.split()[compared_words]) for form in forms.get(path, ())} for forms in (documented, seen)
+            {" ".join(form.split()[compared_words]) for form in forms.get(path, ())} for forms in (documented, replied)
         )
         if not actual:
             differences[path] = "not seen"

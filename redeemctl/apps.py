@@ -12,8 +12,8 @@ from redeemctl.merchant_rows import Change, account_id_of
 from redeemctl.secret import fingerprint, new_key, read_secret_version, replace_secret
 
 THIS_SERVICE, ANOTHER_SYSTEM = "this-service", "another-system"
-"""Who makes an app's access tokens."""
-_MAKER = click.Choice([THIS_SERVICE, ANOTHER_SYSTEM])
+"""Who mints an app's access tokens."""
+_MINTED_BY = click.Choice([THIS_SERVICE, ANOTHER_SYSTEM])
 
 _APP_SECRET = re.compile(r"[!-~]{1,256}")
 
@@ -28,29 +28,29 @@ def app() -> None:
 @click.option(
     "--provider", "is_provider", is_flag=True, help="Apps of a service provider (服务商). They have no secret."
 )
-@click.option("--tokens", "maker", type=_MAKER, help="Who makes the access tokens.")
+@click.option("--tokens", "minted_by", type=_MINTED_BY, help="Who mints the access tokens.")
 @pass_command_line
-def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, is_provider: bool, maker: str | None) -> None:
+def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, is_provider: bool, minted_by: str | None) -> None:
     """Add an app, or replace its secret. With --provider, add one or more apps.
 
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
-    app of a stage also creates the first session key. Without --tokens, the maker of the tokens stays; it is this
+    app of a stage also creates the first session key. Without --tokens, the minted_by of the tokens stays; it is this
     service for a new app.
     """
     if len(app_ids) > 1 and not is_provider:
         raise InvalidInputError("APP_ID: more than one only with --provider")
-    if is_provider and maker:
-        raise InvalidInputError("--tokens: not with --provider, whose system makes the tokens")
+    if is_provider and minted_by:
+        raise InvalidInputError("--tokens: not with --provider, whose system mints the tokens")
     names = " ".join(dict.fromkeys(app_ids))
     with cli.open_stage() as stage:
         added = dict.fromkeys(app_ids, "" if is_provider else read_app_secret(names))
         seen = read_secret_version(stage)
         keys = seen.session_keys or [new_key()]
         apps = {**seen.apps, **added}
-        external = [app_id for app_id in seen.external_tokens if maker is None or app_id not in added]
-        # If a service provider's app gets a secret, the provider's system still makes its tokens.
-        kept = [app_id for app_id in added if added[app_id] and seen.apps.get(app_id) == "" and maker is None]
-        external += [app_id for app_id in (added if maker == ANOTHER_SYSTEM else kept) if app_id not in external]
+        external = [app_id for app_id in seen.external_tokens if minted_by is None or app_id not in added]
+        # If a service provider's app gets a secret, the provider's system still mints its tokens.
+        kept = [app_id for app_id in added if added[app_id] and seen.apps.get(app_id) == "" and minted_by is None]
+        external += [app_id for app_id in (added if minted_by == ANOTHER_SYSTEM else kept) if app_id not in external]
         texts = {a: (_describe(a, seen.apps, seen.external_tokens), _describe(a, apps, external)) for a in added}
         changes = [Change(f"app {a}", current, new) for a, (current, new) in texts.items() if current != new]
         replaced = " ".join(a for a in added if seen.apps.get(a) is not None and seen.apps[a] != added[a])

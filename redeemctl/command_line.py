@@ -12,11 +12,11 @@ import click
 
 from chalicelib.api import validation
 from infra.account import check_account, print_target
-from infra.stage_settings import list_stages, read_stage_settings
+from infra.stage_settings import list_stages
 from redeemctl.errors import InvalidInputError, NotConfirmedError
 from redeemctl.merchant_rows import Change
 from redeemctl.output import escape, print_json, print_line, print_note, print_rows
-from redeemctl.stage import Stage, open_stage
+from redeemctl.stage import Stage, connect_stage
 
 PROJECT = Path(__file__).parent.parent
 
@@ -43,11 +43,10 @@ class CommandLine:
         if not self.stage_name and not read_only:
             stages = ", ".join(list_stages(self.project))
             raise InvalidInputError(f"no stage: set the variable REDEEM_STAGE, or --stage (stages: {stages})")
-        with open_stage(self.stage_name or "dev", self.project) as stage:
+        with connect_stage(self.stage_name or "dev", self.project) as stage:
             if prints_target:
-                settings = read_stage_settings(self.project, stage.name)
                 print_target(stage.aws_account, stage.name, print_note)
-                check_account(stage.aws_account, settings)
+                check_account(stage.aws_account, stage.settings)
             for name, value in stage.overrides.items():
                 print_note(f"{name}={value} (from the environment)")
             yield stage
@@ -127,7 +126,7 @@ def add_global_options(command: click.Command) -> None:
     """Let a command, and each command of a group, accept the global options."""
     shared: dict[str, Any] = {"callback": _set_global_option, "expose_value": False, "is_eager": True}
     path = click.Path(file_okay=False, path_type=Path)
-    stage_help = "The stage: dev, prod, cn. Default: the variable REDEEM_STAGE; where nothing is changed, dev."
+    stage_help = f"The stage: {', '.join(list_stages(PROJECT))}. Default: REDEEM_STAGE; where nothing is changed, dev."
     command.params += [
         click.Option(["--stage", "stage_name"], help=stage_help, **shared),
         click.Option(["--project"], type=path, hidden=True, **shared),

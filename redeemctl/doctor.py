@@ -27,7 +27,7 @@ from infra.account import check_account
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_rest_api
 from infra.cloudformation import stack_name
-from infra.stage_settings import StageError, read_stage_settings
+from infra.stage_settings import StageError
 from redeemctl import aws_errors
 from redeemctl.aws_errors import AWS_ERRORS
 from redeemctl.command_line import ID, CommandLine, pass_command_line
@@ -113,10 +113,9 @@ class Doctor:
         self._only = account_id
 
     def run(self) -> Iterator[Finding]:
-        """Run all checks. If the settings are invalid, or require another account or region, no other check is made."""
-        stage, aws_account = self._stage, self._stage.aws_account
+        """Run all checks. If the settings require another account or region, no other check is made."""
+        stage, settings, aws_account = self._stage, self._stage.settings, self._stage.aws_account
         try:
-            settings = read_stage_settings(self._project, stage.name)
             check_account(aws_account, settings)
         except (StageError, *AWS_ERRORS) as error:
             reason, advice = aws_errors.explain(error, stage.name)

@@ -19,6 +19,7 @@ from chalicelib.merchants import Merchant
 from redeemctl.command_line import CommandLine, pass_command_line
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.merchant_rows import (
+    EFFECTIVE,
     Change,
     InvalidEditError,
     MerchantRow,
@@ -50,7 +51,7 @@ Edit = tuple[Item | None, Item]
 
 @dataclass
 class Entry:
-    """A merchant in a file, or one of its stores: the line where it begins, and the values that the file gives."""
+    """A merchant in a file, or one of its stores: the line where it ends, and the values that the file gives."""
 
     line: int
     values: dict[str, str] = field(default_factory=dict)
@@ -95,7 +96,7 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
                 errors.append(f"line {entry.line}, app_id: app {app_id} not found: redeemctl app add {app_id}")
         if errors:
             raise InvalidInputError("\n  ".join([f"{file}: nothing was changed", *errors]))
-        success_text = f"changes: {len(changes)}, saved; effective within five minutes"
+        success_text = f"changes: {len(changes)}, saved; {EFFECTIVE}"
         write = functools.partial(write_edits, stage.merchants, edits)
         warnings = [text for seen, edited in edits.values() if (text := describe_first_stores(seen, edited))]
         cli.change(changes, write, success_text, warning=" ".join([*warnings, f"Changes: {len(changes)}."]))

@@ -34,6 +34,9 @@ from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import Merchant
 from redeemctl.errors import CommandError
 
+EFFECTIVE = "effective within five minutes (on phones, stores within ten)"
+"""When a written change acts: service and phones cache for five minutes each."""
+
 Patch = dict[str, Any]
 """What to change in a row, as a JSON Merge Patch (RFC 7396): None removes an attribute; those not named stay."""
 

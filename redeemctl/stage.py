@@ -1,7 +1,6 @@
 """An operator's access to a stage: AWS, its table, and the platform, through the service's own modules."""
 
 import functools
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,7 +17,7 @@ from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import ServiceError
 from chalicelib.settings import Settings
 from infra.account import AwsAccount, open_account
-from infra.stage_settings import OPTIONAL_VARIABLES, StageError
+from infra.stage_settings import OPTIONAL_VARIABLES, StageError, StageSettings, fixed_variables, read_stage_settings
 from redeemctl.aws_errors import AWS_ERRORS, explain
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
@@ -32,15 +31,15 @@ AWS_CONFIG = Config(connect_timeout=3, read_timeout=3, retries={"mode": "standar
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. Create it with `open_stage`.
-
-    `overrides` are variables of the environment that change the stage's configuration.
-    """
+    """One stage. Create it with `connect_stage`."""
 
     name: str
+    settings: StageSettings
+    #: The configuration of the service: from the stage's settings, changed by `overrides`.
     service_settings: Settings
     aws_account: AwsAccount
     transport: Transport
+    #: Variables of this process that change the service's configuration.
     overrides: Mapping[str, str]
 
     @functools.cached_property
@@ -64,20 +63,18 @@ class Stage:
 
 
 @contextmanager
-def open_stage(name: str, project: Path) -> Iterator[Stage]:
-    """Open a stage of `project`, configured by its .chalice/config.json.
-
-    AWS errors and errors of the service become CommandError.
-    """
-    config = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
-    if name not in config["stages"]:
-        raise InvalidInputError(f"--stage: stage {name} not found; stages: {', '.join(config['stages'])}")
-    configured = config["stages"][name]["environment_variables"]
+def connect_stage(name: str, project: Path) -> Iterator[Stage]:
+    """Connect to a stage of `project`. AWS errors and errors of the service become CommandError."""
     variables = {variable: os.environ[variable] for variable in OPTIONAL_VARIABLES if os.environ.get(variable)}
-    overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
     with closing(create_http_session(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
-        settings = Settings.from_env({**configured, **overrides})
-        yield Stage(name, settings, open_account(project, name, AWS_CONFIG), Transport(http), overrides)
+        settings = read_stage_settings(project, name)
+        configured = fixed_variables(name) | settings.environment
+        overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
+        service_settings, aws_account = (
+            Settings.from_env(configured | overrides),
+            open_account(project, name, AWS_CONFIG),
+        )
+        yield Stage(name, settings, service_settings, aws_account, Transport(http), overrides)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def renew_token(cli: CommandLine, app_id: str) -> None:
         # An unknown app raises CommandError before anything is shown.
         seen.get_app_secret(app_id)
         if not seen.mints_tokens_of(app_id):
-            raise CommandError(f"another system makes the tokens of {app_id}: redeemctl token show")
+            raise CommandError(f"another system mints the tokens of {app_id}: redeemctl token show")
         tokens = stage.components.tokens
         row = tokens.read_row(app_id, stage.new_context())
         changes = [Change(f"token of {app_id}", fingerprint(row.access_token), "a new token")]

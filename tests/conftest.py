@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import threading
 import zipfile
@@ -109,13 +108,10 @@ def environment(platform: Platform, aws: Aws, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def project(environment: dict[str, str], tmp_path: Path) -> Path:
-    """A folder for `redeemctl --project`, with the configuration of one stage."""
-    names = ("TABLE_NAME", "SECRET_NAME", "DOUYIN_OPEN_API", "DOUYIN_LOGIN_API")
-    config = {"stages": {STAGE: {"environment_variables": {name: environment[name] for name in names}}}}
-    (tmp_path / ".chalice").mkdir()
-    (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    """A folder for `redeemctl --project`, with the settings of one stage."""
+    lines = [f'{name} = "{environment[name]}"' for name in ("DOUYIN_OPEN_API", "DOUYIN_LOGIN_API")]
     settings_path(tmp_path, STAGE).parent.mkdir(parents=True)
-    settings_path(tmp_path, STAGE).touch()
+    settings_path(tmp_path, STAGE).write_text("\n".join(["[environment]", *lines]), encoding="utf-8")
     return tmp_path
 
 

@@ -40,7 +40,7 @@ SAMPLES = {
         Page([Certificate("a", "1", True, CertificateFields(), [])], 1, 1),
     ),
     "client_token": Sample(
-        endpoints.mint_body("tta", "secret"),
+        endpoints.client_token_body("tta", "secret"),
         b'{"client_key":"tta","client_secret":"secret","grant_type":"client_credential"}',
         {"access_token": "clt.x", "expires_in": "7200"},
         MintedToken("clt.x", 7200),
@@ -53,14 +53,14 @@ SAMPLES = {
         ),
     ),
     "jscode2session": Sample(
-        endpoints.login_body("tta", "secret", "code"),
+        endpoints.jscode2session_body("tta", "secret", "code"),
         b'{"appid":"tta","secret":"secret","code":"code"}',
         {"openid": "user", "session_key": "x"},
         LoginData("user"),
         ({"openid": ""}, {"openid": "x" * 1025}, {"openid": "x?"}, {"openid": "x y"}, {"open_id": "x"}),
     ),
     "code2session": Sample(
-        endpoints.provider_login_body("tta", "code"),
+        endpoints.code2session_body("tta", "code"),
         b'{"app_id":"tta","code":"code"}',
         {"open_id": "user", "anonymous_open_id": "x"},
         ProviderLoginData("user"),

@@ -12,7 +12,7 @@ from chalicelib.certificates.views import ListView
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, login_body, provider_login_body
+from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, code2session_body, jscode2session_body
 from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
 from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
@@ -73,14 +73,14 @@ class LoginHandler:
             return LoginView(session_token, self.session_seconds)
         try:
             list_context = context.with_timeout(LIST_SECONDS)
-            view = self.lister.list_certificates(session, list_query, list_context)
+            result = self.lister.list_certificates(session, list_query, list_context)
         # Catch every error: the user is logged in, and could not log in again with this code, which is used up.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)
             record.list_outcome = problem.outcome
             return LoginView(session_token, self.session_seconds, list_problem=problem.view)
-        record.list_outcome = Outcome()
-        return LoginView(session_token, self.session_seconds, list=view)
+        record.list_outcome, record.report = Outcome(), result.report
+        return LoginView(session_token, self.session_seconds, list=result.view)
 
     def exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Exchange a login code for the open_id, with the app secret.
@@ -88,7 +88,7 @@ class LoginHandler:
         An app of a service provider has no app secret here. Then the call has the app's access token.
         """
         if app_secret:
-            return self.douyin.send(JSCODE2SESSION, login_body(app_id, app_secret, code), context).openid
+            return self.douyin.send(JSCODE2SESSION, jscode2session_body(app_id, app_secret, code), context).openid
         # If the platform refuses the token, the code is not used up. AuthorizedCalls sends it again with another token.
         calls = AuthorizedCalls(self.douyin, self.tokens, app_id, context)
-        return calls.send(CODE2SESSION, provider_login_body(app_id, code)).open_id
+        return calls.send(CODE2SESSION, code2session_body(app_id, code)).open_id

@@ -44,6 +44,13 @@ class ListReport(Report, frozen=True, omit_defaults=True):
         return {"CertificatesReturned": ("Count", self.certificates)}
 
 
+class ListResult(msgspec.Struct, frozen=True):
+    """A list: what the customer sees, and what the log line says about it."""
+
+    view: ListView
+    report: ListReport
+
+
 @dataclass(eq=False, repr=False)
 class CertificateLister:
     """Lists the certificates of users."""
@@ -59,8 +66,8 @@ class CertificateLister:
 
     def list_certificates(
         self, session: Session, list_query: ListQuery, context: RequestContext, cursor: str = ""
-    ) -> ListView:
-        """Return the usable certificates from `cursor`, or from the start of the list. Set the record's report.
+    ) -> ListResult:
+        """Return the usable certificates from `cursor`, or from the start of the list.
 
         Raises ServiceError if the first page cannot be read, the merchant or store is unknown, the session belongs to
         another app, the cursor belongs to another list, or no token is available.
@@ -77,7 +84,7 @@ class CertificateLister:
         if fetched.continues:
             new_cursor = encode_cursor(position, list_query, session.open_id, credentials.session_keys)
         ended_early = not fetched.continues and position.total is not None and position.received < position.total
-        context.record.report = ListReport(
+        report = ListReport(
             pages=len(fetched.pages),
             certificates=len(built.views),
             malformed=built.malformed,
@@ -86,7 +93,7 @@ class CertificateLister:
             received=position.received if ended_early else None,
             total=position.total if ended_early else None,
         )
-        return ListView(
+        view = ListView(
             list_query.account_id,
             list_query.poi_id,
             built.views,
@@ -95,6 +102,7 @@ class CertificateLister:
             merchant.notice,
             merchant.redeeming,
         )
+        return ListResult(view, report)
 
     def _find_start(
         self, session: Session, list_query: ListQuery, context: RequestContext, cursor: str

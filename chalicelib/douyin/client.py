@@ -45,7 +45,7 @@ class DouyinClient:
     ) -> T:
         """Send a call before the deadline, and return its result; raises UpstreamError.
 
-        `headers` are for calls that need an app's token. Only `authorized_calls` sends such calls.
+        `headers` are for calls that need an app's token. In the service, only `authorized_calls` sends such calls.
         """
         if endpoint.needs_token != (headers is not None):
             raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")

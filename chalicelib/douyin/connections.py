@@ -44,7 +44,7 @@ class _BoundedReader(io.RawIOBase):
         # urllib3 has set the timeout: the read timeout, or what is left of the total timeout if that is less.
         self._end = time.monotonic() + (sock.gettimeout() or READ_SECONDS)
         #: If True, nothing more is read from the socket.
-        self.reads_nothing_more = False
+        self.is_exhausted = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return the reader that http.client requests from a socket."""
@@ -54,7 +54,7 @@ class _BoundedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self.reads_nothing_more:
+        if self.is_exhausted:
             return 0
         seconds = self._end - time.monotonic()
         if seconds <= 0:
@@ -82,7 +82,7 @@ class _BoundedResponse(HTTPResponse):
         # Bytes after the end of the response belong to no request (RFC 9112, section 9.2). This looks for them in the
         # buffer; `close_unless_reusable` looks for those in the socket.
         buffered: Any = self.fp
-        buffered.raw.reads_nothing_more = True
+        buffered.raw.is_exhausted = True
         self._has_unexpected_bytes = bool(buffered.peek(1))
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 

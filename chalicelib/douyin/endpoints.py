@@ -65,7 +65,7 @@ JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
     "jscode2session", "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, partial(parse_data, model=LoginData),
     needs_token=False, is_repeatable=False, uses_login_api=True,
 )  # fmt: skip
-# DD/thirdparty/API/smallprogram/auth-app-manage/login/code2session-v2 describes it.
+# docs/platform.md names its document, code2session-v2.
 CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(
     "code2session", "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
     partial(parse_data, model=ProviderLoginData), needs_token=True, is_repeatable=False,
@@ -102,17 +102,17 @@ def page_body(list_query: ListQuery, open_id: str, number: int, size: int = PAGE
     return _without_none(body)
 
 
-def mint_body(app_id: str, app_secret: str) -> dict[str, Any]:
+def client_token_body(app_id: str, app_secret: str) -> dict[str, Any]:
     """Return the body that requests a new access token. The app's previous token stays valid for five minutes."""
     return {"client_key": app_id, "client_secret": app_secret, "grant_type": "client_credential"}
 
 
-def login_body(app_id: str, app_secret: str, code: str) -> dict[str, Any]:
+def jscode2session_body(app_id: str, app_secret: str, code: str) -> dict[str, Any]:
     """Return the body that exchanges a code of tt.login (valid once, for five minutes) for the user's openid."""
     return {"appid": app_id, "secret": app_secret, "code": code}
 
 
-def provider_login_body(app_id: str, code: str) -> dict[str, Any]:
+def code2session_body(app_id: str, code: str) -> dict[str, Any]:
     """Return the body that exchanges a code in an app of a service provider. The app's token is in a header."""
     return {"app_id": app_id, "code": code}
 

@@ -107,7 +107,8 @@ def open_envelope(reply: PlatformReply, table: ErrorTable) -> tuple[dict[str, An
         is_transient = reply.status == 429 or reply.status >= 500
         raise error_type(f"http_{reply.status}", upstream, is_transient=is_transient, retry_after=retry_after)
     if upstream.has_code:
-        raise UpstreamUnavailableError("unknown_code", upstream, is_transient=False)
+        unknown_code = upstream.error_code or upstream.sub_error_code
+        raise UpstreamUnavailableError(f"unknown_code_{unknown_code}", upstream, is_transient=False)
     # A code that cannot be read may hide a failure.
     if not isinstance(body, dict) or not isinstance(extra, dict) or None in read_codes:
         raise UpstreamMalformedError("malformed", upstream)

@@ -1,7 +1,7 @@
 """The row of an app's token in the table, `TOKEN#<app_id>`, and the rule by which it is renewed.
 
 `access_token` (S) and `expires_at` (N, epoch seconds): written by this service, or by another system that mints.
-`claim` (S): when an instance began to mint (epoch milliseconds), and a random id. `outcome` (S): the result of that
+`claim` (S): when an instance began to mint (epoch milliseconds), and a random id. `outcome` (S): that of this
 mint, `ok` or the reason of its failure.
 
 The platform accepts only the two newest tokens of an app, the older one for five minutes after a mint. So a second mint
@@ -71,8 +71,8 @@ class TokenRow(RedactedStruct, frozen=True):
     expires_at: int = 0
     #: When the last claim was made; -inf without one.
     claimed_at: float = -math.inf
-    #: The result of this claim's mint: MINTED, or the reason of its failure; "" while it is not known.
-    mint_result: str = ""
+    #: The outcome of this claim's mint: MINTED, or the reason of its failure; "" while it is not known.
+    mint_outcome: str = ""
     #: The content in DynamoDB's format; empty if the table does not have this row.
     item: Item = msgspec.field(default_factory=dict)
 
@@ -86,17 +86,17 @@ class TokenRow(RedactedStruct, frozen=True):
         return bool(self.access_token) and self.expires_at > now
 
     def blocks_claims(self, now: float) -> bool:
-        """Return whether the last claim still prevents another claim, whatever the result of its mint."""
+        """Return whether the last claim still prevents another claim, whatever the outcome of its mint."""
         return -CLOCK_DIFFERENCE_SECONDS <= now - self.claimed_at < CLAIM_INTERVAL_SECONDS
 
     def mint_may_be_running(self, now: float) -> bool:
         """Return whether the last claim's mint may still be running, so that it makes sense to wait for the token."""
-        return self.blocks_claims(now) and now - self.claimed_at < MINT_WAIT_SECONDS and not self.mint_result
+        return self.blocks_claims(now) and now - self.claimed_at < MINT_WAIT_SECONDS and not self.mint_outcome
 
     @property
     def mint_failure(self) -> str:
-        """The reason why the last claim's mint failed; "" if it succeeded, or its result is not known."""
-        return "" if self.mint_result == MINTED else self.mint_result
+        """The reason why the last claim's mint failed; "" if it succeeded, or its outcome is not known."""
+        return "" if self.mint_outcome == MINTED else self.mint_outcome
 
     def seconds_until_claim(self, now: float) -> float:
         """Return the seconds until the next claim may be made, or 0."""
@@ -112,7 +112,7 @@ class TokenRow(RedactedStruct, frozen=True):
             access_token=access_token if is_access_token(access_token) else "",
             expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
             claimed_at=int(claim[1]) / 1000 if claim else -math.inf,
-            mint_result=item.get("outcome", {}).get("S", ""),
+            mint_outcome=item.get("outcome", {}).get("S", ""),
             item=item,
         )
 

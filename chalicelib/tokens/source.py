@@ -13,7 +13,7 @@ from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CREDENTIALS_MAX_AGE, Credentials, CredentialsCache
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.endpoints import CLIENT_TOKEN, mint_body
+from chalicelib.douyin.endpoints import CLIENT_TOKEN, client_token_body
 from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, TokenUnavailableError, UpstreamError
 from chalicelib.tokens.rows import MINTED, Action, RowChangedError, TokenRow, new_claim, next_action, token_pk
 
@@ -141,7 +141,7 @@ class SharedTokenSource:
         started = self.clock()
         limit = min(MINT_SECONDS, context.deadline.remaining() - WRITE_SECONDS)
         try:
-            minted = self.douyin.send(CLIENT_TOKEN, mint_body(app_id, app_secret), context.with_timeout(limit))
+            minted = self.douyin.send(CLIENT_TOKEN, client_token_body(app_id, app_secret), context.with_timeout(limit))
         except (UpstreamError, DeadlineExceededError) as error:
             # If the reason cannot be written, the claim still ends after CLAIM_INTERVAL_SECONDS.
             with suppress(StorageUnavailableError, DeadlineExceededError, RowChangedError):
@@ -195,7 +195,7 @@ class SharedTokenSource:
 
     def _unavailable_error(self, action: Action, row: TokenRow) -> TokenUnavailableError:
         """Return the error that says why the row's token cannot be replaced now. `action` is neither use nor mint."""
-        if action != "blocked":
+        if action == "too_late":
             return TokenUnavailableError("no new token in time")
         failure = row.mint_failure
         text = f"minting failed moments ago: {failure}" if failure else "the last mint began moments ago"
@@ -205,5 +205,5 @@ class SharedTokenSource:
 def _require_own_tokens(credentials: Credentials, app_id: str) -> None:
     """Raise TokenUnavailableError if this service does not mint the app's tokens."""
     if not credentials.mints_tokens_of(app_id):
-        text = f"no valid token of {app_id} is stored; another system makes them, or the app is not in the secret"
+        text = f"no valid token of {app_id} is stored; another system mints them, or the app is not in the secret"
         raise TokenUnavailableError(text, retry_after=OTHER_SYSTEM_RETRY_SECONDS)

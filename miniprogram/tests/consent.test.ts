@@ -27,6 +27,28 @@ async function open(settings: Settings) {
 }
 
 describe("a program that asks before the login", () => {
+  test("asks another user again, and requests nothing before that user's yes", async () => {
+    const answers: ((answer: unknown) => void)[] = [];
+    const { tt, page } = await open({ beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });
+    answers[0]?.(true);
+    await flush();
+    for (const customer of ["wang", "lin"]) {
+      const [requests, asked] = [tt.sent.length, answers.length];
+      tt.customer = customer;
+      if (customer === "wang") {
+        page.onHide();
+        page.onShow();
+      } else {
+        page.onPullDownRefresh();
+      }
+      await flush();
+      assert.deepEqual([cardsIn(page), answers.length], [[], asked + 1]);
+      answers[asked]?.(true);
+      await flush();
+      assert.deepEqual([cardsIn(page)[0]?.id, tt.sent.length], [customer, requests + 1]);
+    }
+  });
+
   test("requests no list, whatever happens meanwhile, until it has the customer's yes; then it does not ask again", async () => {
     const answers: ((answer: unknown) => void)[] = [];
     const { tt, visit, page } = await open({

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -155,11 +156,12 @@ def test_settings_that_are_wrong_stop_every_other_check(operator: DoctorOperator
     path = settings_path(operator.sandbox.folder, STAGE)
     text = path.read_text(encoding="utf-8")
     path.write_text("memory = 1\n", encoding="utf-8")
-    findings = operator.diagnose()
+    assert re.search(r"infra/stages/dev\.toml: .*memory", operator.fail(2, "doctor"))
     path.write_text(f'account = "111111111111"\n{text}', encoding="utf-8")
     assert "account 111111111111" in operator.fail(2, "merchant", "list")
+    findings = operator.diagnose()
     path.write_text(text, encoding="utf-8")
-    assert "memory" in findings[0]["text"]
+    assert "account 111111111111" in findings[0]["text"]
     assert outcomes(findings) == {"settings": {"failed"}}
 
 

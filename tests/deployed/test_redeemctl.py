@@ -82,7 +82,7 @@ def test_options_are_accepted_before_and_after_the_subcommand(operator: Operator
         ("--stage", "dev", "app", "list", "--stage", "nowhere"),
     ):
         message = operator.fail(2, *arguments, REDEEM_STAGE="prod")
-        assert "--stage: stage nowhere not found; stages: cn, dev, prod" in message
+        assert "infra/stages/nowhere.toml is missing (stages: cn, dev, prod)" in message
     assert "stage prod" in operator.run("app", "list", REDEEM_STAGE="prod").stderr
     assert "stage dev" in operator.run("app", "list", "--stage", "dev", REDEEM_STAGE="prod").stderr
 
@@ -247,7 +247,7 @@ def test_apps_of_a_service_provider_are_added_at_once_and_their_tokens_are_not_r
     assert "only with --provider" in operator.fail(2, "app", "add", "tt1", "tt2", REDEEMCTL_APP_SECRET=OTHER_SECRET)
     assert "This replaces the secret of tt1." in operator.fail(5, "app", "add", "tt1", REDEEMCTL_APP_SECRET="x")
     assert f"the secret of {APP_ID}." in operator.fail(5, "app", "add", "--provider", "tt1", APP_ID)
-    assert "another system makes the tokens" in operator.fail(1, "--dry-run", "token", "renew", "tt1")
+    assert "another system mints the tokens" in operator.fail(1, "--dry-run", "token", "renew", "tt1")
     renewed_by = {token["app_id"]: token["renewed_by"] for token in operator.read_json("token", "show")}
     assert renewed_by == {APP_ID: "this service", **dict.fromkeys(names, "another system")}
     operator.succeed("--yes", "app", "remove", "tt2")
@@ -377,7 +377,7 @@ def test_the_maker_of_the_tokens_is_kept_when_the_secret_is_replaced(operator: O
         return operator.succeed("--yes", "app", "add", APP_ID, *options, REDEEMCTL_APP_SECRET=secret)
 
     assert "tokens by another system" in add("--tokens", "another-system", secret=APP_SECRET)
-    assert "another system makes the tokens" in operator.fail(1, "--yes", "token", "renew", APP_ID)
+    assert "another system mints the tokens" in operator.fail(1, "--yes", "token", "renew", APP_ID)
     add()
     assert operator.get_secret()["external_tokens"] == [APP_ID]
     [app] = operator.read_json("app", "list")

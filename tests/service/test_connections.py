@@ -18,7 +18,13 @@ from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.connections import READ_SECONDS
-from chalicelib.douyin.endpoints import JSCODE2SESSION, QUERY_USER_CERTIFICATES, ListQuery, login_body, page_body
+from chalicelib.douyin.endpoints import (
+    JSCODE2SESSION,
+    QUERY_USER_CERTIFICATES,
+    ListQuery,
+    jscode2session_body,
+    page_body,
+)
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError
 from tests.scripted_server import CLOSE, RESET, ReceivedRequest, ScriptedServer, certificates_body, http_response
@@ -222,6 +228,6 @@ def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.Mon
         fetch(client, CUSTOMERS[0])
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 1.5)
-        login = client.send(JSCODE2SESSION, login_body("app", "secret", "code"), RequestContext(Deadline(5)))
+        login = client.send(JSCODE2SESSION, jscode2session_body("app", "secret", "code"), RequestContext(Deadline(5)))
         assert login.openid == "o"
         assert [request.connection for request in server.requests] == [0, 1]

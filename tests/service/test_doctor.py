@@ -6,14 +6,14 @@ import pytest
 
 from redeemctl.doctor import FAILED, MAX_PROBES, OK, UNKNOWN, WARNING, Doctor, Finding
 from redeemctl.secret import read_secret_version
-from redeemctl.stage import open_stage
+from redeemctl.stage import connect_stage
 from sandbox.sample_data import APP_ID, APP_SECRET, OTHER_APP_ID
 from tests.harness import STAGE, STAGE_SESSION_KEY, TOKEN_PK, Aws, Platform, in_seconds
 
 
 def diagnose(project: Path) -> dict[tuple[str, str], Finding]:
     """Return the findings about logins, tokens and merchants, by check id and checked resource."""
-    with open_stage(STAGE, project) as stage:
+    with connect_stage(STAGE, project) as stage:
         findings = Doctor(stage, project).check_apps_and_merchants(read_secret_version(stage), [])
         return {(finding.id, finding.what): finding for finding in findings}
 

@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 
+from chalicelib.api.authentication import authenticate
 from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import UnauthenticatedError
-from chalicelib.sessions import Session, authenticate, encode_session, hash_open_id
+from chalicelib.sessions import Session, encode_session, hash_open_id
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context
 
 LIST_QUERY = ListQuery("1", "2")
@@ -35,7 +36,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     token = encode_session(SESSION, int(NOW) + 60, _keys(session))
     text = encode_cursor(POSITION, LIST_QUERY, OPEN_ID, _keys(cursor))
     try:
-        found = authenticate(token, credentials, NOW, context)
+        found = authenticate(f"Bearer {token}", credentials, NOW, context)
     except UnauthenticatedError as error:
         return str(error)
     hashed = hash_open_id(found.open_id, credentials.get(context).session_keys)

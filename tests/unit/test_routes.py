@@ -13,11 +13,10 @@ from chalice.app import Request
 
 import app as application
 from chalicelib.api.application import Application
-from chalicelib.api.validation import parse_bearer
+from chalicelib.api.authentication import authenticate
 from chalicelib.components import Components
 from chalicelib.context import RequestContext
 from chalicelib.douyin import protocol
-from chalicelib.sessions import authenticate
 from chalicelib.settings import Settings
 from sandbox import gateway, sample_data
 from sandbox.mock_platform import CALL_PATHS, MockPlatform, PlatformError
@@ -193,8 +192,8 @@ def make_routes(service: Service) -> None:
     test = Application("test", FakeTelemetry())
 
     def verify(request: Request, context: RequestContext) -> None:
-        token = parse_bearer(request.headers.get("authorization"))
-        session = authenticate(token, service.components.credentials_cache, 0.0, context)
+        authorization = request.headers.get("authorization")
+        session = authenticate(authorization, service.components.credentials_cache, 0.0, context)
         service.components.merchants.get(ACCOUNT_ID, context).check_app(session.app_id)
 
     @test.route("/{account_id}/open/{poi_id}", methods=["GET"])

@@ -20,13 +20,13 @@ export interface Config {
   qualificationPage?: string;
   /**
    * Called before the first request for a list: ask the customer for a consent here. No list is requested before it has
-   * returned `true`, or a promise of `true`. This consent is valid until the program is restarted. After any other
+   * returned `true`, or a promise of `true`. This consent is valid until the program is restarted, or another user logs in. After any other
    * value or an error, the page offers 重试, which calls it again.
    */
   beforeLogin?: () => boolean | Promise<boolean>;
   /**
    * Redeems a certificate. Called when the button of 券详情 was tapped. Your program decides what it asks, submits, shows
-   * and stores. Read `docs/redeem.zh-CN.md` of this project first.
+   * and stores. Read `miniprogram/docs/redeem.zh-CN.md` of this project first.
    *
    * It is not called again before its promise is settled. Then the list is read again. The result `false` means that
    * nothing was submitted: the certificate keeps its button. After any other result or an error, it has no button until

@@ -9,7 +9,7 @@ from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister, ListReport
+from chalicelib.certificates.listing import CertificateLister, ListReport, ListResult
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.record import Outcome
@@ -43,15 +43,14 @@ class FakeLister(CertificateLister):
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.calls: list[tuple[Session, ListQuery, float]] = []
-        self.result: ListView | Exception = VIEW
+        self.result: ListResult | Exception = ListResult(VIEW, REPORT)
 
-    def list_certificates(self, *arguments: Any) -> ListView:
+    def list_certificates(self, *arguments: Any) -> ListResult:
         session, list_query, context = arguments
         self.events.append("list")
         self.calls.append((session, list_query, context.deadline.remaining()))
         if isinstance(self.result, Exception):
             raise self.result
-        context.record.report = REPORT
         return self.result
 
 

@@ -10,7 +10,7 @@ import pytest
 from chalicelib import errors
 from chalicelib.aws import Item
 from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
-from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister, ListReport
+from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
@@ -62,12 +62,9 @@ class Lists:
 
     def respond(self, cursor: str = "", app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:
         session = Session(app_id, OPEN_ID)
-        return self.lister.list_certificates(session, list_query, self.context, cursor)
-
-    @property
-    def report(self) -> ListReport:
-        assert isinstance(self.context.record.report, ListReport)
-        return self.context.record.report
+        result = self.lister.list_certificates(session, list_query, self.context, cursor)
+        self.report = result.report
+        return result.view
 
     def fetched(self) -> list[int]:
         return [body["page"] for body, _ in self.douyin.queries]

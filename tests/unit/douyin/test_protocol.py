@@ -274,7 +274,7 @@ class TestCodes:
             error = raised_by(parser(ENDPOINTS[name]), json_reply(body))
             assert (type(error), error.reason, error.is_transient) == (
                 errors.UpstreamUnavailableError,
-                "unknown_code",
+                f"unknown_code_{code}",
                 False,
             )
             expected = (

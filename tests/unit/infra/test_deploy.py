@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from infra import bundle, deploy
+from infra import bundle, deploy, destroy
 from infra.stage_settings import StageError, StageSettings
 from redeemctl.errors import CommandError
-from redeemctl.stage import open_stage
+from redeemctl.stage import connect_stage
 from tests.unit.infra.fake_lambda import FakeLambda, build_archive
 
 API = "douyin-redemption-dev"
@@ -29,7 +29,7 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
         raise NoCredentialsError
     with (
         pytest.raises(CommandError, match=r"AWS credentials are missing .*set AWS_PROFILE"),
-        open_stage("dev", bundle.ROOT),
+        connect_stage("dev", bundle.ROOT),
     ):
         raise NoCredentialsError
 
@@ -46,6 +46,23 @@ def test_without_credentials_the_error_names_the_variable(monkeypatch: pytest.Mo
 def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: str) -> None:
     with pytest.raises(SystemExit, match=re.escape(named)), deploy.exit_on_error():
         raise error
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "answer", "is_deleted"), [(True, "dev", True), (True, "y", False), (False, "", True)]
+)
+def test_destroy_asks_for_the_name_of_the_stage_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool, answer: str, is_deleted: bool
+) -> None:
+    deleted: list[str] = []
+    monkeypatch.setattr("sys.argv", ["destroy", "dev"])
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: is_terminal))
+    monkeypatch.setattr("builtins.input", lambda _question: answer)
+    monkeypatch.setattr("infra.destroy.open_account", lambda *_: SimpleNamespace(id="123456789012"))
+    monkeypatch.setattr("infra.destroy.destroy", lambda _account, _project, stage, _print: deleted.append(stage))
+    with contextlib.nullcontext() if is_deleted else pytest.raises(SystemExit, match="nothing was deleted"):
+        destroy.main()
+    assert deleted == (["dev"] if is_deleted else [])
 
 
 FLAGS = {"DRY_RUN": "dry-run", "NO_PLATFORM": "no-platform"}

@@ -234,14 +234,14 @@ class TestFailure:
         raised = tokens.fail(tokens.obtain)
         assert (raised.reason, raised.upstream) == (f"minting failed: {error}", error.upstream)
         assert raised.retry_after == pytest.approx(19.5)
-        assert (tokens.row().mint_result, tokens.row().access_token) == (error.reason, "clt.old")
+        assert (tokens.row().mint_outcome, tokens.row().access_token) == (error.reason, "clt.old")
         tokens.clock.now = NOW + 19.9
         tokens.start_request()
         assert error.reason in tokens.fail(tokens.obtain).reason
         tokens.clock.now = NOW + 20
         tokens.start_request()
         assert tokens.obtain() == "clt.2"
-        assert tokens.row().mint_result == "ok"
+        assert tokens.row().mint_outcome == "ok"
 
     @pytest.mark.parametrize("seconds", [0.0, 4.99])
     def test_without_time_for_a_mint_there_is_no_token(self, seconds: float) -> None:
@@ -315,10 +315,11 @@ def test_if_the_platform_refuses_every_token_it_is_asked_for_one_in_twenty_secon
 
 class TestRenew:
     def test_a_claim_holds_it_back_and_the_error_says_how_long(self) -> None:
-        tokens = Tokens(token_item("clt.row", 1000, claimed_after=-15))
-        assert tokens.fail(tokens.renew).retry_after == pytest.approx(5.0)
-        tokens.clock.now += 5
-        tokens.start_request()
+        tokens = Tokens(token_item("clt.row", 1000, claimed_after=-1))
+        for seconds_left in (19, 5):
+            assert tokens.fail(tokens.renew).retry_after == pytest.approx(seconds_left)
+            tokens.clock.now += 14 if seconds_left == 19 else 5
+            tokens.start_request()
         assert tokens.renew().access_token == "clt.1"
 
     def test_a_token_that_could_not_be_stored_is_an_error(self) -> None:

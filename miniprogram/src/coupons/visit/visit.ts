@@ -41,7 +41,7 @@ export const visit = {
   pager: undefined as Pager | undefined,
   /** The stored session token of the user whose list is shown. */
   listUserToken: "",
-  /** The answer of `beforeLogin` since the program was started. */
+  /** The answer of `beforeLogin`, by the present user, since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as VisitPage | undefined,
   lastHidden: undefined as VisitPage | undefined,
@@ -99,7 +99,7 @@ export const visit = {
   },
 
   /** Open a page over the one that is shown. */
-  cover(page: VisitPage, url: string) {
+  openOver(page: VisitPage, url: string) {
     this.leave(
       page,
       () => {},
@@ -107,22 +107,22 @@ export const visit = {
     );
   },
 
-  /** Return to the page under the one that is shown. If that fails, `stay` prepares the page to be shown again. */
-  uncover(page: VisitPage, stay: () => void) {
-    this.leave(page, stay, device.closePage);
+  /** Return to the page under the one that is shown. If that fails, `onFailed` is called, and the page is shown again. */
+  close(page: VisitPage, onFailed: () => void) {
+    this.leave(page, onFailed, device.closePage);
   },
 
-  /** Replace the page that is shown. If that fails, `stay` prepares the page to be shown again. */
-  replace(page: VisitPage, url: string, stay: () => void) {
-    this.leave(page, stay, (fail) => device.replacePage(url, fail));
+  /** Replace the page that is shown. If that fails, `onFailed` is called, and the page is shown again. */
+  replace(page: VisitPage, url: string, onFailed: () => void) {
+    this.leave(page, onFailed, (fail) => device.replacePage(url, fail));
   },
 
   /** Leave the page that is shown, once: a second tap does nothing. */
-  leave(page: VisitPage, stay: () => void, navigate: (fail: () => void) => void) {
+  leave(page: VisitPage, onFailed: () => void, navigate: (fail: () => void) => void) {
     if (this.shown === page) {
       this.hide(page);
       navigate(() => {
-        stay();
+        onFailed();
         this.lastHidden = undefined;
         this.show(page);
       });
@@ -197,7 +197,7 @@ export const visit = {
     this.load({ kind: "opened" });
   },
 
-  /** Load the list from the start, if a store is open. The cards stay until the response arrives. */
+  /** Load the list from the start, if a store is open. The cards onFailed until the response arrives. */
   refresh() {
     if (this.storeState.poiId) {
       this.load({ kind: "refreshed" });
@@ -267,7 +267,7 @@ export const visit = {
     } else {
       this.updateList({ kind: progress });
     }
-    if (this.listState.activity === "idle") {
+    if (this.listState.activity === "idle" || !this.pager) {
       this.refresh();
     } else {
       this.startLateTimer();
@@ -280,10 +280,15 @@ export const visit = {
     return !!token && token === this.listUserToken;
   },
 
-  /** Clear what another user must not see. */
+  /** Clear what another user must not see. The former user's consent is not the other user's. */
   forgetUser() {
     // First, because the updates render the page.
     this.lastDetail = null;
+    if (config.beforeLogin && this.listState.updatedAt > 0) {
+      this.consent = "unasked";
+      this.pager?.cancel();
+      this.pager = undefined;
+    }
     this.updateList({ kind: "user_changed" });
     this.updateStores({ kind: "user_changed", lastPoiId: device.readLastStore(this.storeState.accountId) });
   },

@@ -82,6 +82,6 @@ Page({
   },
 
   leave() {
-    visit.uncover(this, () => {});
+    visit.close(this, () => {});
   },
 });

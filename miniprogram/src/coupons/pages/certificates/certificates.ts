@@ -65,14 +65,14 @@ Page({
   },
 
   chooseStore() {
-    visit.cover(this, `${STORES_PAGE}?over=list`);
+    visit.openOver(this, `${STORES_PAGE}?over=list`);
   },
 
   openQualification() {
-    visit.cover(this, config.qualificationPage || "");
+    visit.openOver(this, config.qualificationPage || "");
   },
 
   openCertificate(event: TapEvent) {
-    visit.cover(this, `${CERTIFICATE_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
+    visit.openOver(this, `${CERTIFICATE_PAGE}?id=${encodeURIComponent(event.currentTarget.dataset.id || "")}`);
   },
 });

@@ -35,13 +35,13 @@ Page({
   },
 
   leave() {
-    const stay = () => {
+    const onFailed = () => {
       this.openCount = visit.storeState.openCount;
     };
     if (this.isOverList) {
-      visit.uncover(this, stay);
+      visit.close(this, onFailed);
     } else {
-      visit.replace(this, `${LIST_PAGE}?chosen=1`, stay);
+      visit.replace(this, `${LIST_PAGE}?chosen=1`, onFailed);
     }
   },
 

@@ -1,0 +1,27 @@
+"""Finds the user of a request by the session token, and records the user."""
+
+from chalicelib.api.validation import parse_bearer
+from chalicelib.context import RequestContext
+from chalicelib.credentials import CredentialsCache
+from chalicelib.errors import UnauthenticatedError
+from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
+
+
+def authenticate(
+    authorization: str | None, credentials_cache: CredentialsCache, now: float, context: RequestContext
+) -> Session:
+    """Return the session of an Authorization header. `now` is in epoch seconds.
+
+    Sets `app_id`, `user_hash` and `is_probe` of the record. Raises UnauthenticatedError if there is no token, or if the
+    token is forged or expired, and what `CredentialsCache.get` raises.
+    """
+    token = parse_bearer(authorization)
+    session, credentials = credentials_cache.find_or_reread(
+        lambda credentials: decode_session(token, credentials.session_keys, now), context
+    )
+    if session is None:
+        raise UnauthenticatedError("session token has no valid signature")
+    context.record.app_id = session.app_id
+    context.record.user_hash = hash_open_id(session.open_id, credentials.session_keys)
+    context.record.is_probe = session.open_id == PROBE_OPEN_ID
+    return session
