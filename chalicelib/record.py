@@ -16,8 +16,9 @@ class Call(msgspec.Struct):
     started: float
     #: How long the call took, in seconds.
     seconds: float = 0.0
-    #: `ok`, the `reason` of a ServiceError, or the type of any other error; "" while the call runs.
-    outcome: str = ""
+    #: `ok`, the `reason` of a ServiceError, or the type of any other error; "" while the call runs. Its name in the log
+    #: line is `outcome`.
+    result: str = ""
     #: The error codes and the logid of the platform's reply.
     upstream: UpstreamCodes = NO_CODES
 

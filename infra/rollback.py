@@ -89,7 +89,7 @@ def choose_build(code_hashes: Set[str], running: Version, published: list[Versio
     if commit is not None:
         # A build has the first 12 digits of its commit, and a `+` if files of the app were edited.
         prefix, is_edited = commit.rstrip("+")[:12], commit.endswith("+")
-        of_commit = [version for version in published if version.commit and version.commit.startswith(prefix)]
+        of_commit = [version for version in published if prefix and version.commit.startswith(prefix)]
         if not of_commit:
             raise StageError(f"no build of commit {commit}")
         return next((version for version in of_commit if version.build_text.endswith("+") == is_edited), of_commit[0])

@@ -68,7 +68,7 @@ class Probe(NamedTuple):
         return f"HTTP {self.expected_status} {json.dumps(self.expected_members)}"
 
 
-PROBE_POI_ID = "redeemctl-doctor"
+PROBE_POI_ID = PROBE_OPEN_ID
 """The poi_id for a merchant without a store list. For such a merchant, the service accepts any poi_id."""
 
 UNKNOWN_ROUTE_PROBE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found"})

@@ -34,8 +34,8 @@ def add_app(cli: CommandLine, app_ids: tuple[str, ...], *, is_provider: bool, mi
     """Add an app, or replace its secret. With --provider, add one or more apps.
 
     The secret is read from the variable REDEEMCTL_APP_SECRET, or from stdin, or from a prompt without echo. The first
-    app of a stage also creates the first session key. Without --tokens, the minted_by of the tokens stays; it is this
-    service for a new app.
+    app of a stage also creates the first session key. Without --tokens, the system that mints
+    the tokens stays; it is this service for a new app.
     """
     if len(app_ids) > 1 and not is_provider:
         raise InvalidInputError("APP_ID: more than one only with --provider")

@@ -315,11 +315,14 @@ def judge_merchants(items: list[Item], apps: Collection[str], only: str | None) 
             merchant = parse_merchant(account_id, item)
         except errors.ConfigurationError as error:
             text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
-            advice = "redeemctl merchant remove ACCOUNT_ID, and add it again"
+            advice = "mend app_id by merchant add, active by merchant resume; else merchant remove, and add it again"
             findings.append(Finding("merchant", account_id, FAILED, text, advice))
             continue
         if not merchant.active:
             findings.append(Finding("merchant", account_id, OK, "suspended, not queried"))
+        elif merchant.stores == {}:
+            text = "its store list is empty, so it is served in no store"
+            findings.append(Finding("merchant", account_id, FAILED, text, "redeemctl store add ACCOUNT_ID POI_ID"))
         elif merchant.app_id not in apps:
             text = f"its app {merchant.app_id} is not in the secret: customers cannot log in"
             advice = f"redeemctl app add {merchant.app_id}, or redeemctl merchant add ACCOUNT_ID --app APP_ID"
@@ -394,7 +397,7 @@ def _find_error_type(upstream: UpstreamCodes) -> codes.ErrorType | None:
 
 
 def judge_token(app_id: str, row: TokenRow, now: float, *, is_minted_here: bool) -> Finding:
-    """Judge an app's token. `is_minted_here` is true if this service makes it, not another system."""
+    """Judge an app's token. `is_minted_here` is true if this service mints it, not another system."""
     make_finding, seconds = functools.partial(Finding, "token", app_id), row.expires_at - int(now)
     # An older failure does not count if the token is not expiring: somebody has written a valid token since.
     has_failed = bool(row.mint_failure) and is_minted_here and (needs_renewal(row, now) or row.blocks_claims(now))

@@ -64,8 +64,8 @@ class Entry:
 
     def line_of(self, path: str) -> int:
         """Return the file's line for the path of an attribute, such as `app_id` or `stores.6601.name`."""
-        lines = [store.line for poi_id, store in self.stores.items() if f"{path}.".startswith(f"stores.{poi_id}.")]
-        return [*lines, self.line][0]
+        poi_ids = [poi_id for poi_id in self.stores if f"{path}.".startswith(f"stores.{poi_id}.")]
+        return self.stores[max(poi_ids, key=len)].line if poi_ids else self.line
 
 
 @click.command("import")

@@ -142,6 +142,10 @@ def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
         except ConfigurationError as error:
             malformed.append(str(error))
             continue
+        if merchant.stores == {}:
+            # In a CSV file, a merchant without stores is one that is served in all its stores.
+            malformed.append(f"merchant {merchant.account_id}: its store list is empty, so it is served in no store")
+            continue
         readable.append(merchant)
         nameless = [poi_id for poi_id, store in (merchant.stores or {}).items() if store is None]
         malformed += [f"merchant {merchant.account_id}: store {poi_id} has no readable name" for poi_id in nameless]

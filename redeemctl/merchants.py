@@ -56,10 +56,9 @@ def show_merchant(cli: CommandLine, account_id: str) -> None:
     """Show a merchant's row."""
     with cli.open_stage(read_only=True) as stage:
         item = require_merchant(stage, account_id)
-        merchant = parse_merchant(account_id, item)
-    if cli.as_json:
-        print_json(dump(merchant))
-        return
+        if cli.as_json:
+            print_json(dump(parse_merchant(account_id, item)))
+            return
     rows = [("account_id", account_id), *((change.field, change.new) for change in list_changes(None, item))]
     print_rows(("field", "value"), rows)
 

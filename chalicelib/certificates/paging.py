@@ -27,9 +27,9 @@ MAX_PAGES = 40
 class NextPages(msgspec.Struct, frozen=True):
     """How many pages follow."""
 
-    #: How many pages may be read after this one. `fetch_pages` also applies MAX_PAGES_PER_RESPONSE.
-    count: int
-    #: Whether the list continues. If it does and `count` is 0, the next response reads the next page.
+    #: How many pages this response may still read. `fetch_pages` also applies MAX_PAGES_PER_RESPONSE.
+    readable_now: int
+    #: Whether the list continues. If it does and `readable_now` is 0, the next response reads the next page.
     continues: bool
 
 
@@ -61,7 +61,7 @@ def fetch_pages(
     while True:
         position = position_after(start, pages)
         following = plan_next_pages(position, pages[-1].size)
-        count = min(following.count, MAX_PAGES_PER_RESPONSE - len(pages))
+        count = min(following.readable_now, MAX_PAGES_PER_RESPONSE - len(pages))
         if count <= 0 or error is not None:
             # The pages before a lost page may show that the list ends there. Then the lost page does not matter.
             return FetchedPages(pages, position, following.continues, error if following.continues else None)

@@ -102,8 +102,8 @@ class BuiltViews(msgspec.Struct, frozen=True):
 
     #: The views, sorted. Each certificate_id occurs once.
     views: list[CertificateView]
-    #: How much could not be read: orders and certificates that are not shown, certificates with an unreadable
-    #: `can_use`, and certificates that are shown without a malformed field.
+    #: How much could not be read: orders and certificates that are left out, certificates with an unreadable `can_use`,
+    #: and shown certificates that have lost a malformed field.
     malformed: int
     #: The paths of these fields in the platform's document.
     malformed_fields: list[str]

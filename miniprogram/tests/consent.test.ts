@@ -27,6 +27,24 @@ async function open(settings: Settings) {
 }
 
 describe("a program that asks before the login", () => {
+  test("asks another user again, also if the first user's list has never arrived", async () => {
+    const answers: ((answer: unknown) => void)[] = [];
+    const { tt, page } = await open({ beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });
+    const { onRequest } = tt;
+    tt.onRequest = ({ fail }) => fail({ errMsg: "request:fail" });
+    answers[0]?.(true);
+    await flush();
+    assert.deepEqual([tt.sent.length, page.data.problem?.action], [1, "retry"]);
+    tt.onRequest = onRequest;
+    tt.customer = "wang";
+    page.resolveProblem();
+    await flush();
+    assert.deepEqual([tt.sent.length, answers.length, cardsIn(page)], [1, 2, []]);
+    answers[1]?.(true);
+    await flush();
+    assert.deepEqual([cardsIn(page)[0]?.id, answers.length], ["wang", 2]);
+  });
+
   test("asks another user again, and requests nothing before that user's yes", async () => {
     const answers: ((answer: unknown) => void)[] = [];
     const { tt, page } = await open({ beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });

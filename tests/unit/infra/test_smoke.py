@@ -178,7 +178,7 @@ ROTATED = json.dumps({"apps": {"tt1": "s"}, "session_keys": ["n" * 32, *KEYS]})
 @pytest.mark.parametrize(
     ("secret", "rows", "app_id", "store"),
     [
-        (SECRET, [row("1", "other"), row("3")], "tt1", f"3/stores/{smoke.PROBE_POI_ID}"),
+        (SECRET, [row("1", "other"), row("2", stores={"M": {}}), row("3")], "tt1", f"3/stores/{smoke.PROBE_POI_ID}"),
         (ROTATED, [row("2", stores={"M": {"6601": {"S": "人民广场店"}}})], "tt1", "2/stores/6601"),
         (EXTERNAL, [row("1"), token("tt1", 3600)], "tt1", f"1/stores/{smoke.PROBE_POI_ID}"),
         (BOTH, [row("1"), row("2", "tt2"), token("tt1", 3600)], "tt2", f"2/stores/{smoke.PROBE_POI_ID}"),

@@ -80,6 +80,7 @@ def test_csv_files_of_excel_are_read(tmp_path: Path, encoding: str) -> None:
         (f"{HEADER}7,tt1,,,1,x,,\n7,,,,1,y,,\n", ["line 3, poi_id: store 1 is in line 2"]),
         (f"{HEADER}7,tt1,,,,x,,\n", ["line 2, poi_id: missing"]),
         (f"{HEADER}7,tt1,,,人.店,x,,\n", ["line 2, stores.人.店.[key]"]),
+        (f"{HEADER}7,tt1,,,1,x,,\n7,,,,1.2,y,,\n", ["line 3, stores.1.2.[key]"]),
         (f"{HEADER}7,tt1,,,1,x,1,1,2\n", ["line 2: more values"]),
         (f"{HEADER}8,tt1,,,1,x,,\n8,,,,2,,,\n8,,,,3,x,1,\n", ["line 3, stores.2.name", "line 4, stores.3: needs lat"]),
         (

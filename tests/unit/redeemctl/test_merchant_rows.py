@@ -87,10 +87,11 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
     ]
 
 
-def test_a_malformed_row_is_named_and_its_removal_can_be_shown() -> None:
-    item = make_item(active={"L": []})
+@pytest.mark.parametrize(("attribute", "value"), [("active", {"L": []}), ("store list", {"M": {}})])
+def test_a_malformed_row_is_named_and_its_removal_can_be_shown(attribute: str, value: Any) -> None:
+    item = make_item(**{"stores" if attribute == "store list" else attribute: value})
     rows, [malformed] = merchant_rows.parse_rows([item, make_item()])
-    assert ([row.account_id for row in rows], malformed[:12], "active" in malformed) == (["7"], "merchant 7: ", True)
+    assert ([row.account_id for row in rows], malformed[:12], attribute in malformed) == (["7"], "merchant 7: ", True)
     assert merchant_rows.list_changes(item, None)
 
 

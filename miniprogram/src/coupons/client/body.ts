@@ -147,8 +147,8 @@ function elements<T>(name: string, values: unknown, sample: Sample<T>, required:
  */
 function keepTyped(value: unknown, sample: unknown, required: string[] = []): unknown {
   if (Array.isArray(sample)) {
-    const elements = Array.isArray(value) ? value.map((element) => keepTyped(element, sample[0])) : [undefined];
-    return elements.indexOf(undefined) < 0 ? elements : undefined;
+    const kept = Array.isArray(value) ? value.map((element) => keepTyped(element, sample[0])) : [undefined];
+    return kept.indexOf(undefined) < 0 ? kept : undefined;
   }
   if (typeof value !== typeof sample || value === null || Array.isArray(value)) {
     return undefined;

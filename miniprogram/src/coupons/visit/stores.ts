@@ -59,10 +59,10 @@ export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "
     .map((store, index) => ({ store, index, metres: position ? distance(store, position) : Number.POSITIVE_INFINITY }))
     .sort((a, b) => rank(a.store) - rank(b.store) || (a.metres === b.metres ? a.index - b.index : a.metres - b.metres))
     .map(({ store: { poi_id, name, address = "" }, metres }, index) => {
-      const distance = distanceText(metres);
-      const tag = tags[poi_id] || (index === 0 && distance ? "离您最近" : "");
-      const label = [name, tag, distance, address].filter((text) => text).join("，");
-      return { poi_id, name, address, distance, tag, label };
+      const distanceLabel = distanceText(metres);
+      const tag = tags[poi_id] || (index === 0 && distanceLabel ? "离您最近" : "");
+      const label = [name, tag, distanceLabel, address].filter((text) => text).join("，");
+      return { poi_id, name, address, distance: distanceLabel, tag, label };
     });
 }
 

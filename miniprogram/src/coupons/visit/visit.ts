@@ -39,8 +39,8 @@ if (!config.account_id) {
 export const visit = {
   ...INITIAL_VISIT_STATE,
   pager: undefined as Pager | undefined,
-  /** The stored session token of the user whose list is shown. */
-  listUserToken: "",
+  /** The session token in the storage when the user last gave a consent, or a list last arrived or failed. */
+  userToken: "",
   /** The answer of `beforeLogin`, by the present user, since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as VisitPage | undefined,
@@ -71,6 +71,7 @@ export const visit = {
     }
     const isOtherUser = this.listState.updatedAt > 0 && !this.isSameUser();
     if (isOtherUser) {
+      this.withdrawConsent();
       this.forgetUser();
     }
     // If the page that was left last is shown again, something else was over it: Douyin, another program, or one of the
@@ -197,7 +198,7 @@ export const visit = {
     this.load({ kind: "opened" });
   },
 
-  /** Load the list from the start, if a store is open. The cards onFailed until the response arrives. */
+  /** Load the list from the start, if a store is open. The cards stay until the response arrives. */
   refresh() {
     if (this.storeState.poiId) {
       this.load({ kind: "refreshed" });
@@ -245,6 +246,7 @@ export const visit = {
           device.logOnce(CONSENT_RULE);
         }
         this.consent = result === true ? "given" : "refused";
+        this.userToken = device.readSessionToken();
         if (result === true) {
           this.refresh();
         } else {
@@ -263,6 +265,10 @@ export const visit = {
   /** Handle a report of the client: it searches on, or another user has logged in. */
   onProgress(progress: Progress) {
     if (progress === "user_changed") {
+      // If `show` has noticed this change before, the present user has already been asked.
+      if (device.readSessionToken() !== this.userToken) {
+        this.withdrawConsent();
+      }
       this.forgetUser();
     } else {
       this.updateList({ kind: progress });
@@ -277,18 +283,22 @@ export const visit = {
   /** Whether the list belongs to the present user, as far as the storage can tell. */
   isSameUser(): boolean {
     const token = device.readSessionToken();
-    return !!token && token === this.listUserToken;
+    return !!token && token === this.userToken;
   },
 
-  /** Clear what another user must not see. The former user's consent is not the other user's. */
-  forgetUser() {
-    // First, because the updates render the page.
-    this.lastDetail = null;
-    if (config.beforeLogin && this.listState.updatedAt > 0) {
+  /** The present user is not the one who gave the consent: stop requests, and ask again. */
+  withdrawConsent() {
+    if (config.beforeLogin && this.consent !== "asked") {
       this.consent = "unasked";
       this.pager?.cancel();
       this.pager = undefined;
     }
+  },
+
+  /** Clear what another user must not see. */
+  forgetUser() {
+    // First, because the updates render the page.
+    this.lastDetail = null;
     this.updateList({ kind: "user_changed" });
     this.updateStores({ kind: "user_changed", lastPoiId: device.readLastStore(this.storeState.accountId) });
   },
@@ -306,7 +316,7 @@ export const visit = {
         device.stopPullDownRefresh();
         logCause(outcome);
         // Before it responded, the client has checked the user. So this is the token of the list's user.
-        this.listUserToken = device.readSessionToken();
+        this.userToken = device.readSessionToken();
         this.updateList({ kind: "responded", outcome, now: device.epochSeconds() });
       }
     });

@@ -22,9 +22,9 @@ Page({
   },
 
   id: "",
-  /** Number of calls of `guard`: only the timer of the last call sets `isReady`. Taps count while `isReady` is true. */
-  guards: 0,
-  isReady: false,
+  /** Number of the last call of `guard`: only the timer of this call sets `acceptsTaps`. */
+  guardNumber: 0,
+  acceptsTaps: false,
 
   onLoad(query: { id?: string }) {
     // The last detail may be that of another certificate.
@@ -56,17 +56,17 @@ Page({
 
   /** Ignore taps for `GUARD_SECONDS`. */
   guard() {
-    this.guards += 1;
-    const { guards } = this;
-    this.isReady = false;
+    this.guardNumber += 1;
+    const { guardNumber } = this;
+    this.acceptsTaps = false;
     device.later(GUARD_SECONDS, () => {
-      this.isReady = guards === this.guards;
+      this.acceptsTaps = guardNumber === this.guardNumber;
     });
   },
 
   /** Call the program's hook. */
   redeem() {
-    if (this.isReady && this.data.button) {
+    if (this.acceptsTaps && this.data.button) {
       visit.redeem(this.id);
     }
   },
