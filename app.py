@@ -22,6 +22,7 @@ from chalicelib.api.authentication import authenticate
 from chalicelib.api.login import LoginView
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import (
+    parse_bearer,
     parse_list_request,
     parse_login_body,
     read_body,
@@ -81,8 +82,8 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> ListView:
     """List what the session's user can redeem in this store."""
     list_query, cursor = parse_list_request(account_id, poi_id, read_query_parameters(request))
-    authorization = request.headers.get("authorization")
-    session = authenticate(authorization, components().credentials_cache, time.time(), context)
+    token = parse_bearer(request.headers.get("authorization"))
+    session = authenticate(token, components().credentials_cache, time.time(), context)
     result = components().lister.list_certificates(session, list_query, context, cursor)
     context.record.report = result.report
     return result.view

@@ -31,12 +31,11 @@ BuildBundle = Callable[[Path], Path]
 
 
 class Prepared(NamedTuple):
-    """What `prepare` has read and built. `api_id` is None before the first deployment."""
+    """What `prepare` has read and built."""
 
     settings: StageSettings
     archive: Path
     build: bundle.Build
-    api_id: str | None
 
 
 def deploy(
@@ -52,10 +51,10 @@ def deploy(
 
     `tolerates_outage`: see `smoke.check`.
     """
-    settings, archive, build, former_api_id = prepare(account, project, stage, print_line, build_bundle)
+    settings, archive, build = prepare(account, project, stage, print_line, build_bundle)
     outputs = cloudformation.update_stack(account, stage, _parameters(settings))
     former_functions = find_functions(account, stage)
-    write_state(account, project, stage, former_functions, former_api_id)
+    write_state(account, project, stage, former_functions, find_rest_api(account.client("apigateway"), stage))
     # If Chalice does not find the archive under this name, it builds another one itself.
     if not archive.exists() or bundle.archive_path(project) != archive:
         raise StageError("a file of the app has changed since the bundle was built. Run the command again")
@@ -126,10 +125,10 @@ def prepare(
         print_line(f".chalice/{name} updated from the stage's settings: commit it")
     print_line("building the bundle")
     archive = build_bundle(project)
-    build, api_id = bundle.read_build(archive), find_rest_api(account.client("apigateway"), stage)
+    build = bundle.read_build(archive)
     print_line(f"bundle: {build}")
-    print_line(f"API: {api_id or 'new'}")
-    return Prepared(settings, archive, build, api_id)
+    print_line(f"API: {find_rest_api(account.client('apigateway'), stage) or 'new'}")
+    return Prepared(settings, archive, build)
 
 
 def _check_runtime(account: AwsAccount, stage: str, settings: StageSettings) -> None:

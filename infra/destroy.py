@@ -14,11 +14,15 @@ from infra.deploy import exit_on_error, run_chalice
 from infra.stage_settings import StageError, read_stage_settings
 
 
-def destroy(account: AwsAccount, project: Path, stage: str, print_line: Callable[[str], None]) -> None:
-    """Delete a stage of `project`, without its table and secret."""
+def destroy(
+    account: AwsAccount, project: Path, stage: str, print_line: Callable[[str], None], ask: Callable[[str], str] | None
+) -> None:
+    """Delete a stage of `project`, without its table and secret. If `ask` is given, it must return the stage's name."""
     settings = read_stage_settings(project, stage)
     print_target(account, stage, print_line)
     check_account(account, settings)
+    if ask is not None and ask("Delete its API and functions? Type the name of the stage: ") != stage:
+        raise StageError("nothing was deleted")
     chalice_config.write(project)
     apigateway, stacks = account.client("apigateway"), account.client("cloudformation")
     api_id = find_rest_api(apigateway, stage)
@@ -77,17 +81,20 @@ def _delete_role_policies(account: AwsAccount, stage: str, log_groups: list[str]
             iam.delete_role(RoleName=role)
 
 
+def _ask(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:
+        return ""
+
+
 def main() -> None:
     """Parse the command line and delete a stage of this project. In a terminal, ask before."""
     parser = argparse.ArgumentParser(prog="python -m infra.destroy", description=__doc__)
     parser.add_argument("stage")
     stage = parser.parse_args().stage
     with exit_on_error():
-        account = open_account(ROOT, stage)
-        question = f"Delete API and functions of stage {stage} in account {account.id}? Type the name of the stage: "
-        if sys.stdin.isatty() and input(question) != stage:
-            raise StageError("nothing was deleted")
-        destroy(account, ROOT, stage, print)
+        destroy(open_account(ROOT, stage), ROOT, stage, print, _ask if sys.stdin.isatty() else None)
 
 
 if __name__ == "__main__":

@@ -269,5 +269,6 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
     merchant = min(served, key=lambda merchant: rank(merchant.app_id), default=None)
     probes = [refused_login_probe(app_id)] if rank(app_id) < 2 else []
     if merchant is None or rank(merchant.app_id) == 2:
-        return probes, "the tokens of all merchants have expired" if served else "no active merchant has a known app"
+        missing = "no active merchant has a known app and a store"
+        return probes, "the tokens of all merchants have expired" if served else missing
     return [*probes, list_probe(merchant, credentials.session_keys)], ""

@@ -1,8 +1,8 @@
 """The program `redeemctl`: its groups of commands, and `doctor`.
 
-A command shows its changes before it makes them. It asks before an import, and before a change that customers notice
-or that cannot be undone. Except for `token renew` and `session-key rotate`, running a command twice has the same effect
-as running it once.
+A command shows its changes before it makes them. It asks before an import, and before a change that ends something for
+customers or that cannot be undone. Except for `token renew` and `session-key rotate`, running a command twice has the
+same effect as running it once.
 `redeemctl --help` lists the exit codes.
 """
 

@@ -64,7 +64,7 @@ class Cloud:
     def destroy(self, clone: Path) -> list[str]:
         """Run `make destroy` in a clone; return what it prints."""
         report: list[str] = []
-        destroy(self.account, clone, STAGE, report.append)
+        destroy(self.account, clone, STAGE, report.append, None)
         return report
 
     def api_ids(self) -> list[str]:

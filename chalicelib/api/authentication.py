@@ -1,21 +1,17 @@
 """Finds the user of a request by the session token, and records the user."""
 
-from chalicelib.api.validation import parse_bearer
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import UnauthenticatedError
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 
 
-def authenticate(
-    authorization: str | None, credentials_cache: CredentialsCache, now: float, context: RequestContext
-) -> Session:
-    """Return the session of an Authorization header. `now` is in epoch seconds.
+def authenticate(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
+    """Return the session of a token. `now` is in epoch seconds.
 
-    Sets `app_id`, `user_hash` and `is_probe` of the record. Raises UnauthenticatedError if there is no token, or if the
-    token is forged or expired, and what `CredentialsCache.get` raises.
+    Sets `app_id`, `user_hash` and `is_probe` of the record. Raises UnauthenticatedError for a forged or expired token,
+    and what `CredentialsCache.get` raises.
     """
-    token = parse_bearer(authorization)
     session, credentials = credentials_cache.find_or_reread(
         lambda credentials: decode_session(token, credentials.session_keys, now), context
     )

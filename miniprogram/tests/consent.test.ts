@@ -27,6 +27,20 @@ async function open(settings: Settings) {
 }
 
 describe("a program that asks before the login", () => {
+  test("asks once more when the storage breaks, and not at each return", async () => {
+    const beforeLogin = mock.fn(() => true);
+    const { tt, page } = await open({ beforeLogin });
+    tt.onStorage = thrower(new Error("exceed storage max size"));
+    for (let visits = 0; visits < 3; visits += 1) {
+      page.onHide();
+      page.onShow();
+      await flush();
+      page.onPullDownRefresh();
+      await flush();
+    }
+    assert.deepEqual([cardsIn(page)[0]?.id, beforeLogin.mock.callCount()], ["lin", 2]);
+  });
+
   test("asks another user again, also if the first user's list has never arrived", async () => {
     const answers: ((answer: unknown) => void)[] = [];
     const { tt, page } = await open({ beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });
@@ -47,18 +61,21 @@ describe("a program that asks before the login", () => {
 
   test("asks another user again, and requests nothing before that user's yes", async () => {
     const answers: ((answer: unknown) => void)[] = [];
-    const { tt, page } = await open({ beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });
+    const { tt, visit, page } = await open({ beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });
     answers[0]?.(true);
     await flush();
-    for (const customer of ["wang", "lin"]) {
+    const ways: [customer: string, enter: () => void][] = [
+      ["wang", () => page.onShow()],
+      ["lin", () => page.onPullDownRefresh()],
+      ["wang", () => visit.updateStores({ kind: "picked", poiId: STORE.poi_id, now: 0 })],
+    ];
+    for (const [customer, enter] of ways) {
       const [requests, asked] = [tt.sent.length, answers.length];
-      tt.customer = customer;
-      if (customer === "wang") {
+      if (enter === ways[0]?.[1]) {
         page.onHide();
-        page.onShow();
-      } else {
-        page.onPullDownRefresh();
       }
+      tt.customer = customer;
+      enter();
       await flush();
       assert.deepEqual([cardsIn(page), answers.length], [[], asked + 1]);
       answers[asked]?.(true);

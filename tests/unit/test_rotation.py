@@ -36,7 +36,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     token = encode_session(SESSION, int(NOW) + 60, _keys(session))
     text = encode_cursor(POSITION, LIST_QUERY, OPEN_ID, _keys(cursor))
     try:
-        found = authenticate(f"Bearer {token}", credentials, NOW, context)
+        found = authenticate(token, credentials, NOW, context)
     except UnauthenticatedError as error:
         return str(error)
     hashed = hash_open_id(found.open_id, credentials.get(context).session_keys)

@@ -14,6 +14,7 @@ from chalice.app import Request
 import app as application
 from chalicelib.api.application import Application
 from chalicelib.api.authentication import authenticate
+from chalicelib.api.validation import parse_bearer
 from chalicelib.components import Components
 from chalicelib.context import RequestContext
 from chalicelib.douyin import protocol
@@ -192,8 +193,8 @@ def make_routes(service: Service) -> None:
     test = Application("test", FakeTelemetry())
 
     def verify(request: Request, context: RequestContext) -> None:
-        authorization = request.headers.get("authorization")
-        session = authenticate(authorization, service.components.credentials_cache, 0.0, context)
+        token = parse_bearer(request.headers.get("authorization"))
+        session = authenticate(token, service.components.credentials_cache, 0.0, context)
         service.components.merchants.get(ACCOUNT_ID, context).check_app(session.app_id)
 
     @test.route("/{account_id}/open/{poi_id}", methods=["GET"])

@@ -20,8 +20,8 @@ export interface Config {
   qualificationPage?: string;
   /**
    * Called before the first request for a list: ask the customer for a consent here. No list is requested before it has
-   * returned `true`, or a promise of `true`. This consent is valid until the program is restarted, or another user logs in. After any other
-   * value or an error, the page offers 重试, which calls it again.
+   * returned `true`, or a promise of `true`. This consent is valid until the program is restarted, or another user logs
+   * in. After any other value or an error, the page offers 重试, which calls it again.
    */
   beforeLogin?: () => boolean | Promise<boolean>;
   /**

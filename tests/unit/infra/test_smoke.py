@@ -158,7 +158,7 @@ def test_an_answer_of_the_platform_that_is_no_list_passes_and_is_named(run: Call
         ("{", [row("1")], "the secret is malformed", []),
         (SECRET, DENIED, "Scan reports AccessDeniedException", []),
         (SECRET, [row("1", "other"), row("2", active={"BOOL": False}), row("3", stores={"S": "odd"})],
-         "no active merchant has a known app", ["/v1/sessions"]),
+         "no active merchant has a known app and a store", ["/v1/sessions"]),
         (EXTERNAL, [row("1"), token("tt1", -1)], "the tokens of all merchants have expired", []),
         (PROVIDERS, [row("1"), token("tt1", -1)], "the tokens of all merchants have expired", []),
     ],

@@ -128,7 +128,7 @@ export function certificateView(visit: VisitState, config: Config, id: string, n
   return {
     ...header,
     detail,
-    lastDetail: detail || visit.lastDetail,
+    lastDetail: detail || (visit.lastDetail?.id === id ? visit.lastDetail : null),
     doubt,
     adviceText: `仍可请店员扫，${SCAN_DECIDES}`,
     hasEnded: !!certificate && hasEnded(certificate, now),

@@ -71,7 +71,6 @@ export const visit = {
     }
     const isOtherUser = this.listState.updatedAt > 0 && !this.isSameUser();
     if (isOtherUser) {
-      this.withdrawConsent();
       this.forgetUser();
     }
     // If the page that was left last is shown again, something else was over it: Douyin, another program, or one of the
@@ -227,6 +226,7 @@ export const visit = {
 
   /** Call `beforeLogin` once. After a refusal, call it again only if the customer retries. It has no time limit. */
   askConsent(isRetry: boolean) {
+    device.stopPullDownRefresh();
     this.startLateTimer();
     if (this.consent === "asked") {
       return;
@@ -257,7 +257,6 @@ export const visit = {
 
   /** Show, as a problem, that no list is requested without the customer's consent. */
   showNoConsent() {
-    device.stopPullDownRefresh();
     const outcome = { kind: "problem" as const, problem: NO_CONSENT };
     this.updateList({ kind: "responded", outcome, now: device.epochSeconds() });
   },
@@ -265,10 +264,6 @@ export const visit = {
   /** Handle a report of the client: it searches on, or another user has logged in. */
   onProgress(progress: Progress) {
     if (progress === "user_changed") {
-      // If `show` has noticed this change before, the present user has already been asked.
-      if (device.readSessionToken() !== this.userToken) {
-        this.withdrawConsent();
-      }
       this.forgetUser();
     } else {
       this.updateList({ kind: progress });
@@ -286,19 +281,16 @@ export const visit = {
     return !!token && token === this.userToken;
   },
 
-  /** The present user is not the one who gave the consent: stop requests, and ask again. */
-  withdrawConsent() {
-    if (config.beforeLogin && this.consent !== "asked") {
+  /** Clear what another user must not see. If the former user has given a consent, stop requests, and ask again. */
+  forgetUser() {
+    // First, because the updates render the page.
+    this.lastDetail = null;
+    // An equal token: the client reports a change after `show` has noticed it, or nothing can be stored.
+    if (config.beforeLogin && this.consent !== "asked" && device.readSessionToken() !== this.userToken) {
       this.consent = "unasked";
       this.pager?.cancel();
       this.pager = undefined;
     }
-  },
-
-  /** Clear what another user must not see. */
-  forgetUser() {
-    // First, because the updates render the page.
-    this.lastDetail = null;
     this.updateList({ kind: "user_changed" });
     this.updateStores({ kind: "user_changed", lastPoiId: device.readLastStore(this.storeState.accountId) });
   },

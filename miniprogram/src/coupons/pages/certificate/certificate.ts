@@ -27,8 +27,6 @@ Page({
   acceptsTaps: false,
 
   onLoad(query: { id?: string }) {
-    // The last detail may be that of another certificate.
-    visit.lastDetail = null;
     const { id = "" } = query;
     // Douyin does not document whether it decodes the query: try the id unchanged, then decoded.
     this.id = certificateOf(visit.listState, id) ? id : attempt(() => decodeURIComponent(id)) || id;
