@@ -220,8 +220,8 @@ def run_bench() -> Iterator[Bench]:
         aws = resources.enter_context(stack.run_server("sandbox.aws"))
         xray_daemon = resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         xray_daemon.bind(("127.0.0.1", 0))
-        stack.create_resources(aws.url, stack.STAGE)
-        secret_name, table_name = cloudformation.secret_name(stack.STAGE), cloudformation.stack_name(stack.STAGE)
+        stack.create_stack_with_sample_data(aws.url, stack.STAGE)
+        secret_name, table_name = cloudformation.secret_name(stack.STAGE), cloudformation.shared_name(stack.STAGE)
         token: Any = {"pk": {"S": token_pk(APP_ID)}, "access_token": {"S": "clt.benchmark"}}
         token["expires_at"] = {"N": str(int(time.time()) + 86400)}
         stack.emulated_account(aws.url).client("dynamodb").put_item(TableName=table_name, Item=token)

@@ -16,7 +16,7 @@ class TokenSource(Protocol):
     """Interface: returns the access tokens of the apps. `tokens.source.SharedTokenSource` implements it."""
 
     def obtain(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
-        """Return a token; raises TokenUnavailableError.
+        """Return a token; raises TokenUnavailableError, StorageUnavailableError and ConfigurationError.
 
         If the platform has refused a token, `refused_token` is this token. Then the result is another token.
         """

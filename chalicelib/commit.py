@@ -3,7 +3,7 @@
 from pathlib import Path
 
 COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
-"""The file that `infra.bundle` writes into the bundle. After a plain `chalice deploy` it is missing."""
+"""The file that `infra.bundle` writes into the bundle. It is missing from an archive that Chalice has built itself."""
 
 
 def read_commit() -> str | None:

@@ -92,16 +92,16 @@ def parse_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
             expected, path, bracket = _ERROR.findall(str(error))[0]
         is_list = bracket == "["
         *parents, name = path.split(".")
-        struct = fields
-        for parent in parents:
-            struct = struct[parent]
+        parent = fields
+        for parent_name in parents:
+            parent = parent[parent_name]
         parser = _PARSERS.get(expected)
-        values = [None if parser is None else parser(value) for value in (struct[name] if is_list else [struct[name]])]
+        values = [None if parser is None else parser(value) for value in (parent[name] if is_list else [parent[name]])]
         if None in values or path in converted:
             malformed_paths.append(path)
-            del struct[name]
+            del parent[name]
         else:
-            struct[name] = values if is_list else values[0]
+            parent[name] = values if is_list else values[0]
             converted.add(path)
 
 

@@ -49,8 +49,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. All parts of the request share one record.
 
-    `Telemetry` names the fields that it logs. So a new field is not logged until somebody adds it there. Only of
-    the report, all fields are logged.
+    `Telemetry` names the fields that it logs. So a new field is not logged until somebody adds it there. All
+    fields of the report and all entries of `ids` are logged.
 
     Records do not share their lists, because msgspec copies an empty default.
 
@@ -74,8 +74,8 @@ class RequestRecord(msgspec.Struct):
     ids: dict[str, str] = {}
     #: The salted hash of the user's open_id. Its name in the log line is `user`.
     user_hash: str = ""
-    #: Whether the request is a probe: of `redeemctl doctor` or the smoke test, or any call of /v1/health. A probe
-    #: counts in no metric. The field's name in the log line is `probe`.
+    #: Whether this is a login with PROBE_CODE, a list of PROBE_OPEN_ID, or a call of /v1/health. Then it counts in no
+    #: metric. Its name in the log line is `probe`.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: How the list in a login ended.

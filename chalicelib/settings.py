@@ -1,4 +1,4 @@
-"""Configuration from environment variables. Our code reads them nowhere else."""
+"""Configuration from environment variables. The service reads them nowhere else."""
 
 from collections.abc import Mapping
 from typing import Annotated

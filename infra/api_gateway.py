@@ -4,8 +4,8 @@
   cost nothing and do not reach the platform.
 - Gateway responses: API Gateway's own errors (unknown route, throttled, integration failure) get the same problem
   format as the service's errors. `chalice deploy` imports the API definition again, which removes these responses.
-- The mapping of the custom domain. The stack has the domain itself, because Chalice's support of domains fails without
-  its state (`chalice_state`).
+- The mapping of the custom domain. The stack has the domain itself: Chalice's support of domains needs a state that
+  lists the domain, and the state that `chalice_state` rebuilds does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import problems
 from chalicelib.api.problems import Problem, problem_for_error, problem_for_type
-from chalicelib.api.validation import BODY_RULE
+from chalicelib.api.validation import BODY_SIZE_RULE
 from chalicelib.errors import InvalidRequestError, NotFoundError, RateLimitedError, UpstreamTimeoutError
 from infra.chalice_config import API_STAGE
 from infra.cloudformation import none_if_not_found
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _REQUEST_ID = "$context.requestId"
 _NOT_FOUND = problem_for_error(NotFoundError("no such route"), _REQUEST_ID)
-_INVALID_BODY = problem_for_error(InvalidRequestError("body", BODY_RULE), _REQUEST_ID)
+_INVALID_BODY = problem_for_error(InvalidRequestError("body", BODY_SIZE_RULE), _REQUEST_ID)
 _RATE_LIMITED = problem_for_error(RateLimitedError("throttled"), _REQUEST_ID)
 _INTERNAL_ERROR = problem_for_type(problems.INTERNAL_ERROR, _REQUEST_ID)
 
@@ -37,7 +37,7 @@ _GATEWAY_RESPONSES: dict[GatewayResponseTypeType, Problem] = {
     "RESOURCE_NOT_FOUND": _NOT_FOUND,
     "BAD_REQUEST_BODY": _INVALID_BODY,
     "REQUEST_TOO_LARGE": _INVALID_BODY,
-    "UNSUPPORTED_MEDIA_TYPE": problem_for_type(problems.FRAMEWORK_PROBLEMS[415], _REQUEST_ID),
+    "UNSUPPORTED_MEDIA_TYPE": problem_for_type(problems.FRAMEWORK_PROBLEM_TYPES[415], _REQUEST_ID),
     "THROTTLED": _RATE_LIMITED,
     "WAF_FILTERED": _RATE_LIMITED,  # a rate rule of a web ACL
     "INTEGRATION_TIMEOUT": problem_for_error(UpstreamTimeoutError("timeout"), _REQUEST_ID),

@@ -54,8 +54,8 @@ APP = ("app.py", "chalicelib")
 _VERSION_FILE = "chalicelib/__init__.py"
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _EXCLUDED_SUFFIXES = (".pyc", ".pyi", ".c", "/py.typed", "/__main__.py")
-_EXCLUDED_TOP_FOLDERS = (".dist-info", ".data", "-stubs")
-_EXCLUDED_PACKAGES = (
+_EXCLUDED_TOP_FOLDER_SUFFIXES = (".dist-info", ".data", "-stubs")
+_EXCLUDED_PREFIXES = (
     "aws_lambda_powertools/event_handler/",
     "aws_lambda_powertools/utilities/",
     "aws_xray_sdk/ext/",
@@ -63,7 +63,7 @@ _EXCLUDED_PACKAGES = (
     "charset_normalizer/",
 )
 # Powertools' logger imports these two.
-_INCLUDED_PACKAGES = ("aws_lambda_powertools/utilities/__init__.py", "aws_lambda_powertools/utilities/jmespath_utils/")
+_KEPT_PREFIXES = ("aws_lambda_powertools/utilities/__init__.py", "aws_lambda_powertools/utilities/jmespath_utils/")
 
 
 class BundleError(Exception):
@@ -158,7 +158,7 @@ class _LockedDependencies(DependencyBuilder):
 
 
 def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
-    """Install the packages of LOCK, or only the vendored one, for this Python; raises BundleError."""
+    """Install the packages of LOCK without VENDORED, or only VENDORED, for this Python; raises BundleError."""
     entries = re.split(r"^(?=\w)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     chosen = [entry for entry in entries if entry.startswith(VENDORED) == vendored]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -237,9 +237,9 @@ def compile_modules(folder: Path) -> None:
 def _is_included(name: str) -> bool:
     """Return whether an archive entry belongs in the bundle."""
     path = PurePosixPath(name)
-    if name.endswith(_EXCLUDED_SUFFIXES) or path.parts[0].endswith(_EXCLUDED_TOP_FOLDERS):
+    if name.endswith(_EXCLUDED_SUFFIXES) or path.parts[0].endswith(_EXCLUDED_TOP_FOLDER_SUFFIXES):
         return False
-    return name.startswith(_INCLUDED_PACKAGES) or not name.startswith(_EXCLUDED_PACKAGES)
+    return name.startswith(_KEPT_PREFIXES) or not name.startswith(_EXCLUDED_PREFIXES)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.account import AwsAccount
-from infra.cloudformation import stack_name
+from infra.cloudformation import shared_name
 from infra.stage_settings import APP_NAME, StageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def find_functions(account: AwsAccount, stage: str) -> dict[str, str]:
     client, functions = account.client("lambda"), {}
     for page in client.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
-            before, _, name = f"{function['FunctionName']}-".partition(f"{stack_name(stage)}-")
+            before, _, name = f"{function['FunctionName']}-".partition(f"{shared_name(stage)}-")
             arn = str(function["FunctionArn"])
             if not before and _has_tag(client.list_tags(Resource=arn).get("Tags", {}).get("aws-chalice", ""), stage):
                 functions[name.rstrip("-") or API_HANDLER] = arn
@@ -49,7 +49,7 @@ def _has_tag(tag: str, stage: str) -> bool:
 def find_rules(account: AwsAccount, stage: str, functions: dict[str, str]) -> list[str]:
     """Return the names of the EventBridge rules that start these functions of the stage, as Chalice names them."""
     names = {f"{arn.rpartition(':')[2]}-event" for arn in functions.values()}
-    pages = account.client("events").get_paginator("list_rules").paginate(NamePrefix=f"{stack_name(stage)}-")
+    pages = account.client("events").get_paginator("list_rules").paginate(NamePrefix=f"{shared_name(stage)}-")
     return [rule["Name"] for page in pages for rule in page["Rules"] if rule["Name"] in names]
 
 
@@ -59,7 +59,7 @@ def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]
         api
         for page in client.get_paginator("get_rest_apis").paginate()
         for api in page["items"]
-        if api["name"] == stack_name(stage) and _invokes(client, api["id"], stack_name(stage))
+        if api["name"] == shared_name(stage) and _invokes(client, api["id"], shared_name(stage))
     ]
     return sorted(apis, key=lambda api: (api["createdDate"], api["id"]))
 
@@ -108,7 +108,7 @@ def _find_resources(account: AwsAccount, stage: str, functions: dict[str, str]) 
     for name, arn in functions.items():
         yield {"name": name, "resource_type": "lambda_function", "lambda_arn": arn}
     for rule in find_rules(account, stage, functions):
-        name = rule.removeprefix(f"{stack_name(stage)}-")
+        name = rule.removeprefix(f"{shared_name(stage)}-")
         yield {"name": name, "resource_type": "cloudwatch_event", "rule_name": rule}
 
 

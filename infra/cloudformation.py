@@ -42,8 +42,8 @@ _NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", "NoSuchEntity")
 WAITER_CONFIG: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
 
 
-def stack_name(stage: str) -> str:
-    """Return the name of a stage's stack, which is also the name of its table."""
+def shared_name(stage: str) -> str:
+    """Return the name that a stage's stack, table, HTTP function and REST API share. Other names begin with it."""
     return f"{APP_NAME}-{stage}"
 
 
@@ -71,7 +71,7 @@ def none_if_not_found(call: Callable[..., Any], **arguments: Any) -> Any:
 def read_stack(client: CloudFormationClient, stage: str) -> Any:
     """Return the stack's description, or None."""
     try:
-        [stack] = client.describe_stacks(StackName=stack_name(stage))["Stacks"]
+        [stack] = client.describe_stacks(StackName=shared_name(stage))["Stacks"]
     except ClientError as error:
         # DescribeStacks reports a missing stack as a ValidationError, so only the message can be checked.
         if "does not exist" in str(error):
@@ -92,15 +92,15 @@ def check_updatable(account: AwsAccount, stage: str) -> None:
     if stack is None:
         return
     if stack["StackStatus"] in _BROKEN or stack["StackStatus"].endswith("_IN_PROGRESS"):
-        raise StageError(_describe_status(stack_name(stage), stack["StackStatus"]))
+        raise StageError(_describe_status(shared_name(stage), stack["StackStatus"]))
     table, secret = _describe_table_and_secret(account, stage)
-    descriptions = {f"table {stack_name(stage)}": table, f"secret {secret_name(stage)}": secret}
+    descriptions = {f"table {shared_name(stage)}": table, f"secret {secret_name(stage)}": secret}
     for role in role_names(stage):
         descriptions[f"role {role}"] = none_if_not_found(account.client("iam").get_role, RoleName=role)
     lost = [f"{resource} does not exist" for resource, description in descriptions.items() if description is None]
     if lost:
         raise StageError(
-            f"{' and '.join(lost)}, but stack {stack_name(stage)} does. Nothing was changed. "
+            f"{' and '.join(lost)}, but stack {shared_name(stage)} does. Nothing was changed. "
             f'To restore it under the same name: docs/run.md, "Lost or changed by hand"'
         )
 
@@ -113,7 +113,7 @@ def update_stack(account: AwsAccount, stage: str, values: Mapping[str, str | Non
     Raises StageError that names the resources that failed.
     """
     cloudformation: CloudFormationClient = account.client("cloudformation")
-    stack, stack_id, options = read_stack(cloudformation, stage), stack_name(stage), dict[str, Any]()
+    stack, stack_id, options = read_stack(cloudformation, stage), shared_name(stage), dict[str, Any]()
     values = {"Stage": stage, "TableIs": None, "SecretIs": None, **values}
     if stack is None:
         table, secret = _describe_table_and_secret(account, stage)
@@ -146,7 +146,7 @@ def update_stack(account: AwsAccount, stage: str, values: Mapping[str, str | Non
 def delete_stack(client: CloudFormationClient, stage: str) -> None:
     """Delete the stack and wait until it is gone. The template retains table and secret. Raises StageError."""
     started = datetime.now(UTC)
-    name = stack_name(stage)
+    name = shared_name(stage)
     client.delete_stack(StackName=name)
     _wait(client, client.get_waiter("stack_delete_complete"), name, started)
 
@@ -181,7 +181,7 @@ def _describe_table_and_secret(account: AwsAccount, stage: str) -> tuple[Any, An
     Raises StageError if the secret is scheduled for deletion: until then, AWS allows no new secret of this name.
     """
     name = secret_name(stage)
-    table = none_if_not_found(account.client("dynamodb").describe_table, TableName=stack_name(stage))
+    table = none_if_not_found(account.client("dynamodb").describe_table, TableName=shared_name(stage))
     secret = none_if_not_found(account.client("secretsmanager").describe_secret, SecretId=name)
     if secret is not None and "DeletedDate" in secret:
         raise StageError(

@@ -66,7 +66,7 @@ def deploy(
     client, code_hash = account.client("lambda"), versions.code_hash_of(archive.read_bytes())
     for function in functions.values():
         versions.check_code(client, function, code_hash)
-    versions.publish(client, cloudformation.stack_name(stage), build, code_hash)
+    versions.publish(client, cloudformation.shared_name(stage), build, code_hash)
     print_line("functions, API and schedule: deployed")
     url = account.api_url(api_id, API_STAGE)
     configure_api(account.client("apigateway"), api_id, settings)
@@ -135,7 +135,7 @@ def _check_runtime(account: AwsAccount, stage: str, settings: StageSettings) -> 
     """Raise StageError if this Python is not the functions' runtime: that of the settings, or else the deployed one."""
     origin, runtime = "the stage's settings", f"python{settings.python}"
     if settings.python is None:
-        client, name = account.client("lambda"), cloudformation.stack_name(stage)
+        client, name = account.client("lambda"), cloudformation.shared_name(stage)
         function = cloudformation.none_if_not_found(client.get_function, FunctionName=name)
         origin, runtime = "the deployed function", function["Configuration"]["Runtime"] if function else bundle.RUNTIME
     if runtime != bundle.RUNTIME:

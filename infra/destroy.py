@@ -45,7 +45,7 @@ def destroy(
     for name in log_groups:
         cloudformation.none_if_not_found(account.client("logs").delete_log_group, logGroupName=name)
     print_line("logs: deleted")
-    table, secret = cloudformation.stack_name(stage), cloudformation.secret_name(stage)
+    table, secret = cloudformation.shared_name(stage), cloudformation.secret_name(stage)
     print_line(f"table {table} and secret {secret}: kept; the next deployment uses them again")
 
 
@@ -56,7 +56,7 @@ def _find_log_groups(account: AwsAccount, stage: str, own_arns: Iterable[str]) -
     that is named after the HTTP function's handler. Chalice deletes none of them, so a second run after a failure finds
     them. If a name begins with the name of a function that is not the stage's, the log group belongs to that function.
     """
-    prefix = f"/aws/lambda/{cloudformation.stack_name(stage)}"
+    prefix = f"/aws/lambda/{cloudformation.shared_name(stage)}"
     pages = account.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
     function_pages = account.client("lambda").get_paginator("list_functions").paginate()
     other_arns = {function["FunctionArn"] for page in function_pages for function in page["Functions"]} - {*own_arns}
@@ -72,7 +72,7 @@ def _delete_role_policies(account: AwsAccount, stage: str, log_groups: list[str]
     `log_groups` names the roles, too.
     """
     iam, in_stack = account.client("iam"), cloudformation.role_names(stage)
-    named_by_logs = {name.removeprefix("/aws/lambda/") for name in log_groups} - {cloudformation.stack_name(stage)}
+    named_by_logs = {name.removeprefix("/aws/lambda/") for name in log_groups} - {cloudformation.shared_name(stage)}
     for role in {*in_stack, *named_by_logs}:
         policies = cloudformation.none_if_not_found(iam.list_role_policies, RoleName=role)
         for policy in policies["PolicyNames"] if policies else ():

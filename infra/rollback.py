@@ -82,6 +82,8 @@ def rollback(
 def choose_build(code_hashes: Set[str], running: Version, published: list[Version], commit: str | None) -> Version:
     """Return the newest version of `commit`; without `commit`, the version that ran before the present one.
 
+    If there are builds of `commit` with and without `+`, choose as `commit` says.
+
     `code_hashes` has the hash of each function's code. Raises StageError if there is no such version, or if it is
     unknown what ran before. This is unknown after a deployment or rollback that ended half-way: the functions have
     different code, or the running code is published, but not as the newest version.

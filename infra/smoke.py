@@ -21,9 +21,9 @@ from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_sessi
 from chalicelib.tokens.rows import TokenRow, token_pk
 from infra.account import AwsAccount
 from infra.bundle import Build
-from infra.cloudformation import secret_name, stack_name
+from infra.cloudformation import secret_name, shared_name
 from infra.stage_settings import Domain, StageError
-from infra.table import scan_rows
+from infra.table import scan_items
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     """Return the request for the list of a merchant's first store, in a session of the user who does not exist.
 
     The oldest session key signs this session. An instance may have cached the secret for up to five minutes, but it
-    already knows this key. Only after `session-key rotate --revoke` it does not: then it reads the secret again.
+    already knows this key. After `session-key rotate --revoke` it may not know it; then it reads the secret again.
     """
     poi_id = PROBE_POI_ID if merchant.stores is None else next(iter(merchant.stores))
     path = f"/v1/merchants/{merchant.account_id}/stores/{poi_id}/certificates"
@@ -105,7 +105,7 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
 
 
 def refused_login_probe(app_id: str) -> Probe:
-    """Return a login with an invented code. The function needs the secret and the platform to refuse it."""
+    """Return a login with an invented code. To refuse it, the function reads the secret and calls the platform."""
     login = {"app_id": app_id, "code": PROBE_CODE}
     return Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
 
@@ -245,15 +245,15 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
 
     Prefer an app whose tokens this service mints. Second choice: an app whose token in the table has not expired.
     """
-    client, table, merchants = account.client("dynamodb"), stack_name(stage), list[Merchant]()
+    client, table, merchants = account.client("dynamodb"), shared_name(stage), list[Merchant]()
     try:
         secret = account.client("secretsmanager").get_secret_value(SecretId=secret_name(stage))
         credentials = parse_credentials(secret.get("SecretString", ""))
-        for item in scan_rows(client, table, MERCHANT_PREFIX):
+        for item in scan_items(client, table, MERCHANT_PREFIX):
             # `redeemctl doctor` reports malformed rows.
             with contextlib.suppress(ConfigurationError):
                 merchants.append(parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item))
-        tokens = {row["pk"]["S"]: TokenRow.from_item(row) for row in scan_rows(client, table, token_pk(""))}
+        tokens = {item["pk"]["S"]: TokenRow.from_item(item) for item in scan_items(client, table, token_pk(""))}
     except ClientError as error:
         return [], f"{error.operation_name} reports {error.response['Error']['Code']}"
     except ConfigurationError:

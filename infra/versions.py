@@ -1,4 +1,4 @@
-"""Published Lambda versions of the HTTP function. Deployments and rollbacks publish them; a rollback takes one's code.
+"""Published Lambda versions of the HTTP function. Deployments and rollbacks publish them; a rollback restores one.
 
 The functions serve `$LATEST`. All functions of a stage have the same code.
 """
@@ -31,7 +31,7 @@ class Version(NamedTuple):
 
     @property
     def commit(self) -> str:
-        """The commit in the description, or ""."""
+        """The commit in the description, without `+`; or ""."""
         match = re.search(r"commit ([0-9a-f]+)", self.description)
         return match[1] if match else ""
 

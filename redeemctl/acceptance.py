@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -44,24 +44,33 @@ DOCUMENTED_LIST = Path(__file__).with_name("documented_list.json")
 """A reply of the platform with every documented field."""
 
 
+class RecordedReply(NamedTuple):
+    """A call: when it was sent (epoch seconds), the status of the reply (0: none came), and its JSON, or None."""
+
+    url: str
+    sent_at: float
+    status: int
+    body: Any
+
+
 class RecordingTransport(Transport):
-    """The service's transport. It also keeps the JSON data of each reply, or None if the reply is no JSON."""
+    """The service's transport. It also keeps each reply."""
 
     def __init__(self, http: requests.Session) -> None:
         super().__init__(http)
-        self.replies: list[tuple[str, float, int, Any]] = []
+        self.replies: list[RecordedReply] = []
 
     def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformReply:
         """Send one request and record it; raises as Transport.send does."""
-        started, status, reply = time.time(), 0, None
+        started, status, body = time.time(), 0, None
         try:
-            response = super().send(base_url, request, *limits, **options)
-            status = response.status
+            reply = super().send(base_url, request, *limits, **options)
+            status = reply.status
             with suppress(ValueError):
-                reply = lenient.decode_json(response.body)
-            return response
+                body = lenient.decode_json(reply.body)
+            return reply
         finally:
-            self.replies.append((base_url + request.path, started, status, reply))
+            self.replies.append(RecordedReply(base_url + request.path, started, status, body))
 
 
 @dataclass(repr=False)
@@ -82,19 +91,19 @@ class Run:
         """
         yield _take_step("token", lambda: "obtained" if self._token() else "")
         # The open_id is not shown.
-        _, observation, has_logged_in = _take_step("login", lambda: self._log_in(code))
-        yield "login", "the platform returned an open_id" if has_logged_in else observation, has_logged_in
-        open_id = observation if has_logged_in else PROBE_OPEN_ID
+        _, open_id_or_reason, has_logged_in = _take_step("login", lambda: self._log_in(code))
+        yield "login", "the platform returned an open_id" if has_logged_in else open_id_or_reason, has_logged_in
+        open_id = open_id_or_reason if has_logged_in else PROBE_OPEN_ID
         all_stores_query, store_query = ListQuery(self.account_id), ListQuery(self.account_id, self.poi_id)
         steps: dict[str, Callable[[], str]] = {
-            "invalid-code": lambda: _refused(errors.LoginRefusedError, lambda: self._exchange(PROBE_CODE)),
-            "list": lambda: self._list(all_stores_query, open_id),
-            "list-store": lambda: self._list(store_query, open_id),
+            "invalid-code": lambda: _expect_refusal(errors.LoginRefusedError, lambda: self._exchange(PROBE_CODE)),
+            "list": lambda: self._observe_list(all_stores_query, open_id),
+            "list-store": lambda: self._observe_list(store_query, open_id),
             "small-pages": lambda: self._compare_pages(store_query, open_id),
-            "invalid-token": lambda: _refused(
+            "invalid-token": lambda: _expect_refusal(
                 errors.TokenRefusedError, lambda: self._fetch_page(all_stores_query, open_id, 1, token=INVALID_TOKEN)
             ),
-            "unauthorized-merchant": lambda: _refused(
+            "unauthorized-merchant": lambda: _expect_refusal(
                 errors.MerchantNotAuthorizedError, lambda: self._fetch_page(ListQuery(UNKNOWN_ACCOUNT_ID), open_id, 1)
             ),
         }
@@ -130,7 +139,7 @@ class Run:
             pages.append(self._fetch_page(query, open_id, len(pages) + 1, size))
         return pages
 
-    def _list(self, query: ListQuery, open_id: str) -> str:
+    def _observe_list(self, query: ListQuery, open_id: str) -> str:
         pages = self._read_pages(query, open_id)
         size, certificates = sum(page.size for page in pages), _certificates(pages)
         wrong = {path for page in pages for path in page.unreadable}
@@ -164,7 +173,7 @@ def _take_step(name: str, step: Callable[[], str]) -> tuple[str, str, bool]:
         return name, f"{type(error).__name__}: {error}", False
 
 
-def _refused(expected: type[errors.ServiceError], call: Callable[[], object]) -> str:
+def _expect_refusal(expected: type[errors.ServiceError], call: Callable[[], object]) -> str:
     try:
         call()
     except expected as error:
@@ -214,26 +223,26 @@ def acceptance(cli: CommandLine, /, *, has_code: bool, **ids: str) -> None:
         for name, observation, is_ok in run.take_steps(code):
             print_note(f"{'✓' if is_ok else '✗'} {name}: {observation}")
             steps.append({"name": name, "result": "holds" if is_ok else "does not hold", "seen": observation})
-    print_json({"steps": steps, **describe(transport.replies)})
+    print_json({"steps": steps, **build_report(transport.replies)})
     sys.exit(0 if all(step["result"] == "holds" for step in steps) else 1)
 
 
-def describe(replies: list[tuple[str, float, int, Any]]) -> dict[str, Any]:
+def build_report(replies: list[RecordedReply]) -> dict[str, Any]:
     """Return each call with the form of its reply, and how the lists differ from the documented form."""
     calls, lists = [], []
-    for url, at, status, reply in replies:
-        if url.endswith(QUERY_USER_CERTIFICATES.path) and _look_up(reply, "data", "orders"):
-            lists.append(reply)
-        time_of_call = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-        logid = protocol.parse_logid(_look_up(reply, "extra", "logid"), _look_up(reply, "log_id"))
-        calls.append({"time": time_of_call, "url": url, "HTTP": status, "logid": logid, "reply": find_forms(reply)})
+    for url, sent_at, status, body in replies:
+        if url.endswith(QUERY_USER_CERTIFICATES.path) and _look_up(body, "data", "orders"):
+            lists.append(body)
+        time_of_call = datetime.fromtimestamp(sent_at, UTC).isoformat(timespec="milliseconds")
+        logid = protocol.parse_logid(_look_up(body, "extra", "logid"), _look_up(body, "log_id"))
+        calls.append({"time": time_of_call, "url": url, "HTTP": status, "logid": logid, "reply": find_forms(body)})
     return {"differences": compare_forms(lists), "calls": calls}
 
 
-def _look_up(reply: Any, *names: str) -> Any:
+def _look_up(value: Any, *names: str) -> Any:
     for name in names:
-        reply = reply.get(name) if isinstance(reply, dict) else None
-    return reply
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 _FIELD_NAME = re.compile(r"[a-z][a-z_]{0,19}[0-9]{0,2}[a-z_]{0,20}")
@@ -246,7 +255,7 @@ def find_forms(*replies: Any) -> dict[str, dict[str, int]]:
     parts = [("", reply) for reply in replies]
     while parts:
         path, value = parts.pop()
-        forms[path][_describe(value)] += 1
+        forms[path][_form_of(value)] += 1
         if isinstance(value, dict):
             names = {name: name if _FIELD_NAME.fullmatch(name) else f"({len(name)} characters)" for name in value}
             parts += [(f"{path}.{names[name]}".removeprefix("."), part) for name, part in value.items()]
@@ -271,7 +280,7 @@ def compare_forms(lists: list[Any]) -> dict[str, str]:
     return differences
 
 
-def _describe(value: Any) -> str:
+def _form_of(value: Any) -> str:
     """Return the type of a value, and how many digits or characters it has.
 
     A number below 100 is shown, because it may belong to an enumeration. The platform publishes few of their meanings.

@@ -6,7 +6,7 @@ from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
 from chalicelib.errors import StorageUnavailableError
-from infra.cloudformation import stack_name
+from infra.cloudformation import shared_name
 from infra.stage_settings import StageError
 
 AWS_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, StorageUnavailableError)
@@ -45,7 +45,7 @@ def explain(error: Exception, stage_name: str) -> tuple[str, str]:
     if not code:
         return f"AWS cannot be used: {error}", CHECK_CREDENTIALS
     if _DENIED.search(code):
-        policy = f"attach policy {stack_name(stage_name)}-operator to your role (docs/run.md, Who may do what)"
+        policy = f"attach policy {shared_name(stage_name)}-operator to your role (docs/run.md, Who may do what)"
         return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"
     advice = "run it again later; if it stays, this region may not have it"
     if code in _MISSING:
@@ -56,6 +56,6 @@ def explain(error: Exception, stage_name: str) -> tuple[str, str]:
 def _code_and_operation(error: Exception) -> tuple[str, str]:
     if isinstance(error, exceptions.ClientError):
         return error.response["Error"]["Code"], error.operation_name
-    # chalicelib.aws, which reads and writes the rows of tokens, raises StorageUnavailableError. Its text is AWS's code,
-    # or the name of botocore's class.
-    return (str(error), "a token's row") if isinstance(error, StorageUnavailableError) else ("", "")
+    # chalicelib.aws, which a renewal of a token uses, raises StorageUnavailableError. Its text is AWS's code, or the
+    # name of botocore's class.
+    return (str(error), "a token's row or the secret") if isinstance(error, StorageUnavailableError) else ("", "")

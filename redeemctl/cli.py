@@ -1,8 +1,8 @@
 """The program `redeemctl`: its groups of commands, and `doctor`.
 
-A command shows its changes before it makes them. It asks before an import, and before a change that ends something for
-customers or that cannot be undone. Except for `token renew` and `session-key rotate`, running a command twice has the
-same effect as running it once.
+A command shows its changes before it makes them. It asks before an import, before it replaces a file, a secret or a
+token, and before it takes something away from customers. Except for `token renew` and `session-key rotate`, running a
+command twice has the same effect as running it once.
 `redeemctl --help` lists the exit codes.
 """
 
@@ -26,7 +26,8 @@ def redeemctl() -> None:
     """Operate a stage of the redemption service.
 
     AWS credentials and region are read from the environment, as by any AWS tool. Each command says on stderr on which
-    stage, account and region it acts. Options of all commands may stand before or after the subcommand.
+    stage, account and region it acts. The global options (--stage, --yes, --dry-run, --json) may stand before or
+    after the subcommand.
 
     Exit codes: 0 done or nothing to change, 1 failed or a problem found, 2 invalid option, argument or file, 4 somebody
     else changed the same data, 5 not confirmed, 6 `doctor` could not check everything.

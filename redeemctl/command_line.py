@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parent.parent
 
 @dataclass
 class CommandLine:
-    """The options of one command, which may stand before or after the subcommand, and the dialog with the operator."""
+    """The global options, which may stand before or after the subcommand, and the dialog with the operator."""
 
     stage_name: str = field(default_factory=lambda: os.environ.get("REDEEM_STAGE", ""))
     project: Path = PROJECT

@@ -26,7 +26,7 @@ from infra import bundle, smoke
 from infra.account import check_account
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_rest_api
-from infra.cloudformation import stack_name
+from infra.cloudformation import shared_name
 from infra.stage_settings import StageError
 from redeemctl import aws_errors
 from redeemctl.aws_errors import AWS_ERRORS
@@ -88,7 +88,9 @@ class Finding(NamedTuple):
     `text` and `advice` do not name the resource, so that findings can be grouped.
     """
 
+    #: The check, for example `api.login`.
     id: str
+    #: What was checked: a resource, or "".
     what: str
     outcome: str
     text: str
@@ -122,7 +124,7 @@ class Doctor:
             yield Finding("settings", stage.name, FAILED, f"nothing else was checked: {reason}", advice)
             return
         yield Finding("settings", f"account {aws_account.id}, region {aws_account.region}", OK, "valid")
-        topic = f"{stack_name(stage.name)}-alarms"
+        topic = f"{shared_name(stage.name)}-alarms"
         secret_version = yield from self._attempt("secret", stage.service_settings.secret_name, self._check_secret())
         default_url = yield from self._attempt("api", "API", self._check_api())
         yield from self._attempt("alarms.subscription", topic, self._check_alarms(topic, settings.alarm_email))

@@ -51,7 +51,7 @@ Edit = tuple[Item | None, Item]
 
 @dataclass
 class Entry:
-    """A merchant in a file, or one of its stores: the line where it ends, and the values that the file gives."""
+    """A merchant in a file, or one of its stores: the last line of its first row, and the values given there."""
 
     line: int
     values: dict[str, str] = field(default_factory=dict)

@@ -134,7 +134,10 @@ def dump(merchant: Merchant) -> dict[str, Any]:
 
 
 def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
-    """Return the rows that the service can read, and a text for each other row and each store without a name."""
+    """Return the merchants that can be listed and exported, and a text for each other row and store.
+
+    Left out are rows that the service cannot read, and rows with an empty store list. Stores without a name stay.
+    """
     readable, malformed = list[Merchant](), list[str]()
     for item in items:
         try:

@@ -1,7 +1,7 @@
 """Print results to stdout: aligned columns on a terminal, tab-separated lines in a pipe, or JSON. Notes go to stderr.
 
-Rows in DynamoDB may contain control characters, which a terminal would obey. So only this module prints, after
-`escape`.
+Rows in DynamoDB may contain control characters, which a terminal would obey. So
+everything printed passes `escape`: here, in `CommandLine.confirm` and in `CommandError`.
 """
 
 import json

@@ -22,8 +22,8 @@ from redeemctl.aws_errors import AWS_ERRORS, explain
 from redeemctl.errors import CommandError, InvalidInputError
 from redeemctl.table import MerchantTable
 
-CALL_SECONDS = 15.0
-"""Time limit for one call to the table or the platform, retries included."""
+STEP_SECONDS = 15.0
+"""Time limit for one step of a command: for all its calls of AWS and the platform, retries included."""
 
 AWS_CONFIG = Config(connect_timeout=3, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
 """With these limits, a command reports within 15 s that AWS cannot be reached."""
@@ -58,8 +58,8 @@ class Stage:
         return self.components.login.exchange_code(app_id, app_secret, code, self.new_context())
 
     def new_context(self) -> RequestContext:
-        """Return a context with the time limit of one call."""
-        return RequestContext(Deadline(CALL_SECONDS))
+        """Return a context with the time limit of one step."""
+        return RequestContext(Deadline(STEP_SECONDS))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def store() -> None:
 def add_store(cli: CommandLine, /, *, account_id: str, poi_id: str, **values: Any) -> None:
     """Add a store, or update the given values of it.
 
-    NAME is required for a new store. An empty value of an option removes it.
+    NAME is required for a new store. An empty value removes the address, phone or coordinate.
     """
     patch = {"stores": {poi_id: to_patch(values)}}
     with cli.open_stage() as stage:

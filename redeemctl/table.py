@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws import Item
 from chalicelib.merchants import MERCHANT_PREFIX, merchant_pk
-from infra.table import scan_rows
+from infra.table import scan_items
 from redeemctl.errors import CHANGED_MEANWHILE, ConflictError
 from redeemctl.merchant_rows import changed_attributes
 
@@ -28,7 +28,7 @@ class MerchantTable:
 
     def list_all(self) -> list[Item]:
         """Return the rows of all merchants, sorted by account_id."""
-        return sorted(scan_rows(self._client, self._name, MERCHANT_PREFIX), key=lambda item: item["pk"]["S"])
+        return sorted(scan_items(self._client, self._name, MERCHANT_PREFIX), key=lambda item: item["pk"]["S"])
 
     def write(self, seen: Item | None, edited: Item | None) -> None:
         """Change a row that was read as `seen` to `edited`. None means that there is no row.

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 HEADLESS_SHELL = "chromium-headless-shell"
 EXECUTABLE_NAMES = (HEADLESS_SHELL, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Chromium's own sandbox does not work as root. The last three options keep it from using the network by itself.
+# Chromium's own sandbox does not work as root. The last two options keep it from using the network by itself.
 LAUNCH_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -145,21 +145,21 @@ def _watch_first_metric(record: Any, name: str, properties: dict[str, Any]) -> A
 _handlers = provisioners._RESOURCE_HANDLERS
 
 
-def _change_created(kind: str, change: Callable[[str], None]) -> None:
-    create = _handlers[kind]["create"]
+def _on_created(resource_type: str, change: Callable[[str], None]) -> None:
+    create = _handlers[resource_type]["create"]
 
     def create_and_change(*arguments: Any) -> Any:
         result = create(*arguments)
         change(result[0])
         return result
 
-    _handlers[kind]["create"] = create_and_change
+    _handlers[resource_type]["create"] = create_and_change
 
 
 # CloudFormation sets a table's point-in-time recovery.
-_change_created("AWS::DynamoDB::Table", lambda name: dynamodb._pitr_settings.update({name: True}))
-# CloudFormation, too, creates a secret without a version.
-_change_created("AWS::SecretsManager::Secret", lambda name: secretsmanager._secrets[name]["Versions"].clear())
+_on_created("AWS::DynamoDB::Table", lambda name: dynamodb._pitr_settings.update({name: True}))
+# CloudFormation creates a secret without a version, as CreateSecret does.
+_on_created("AWS::SecretsManager::Secret", lambda name: secretsmanager._secrets[name]["Versions"].clear())
 # CloudFormation creates saved queries. Here they are accepted and have no effect.
 _handlers["AWS::Logs::QueryDefinition"] = {
     "create": lambda logical_id, properties, stack: (f"{stack}-{logical_id}", {}),  # noqa: ARG005

@@ -44,7 +44,7 @@ class MockServer:
 
     def application(self) -> web.Application:
         """Create the aiohttp application."""
-        application = web.Application(middlewares=[_name_errors])
+        application = web.Application(middlewares=[_explain_request_errors])
         route = application.router.add_route
         handlers: dict[str, Handler] = {
             "client_token": self._mint_token,
@@ -68,7 +68,7 @@ class MockServer:
         headers = _lower_headers(request)
         query = getattr(self.platform, call)
         details = self._describe_query(headers, body, call)
-        return await self._respond(request, details, self._trade_envelope(lambda: query(headers, body)))
+        return await self._respond(request, details, self._trade_response_builder(lambda: query(headers, body)))
 
     def _describe_query(self, headers: dict[str, str], body: Any, call: str) -> CallDetails:
         """Return the details of a query for the fault rules. The customer is found by open_id, or by order_id."""
@@ -84,7 +84,7 @@ class MockServer:
         page = fields.get("page", 1) if isinstance(body, dict) else None
         return CallDetails(call, page, app_id, account_id, None if customer is None else customer.key, open_id)
 
-    def _trade_envelope(self, respond: Callable[[], dict[str, Any]]) -> BuildResponse:
+    def _trade_response_builder(self, respond: Callable[[], dict[str, Any]]) -> BuildResponse:
         """Return the builder of a response in the envelope of the trade API."""
 
         def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
@@ -163,7 +163,7 @@ class MockServer:
         customer_key = self.platform.find_login_customer(str(fields.get("code")))
         open_ids = {} if customer_key is None else self.platform.data.customers[customer_key].open_ids
         details = CallDetails(call, app_id=app_id, customer_key=customer_key, open_id=open_ids.get(str(app_id)))
-        return await self._respond(request, details, _err_no_response(envelope, login))
+        return await self._respond(request, details, _err_no_response_builder(envelope, login))
 
     async def _respond(
         self, request: web.Request, details: CallDetails, build_response: BuildResponse
@@ -243,7 +243,7 @@ class MockServer:
 
 
 @web.middleware
-async def _name_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _explain_request_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Respond with what is wrong in a request to `/_sandbox/`."""
     if not request.path.startswith("/_sandbox/"):
         return await handler(request)
@@ -255,7 +255,7 @@ async def _name_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return web.json_response({"error": str(error)}, status=400)
 
 
-def _err_no_response(envelope: dict[str, Any], respond: Callable[[], dict[str, Any]]) -> BuildResponse:
+def _err_no_response_builder(envelope: dict[str, Any], respond: Callable[[], dict[str, Any]]) -> BuildResponse:
     """Return the builder of a response whose error code is in `err_no`; `envelope` is that of a success."""
 
     def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:

@@ -182,13 +182,13 @@ def emulated_account(aws_url: str, credentials: Mapping[str, str] | None = None)
     return AwsAccount(functools.partial(session.client, endpoint_url=aws_url), environment, REGION, aws_url)
 
 
-def create_resources(aws_url: str, stage: str) -> None:
+def create_stack_with_sample_data(aws_url: str, stage: str) -> None:
     """Create the stack of the template and write the sample data."""
-    create_infrastructure(emulated_account(aws_url), stage)
+    create_empty_stack(emulated_account(aws_url), stage)
     write_sample_data(aws_url, stage)
 
 
-def create_infrastructure(account: AwsAccount, stage: str) -> None:
+def create_empty_stack(account: AwsAccount, stage: str) -> None:
     """Create the stack of `infra/template.yaml`."""
     cloudformation.update_stack(account, stage, {})
 
@@ -208,7 +208,7 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
 
 
 def reuse_bundle(project: Path) -> Path:
-    """Return the bundle of a project; build it only if the project has none of its present sources."""
+    """Return the bundle of a project; build it only if there is none of the present sources."""
     try:
         return bundle.current_archive(project)
     except bundle.BundleError:
@@ -219,7 +219,7 @@ def write_sample_data(aws_url: str, stage: str) -> None:
     """Write the sample data to secret and table."""
     client, data = emulated_account(aws_url).client, sample_data.load()
     write_secret(client("secretsmanager"), cloudformation.secret_name(stage), data)
-    write_merchants(client("dynamodb"), cloudformation.stack_name(stage), data)
+    write_merchants(client("dynamodb"), cloudformation.shared_name(stage), data)
 
 
 def write_secret(client: Any, secret_name: str, data: SampleData) -> None:
@@ -248,7 +248,7 @@ def write_merchants(client: Any, table_name: str, data: SampleData) -> None:
 def change_merchant(aws_account: AwsAccount, account_id: str, **attributes: Any) -> None:
     """Set attributes of a merchant's row, and end the function's instances, which have cached the row."""
     aws_account.client("dynamodb").update_item(
-        TableName=cloudformation.stack_name(STAGE),
+        TableName=cloudformation.shared_name(STAGE),
         Key={"pk": {"S": merchant_pk(account_id)}},
         ConditionExpression="attribute_exists(pk)",
         UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in attributes),

@@ -51,7 +51,7 @@ def shared_platform() -> Iterator[Platform]:
 def shared_aws() -> Iterator[Aws]:
     with stack.run_server("sandbox.aws") as aws, contextlib.ExitStack() as resources:
         client = stack.emulated_account(aws.url).client
-        stack.create_resources(aws.url, STAGE)
+        stack.create_stack_with_sample_data(aws.url, STAGE)
         yield Aws(
             aws.url,
             resources.enter_context(contextlib.closing(client("dynamodb"))),

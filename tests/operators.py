@@ -16,7 +16,7 @@ from sandbox import stack
 from sandbox.stack import STAGE
 from tests import policies
 
-TABLE = cloudformation.stack_name(STAGE)
+TABLE = cloudformation.shared_name(STAGE)
 SECRET = cloudformation.secret_name(STAGE)
 
 

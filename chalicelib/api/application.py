@@ -9,7 +9,13 @@ from typing import Any
 import msgspec
 from chalice.app import Chalice, Request, Response
 
-from chalicelib.api.problems import FRAMEWORK_PROBLEMS, INTERNAL_ERROR, Problem, problem_for_error, problem_for_type
+from chalicelib.api.problems import (
+    FRAMEWORK_PROBLEM_TYPES,
+    INTERNAL_ERROR,
+    Problem,
+    problem_for_error,
+    problem_for_type,
+)
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_path_ids
 from chalicelib.context import RequestContext
@@ -130,7 +136,7 @@ class Application(Chalice):
             response = _respond_to_error(error, record)
         # Responses of routes and problems have a text. Chalice's own responses have a dict.
         if not isinstance(response.body, str):
-            problem_type = FRAMEWORK_PROBLEMS.get(response.status_code, INTERNAL_ERROR)
+            problem_type = FRAMEWORK_PROBLEM_TYPES.get(response.status_code, INTERNAL_ERROR)
             allow = {name: value for name, value in response.headers.items() if name == "Allow"}
             response = _respond_with(problem_for_type(problem_type, record.request_id), record, allow)
         return self._finish(response, f"{request.method} {request.path}", record)

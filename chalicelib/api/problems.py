@@ -64,7 +64,7 @@ class ProblemView(msgspec.Struct, frozen=True, omit_defaults=True):
 
 INTERNAL_ERROR = ProblemType("internal_error", 500, "查券服务出现问题")
 
-FRAMEWORK_PROBLEMS: dict[int, ProblemType] = {
+FRAMEWORK_PROBLEM_TYPES: dict[int, ProblemType] = {
     405: ProblemType("method_not_allowed", 405, "暂不支持该操作"),
     415: ProblemType("unsupported_media_type", 415, "暂不支持该操作"),
 }
@@ -78,7 +78,7 @@ _UNAUTHENTICATED = ProblemType("unauthenticated", 401, "登录已失效，请重
 _NO_TOKEN = ProblemType("token_unavailable", 503, "查券服务暂不可用，请稍后再试", retryable=True, retry_after=2)
 _TIMEOUT = ProblemType("upstream_timeout", 504, _BUSY, retryable=True)
 
-ERROR_PROBLEMS: dict[type[errors.ServiceError], ProblemType] = {
+ERROR_PROBLEM_TYPES: dict[type[errors.ServiceError], ProblemType] = {
     errors.InvalidRequestError: ProblemType("invalid_request", 400, "页面信息有误，请重新打开小程序"),
     errors.UnauthenticatedError: _UNAUTHENTICATED,
     errors.LoginRefusedError: _UNAUTHENTICATED,
@@ -132,10 +132,10 @@ class Problem(msgspec.Struct, frozen=True):
 def problem_for_error(error: BaseException, request_id: str = "") -> Problem:
     """Build the problem response of an error.
 
-    If ERROR_PROBLEMS does not have the error's class, its nearest base class decides. Any other exception is an
+    If ERROR_PROBLEM_TYPES does not have the error's class, its nearest base class decides. Any other exception is an
     internal error.
     """
-    rows = (ERROR_PROBLEMS[each] for each in type(error).__mro__ if each in ERROR_PROBLEMS)
+    rows = (ERROR_PROBLEM_TYPES[each] for each in type(error).__mro__ if each in ERROR_PROBLEM_TYPES)
     return problem_for_type(next(rows, INTERNAL_ERROR), request_id, error)
 
 

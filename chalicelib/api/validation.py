@@ -18,18 +18,18 @@ from chalicelib.redaction import RedactedStruct
 MAX_BODY_BYTES = 8 * 1024
 MAX_CODE_LENGTH = 1024
 
-BODY_RULE = f"must be at most {MAX_BODY_BYTES} bytes"
+BODY_SIZE_RULE = f"must be at most {MAX_BODY_BYTES} bytes"
 
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """An id in a path or in the body of a login."""
 
 ID_RULE = "must be 1 to 64 characters out of 0-9, A-Z, a-z, _ and -"
-_SECONDS_RULE = "must be epoch seconds, an integer from 0 to 9999999999"
-_SECONDS = range(10**10)
+_EPOCH_SECONDS_RULE = "must be epoch seconds, an integer from 0 to 9999999999"
+_EPOCH_SECONDS = range(10**10)
 _FILTERS = {
     "biz_type": (range(1, 3), "must be 1 or 2"),
-    "start_time": (_SECONDS, _SECONDS_RULE),
-    "end_time": (_SECONDS, _SECONDS_RULE),
+    "start_time": (_EPOCH_SECONDS, _EPOCH_SECONDS_RULE),
+    "end_time": (_EPOCH_SECONDS, _EPOCH_SECONDS_RULE),
 }
 """The allowed values and the error text of each filter. All filters are numbers."""
 
@@ -65,7 +65,7 @@ def read_query_parameters(request: Any) -> dict[str, list[str]]:
 def parse_login_body(body: bytes) -> LoginBody:
     """Parse the body of POST /v1/sessions; raises InvalidRequestError. Unknown fields are ignored."""
     if len(body) > MAX_BODY_BYTES:
-        raise InvalidRequestError("body", BODY_RULE)
+        raise InvalidRequestError("body", BODY_SIZE_RULE)
     try:
         members = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -133,7 +133,7 @@ def _parse_list_query(account_id: Any, poi_id: Any, filters: Mapping[str, Any], 
                 raise InvalidRequestError(prefix + name, rule)
             checked[name] = value
     query = ListQuery(_require_id(account_id, f"{prefix}account_id"), _require_id(poi_id, f"{prefix}poi_id"), **checked)
-    if checked.get("start_time", 0) > checked.get("end_time", _SECONDS.stop):
+    if checked.get("start_time", 0) > checked.get("end_time", _EPOCH_SECONDS.stop):
         raise InvalidRequestError(f"{prefix}end_time", "must not be before start_time")
     return query
 

@@ -12,7 +12,7 @@ MAX_CURSOR_LENGTH = 1024
 
 
 class ListPosition(msgspec.Struct, frozen=True):
-    """The next page of a list, with the number and total of certificates on the pages before it."""
+    """A place in a list: its next page, the number of certificates before it, and the platform's total of the list."""
 
     next_page: int = 1
     #: The number of certificates on the pages before `next_page`.

@@ -49,8 +49,8 @@ def fetch_pages(
 ) -> FetchedPages:
     """Fetch the page of `start`, then the pages after it in parallel, at most MAX_PAGES_PER_RESPONSE in all.
 
-    Raises what `AuthorizedCalls.send` raises for the first page. If page 3 cannot be read, the result has pages 1 and
-    2, and `position` is at page 3: the next response reads pages 3 and 4.
+    Raises what `AuthorizedCalls.send` raises for the first page. If page 3 of 4 cannot be read, the result has pages 1
+    and 2, even if page 4 was read. Its `position` is at page 3: the next response reads pages 3 and 4.
     """
 
     def fetch(number: int, position: ListPosition) -> Page:
@@ -79,9 +79,9 @@ def fetch_pages(
 def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: AuthorizedCalls) -> Page:
     """Fetch a page; raises what `AuthorizedCalls.send` raises, and UpstreamMalformedError for a contradictory page.
 
-    `position` has number and total of the certificates received before. If there are any, an empty page with a total of
-    0 contradicts them. So it is requested once more. If the second reply is the same, the page is lost. But if the
-    pages with certificates reported a total of 0, too, the total has no meaning. Then the list ends here.
+    `position` has the number of certificates received before, and the total. If there are any, an empty page with a
+    total of 0 contradicts them. So it is requested once more. If the second reply is the same, the page is lost. But if
+    the pages with certificates reported a total of 0, too, the total has no meaning. Then the list ends here.
     """
     page = calls.send(QUERY_USER_CERTIFICATES, body)
     if position.received and page.reports_no_certificates:

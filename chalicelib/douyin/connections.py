@@ -120,7 +120,7 @@ class _Connection(HTTPConnection):
         """Close the connection unless it can be reused."""
         response = self._response
         self._response = None
-        # `is_connected` sees unread bytes in the socket, and `pending` those that the TLS library has already read.
+        # `is_connected` is False if the socket has unread bytes. `pending` counts those that the TLS library has read.
         pending = getattr(self.sock, "pending", None)
         if response is None or not response.allows_reuse() or (pending and pending()) or not self.is_connected:
             self.close()

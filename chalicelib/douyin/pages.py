@@ -73,8 +73,8 @@ def _find_orders(envelope: dict[str, Any]) -> list[Any]:
     orders, total = data.get("orders"), data.get("total")
     if isinstance(orders, list):
         return orders
-    has_code = any(code is not None for code in find_codes(envelope))
-    if orders is None and ("orders" in data or _parse_count(total) == 0 or (total is None and has_code)):
+    has_sent_code = any(code is not None for code in find_codes(envelope))
+    if orders is None and ("orders" in data or _parse_count(total) == 0 or (total is None and has_sent_code)):
         return []
     raise UpstreamMalformedError("malformed")
 

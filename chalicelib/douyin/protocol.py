@@ -1,6 +1,6 @@
 """The platform's protocol without I/O: what a reply means. A reply is a response of the platform.
 
-A call succeeded when the HTTP status is 200, the body is a JSON envelope, and all error codes in it are zero. Text
+A call succeeded when the HTTP status is 200, the body is a JSON envelope, and its error codes are zero or missing. Text
 fields are not evaluated. `open_envelope` decides whether a reply is a success or an error. `pages` reads a page.
 """
 

@@ -22,11 +22,11 @@ class RenewalReport(Report, frozen=True):
     #: The apps whose token was renewed.
     renewed: list[str] = msgspec.field(default_factory=list)
     #: The shortest remaining lifetime of a token after the run, in seconds, of the rows that could be read. A row
-    #: without a valid token has 0. None if no row was read.
+    #: without a valid token has 0. None if no row was found.
     seconds_left: int | None = None
 
     def metrics(self) -> dict[str, tuple[str, float]]:
-        """Return the shortest lifetime, if a row was read."""
+        """Return the shortest lifetime, if a row was found."""
         return {} if self.seconds_left is None else {"TokenSecondsLeft": ("Seconds", self.seconds_left)}
 
 
@@ -58,10 +58,9 @@ def renew_expiring_tokens(
             # Another instance is renewing the token, or the row was written by hand.
             row = conflict.row
         except ServiceError as error:
-            # The old token works until its expiry.
             failed[app_id] = error
         now = tokens.clock()
-        # If an app has no row, nobody uses it.
+        # Leave out apps without a row, which nobody uses, and rows that could not be read.
         if row.is_in_table:
             lifetimes.append(row.expires_at - int(now) if row.is_valid(now) else 0)
     return RenewalReport(renewed, min(lifetimes, default=None), failed=failed)

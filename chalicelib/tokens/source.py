@@ -17,7 +17,7 @@ from chalicelib.douyin.endpoints import CLIENT_TOKEN, client_token_body
 from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, TokenUnavailableError, UpstreamError
 from chalicelib.tokens.rows import MINTED, Action, RowChangedError, TokenRow, new_claim, next_action, token_pk
 
-TOKEN_MAX_AGE = 240.0
+ROW_MAX_AGE = 240.0
 """How long a row is cached, in seconds. Then it is read again.
 
 Another instance may replace the token just after the read. The platform ends the old token five minutes later.
@@ -30,7 +30,7 @@ seconds: otherwise a row would be read again directly after such a read."""
 MINT_SECONDS = 3.0
 """Limit for a mint."""
 
-MAX_TOKEN_SECONDS = 86_400
+MAX_LIFETIME_SECONDS = 86_400
 """The longest lifetime that is accepted for a new token. The platform documents two hours."""
 
 WRITE_SECONDS = 1.0
@@ -62,7 +62,7 @@ class SharedTokenSource:
     sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
-        self._cache = Cache("token", self.read_row, TOKEN_MAX_AGE, self.clock)
+        self._cache = Cache("token", self.read_row, ROW_MAX_AGE, self.clock)
 
     def obtain(self, app_id: str, context: RequestContext, refused_token: str = "") -> str:
         """Return a token that has not expired: from the cache, from the row, or a new one.
@@ -96,7 +96,7 @@ class SharedTokenSource:
         minted or stored. If a claim is the reason, its `retry_after` is the time until the next claim.
         """
         credentials = self.credentials_cache.get(context, CREDENTIALS_MAX_AGE_FOR_MINT)
-        _require_own_tokens(credentials, app_id)
+        _require_minted_here(credentials, app_id)
         action = next_action(row, row.access_token, self.clock(), context.deadline.remaining())
         if action != "mint":
             raise self._unavailable_error(action, row)
@@ -113,7 +113,7 @@ class SharedTokenSource:
                 return row.access_token
             max_age = CREDENTIALS_MAX_AGE_FOR_MINT if action == "mint" else CREDENTIALS_MAX_AGE
             credentials = self.credentials_cache.get(context, max_age)
-            _require_own_tokens(credentials, app_id)
+            _require_minted_here(credentials, app_id)
             if action in ("blocked", "too_late"):
                 raise self._unavailable_error(action, row)
             if action == "wait":
@@ -148,7 +148,7 @@ class SharedTokenSource:
                 self._write(app_id, claimed, {"outcome": {"S": error.reason}}, "", context)
             retry_after = claimed.seconds_until_claim(self.clock())
             raise TokenUnavailableError(f"minting failed: {error}", error.upstream, retry_after=retry_after) from None
-        expires_at = int(started) + min(minted.expires_in, MAX_TOKEN_SECONDS)
+        expires_at = int(started) + min(minted.expires_in, MAX_LIFETIME_SECONDS)
         changes: Item = {"access_token": {"S": minted.access_token}, "expires_at": {"N": str(expires_at)}}
         changes["outcome"] = {"S": MINTED}
         try:
@@ -202,7 +202,7 @@ class SharedTokenSource:
         return TokenUnavailableError(text, retry_after=row.seconds_until_claim(self.clock()))
 
 
-def _require_own_tokens(credentials: Credentials, app_id: str) -> None:
+def _require_minted_here(credentials: Credentials, app_id: str) -> None:
     """Raise TokenUnavailableError if this service does not mint the app's tokens."""
     if not credentials.mints_tokens_of(app_id):
         text = f"no valid token of {app_id} is stored; another system mints them, or the app is not in the secret"

@@ -167,7 +167,7 @@ describe("the stores", () => {
     const unplaced = STORES.map(({ poi_id, name }) => ({ poi_id, name, latitude: 31 }));
     assert.deepEqual(
       [STORES, STORES.slice(0, 1), unplaced].map(
-        (stores) => storesView(after(entered("6601"), listed(stores))).canLocate,
+        (stores) => storesView(after(entered("6601"), listed(stores))).canSortByDistance,
       ),
       [true, false, false],
     );

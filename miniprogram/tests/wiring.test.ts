@@ -203,7 +203,7 @@ test("an unknown merchant is no dead end: its button leads to the own one", asyn
 
 test("the position is asked for by a tap only", async () => {
   const program = await openList({});
-  assert.ok(program.top.data.canLocate && !program.top.data.isLocated);
+  assert.ok(program.top.data.canSortByDistance && !program.top.data.isLocated);
   program.top.sortByDistance();
   await flush();
   assert.deepEqual(

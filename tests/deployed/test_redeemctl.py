@@ -37,7 +37,7 @@ SHOWN = {"account_id": ACCOUNT_ID, "app_id": APP_ID, "name": "四季小馆", "ac
 def started(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     del archive
     with run_operator(tmp_path_factory.mktemp("project")) as operator:
-        stack.create_infrastructure(operator.account, STAGE)
+        stack.create_empty_stack(operator.account, STAGE)
         yield operator
 
 

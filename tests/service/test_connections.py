@@ -28,7 +28,7 @@ from chalicelib.douyin.endpoints import (
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError
 from tests.scripted_server import CLOSE, RESET, ReceivedRequest, ScriptedServer, certificates_body, http_response
-from tests.unit.fakes import FixedToken
+from tests.unit.fakes import FixedTokenSource
 
 CUSTOMERS = [f"customer-{number}" for number in range(6)]
 FOREIGN_PAGE = certificates_body("of-another-customer")
@@ -45,7 +45,7 @@ def create_client(url: str, ca_file: str | None = None) -> DouyinClient:
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:
     """Return the certificate_ids that a customer gets."""
-    calls = AuthorizedCalls(client, FixedToken(), "app", RequestContext(deadline or Deadline(5)))
+    calls = AuthorizedCalls(client, FixedTokenSource(), "app", RequestContext(deadline or Deadline(5)))
     page = calls.send(QUERY_USER_CERTIFICATES, page_body(ListQuery("1", "2"), open_id, 1))
     return [certificate.certificate_id for certificate in page.certificates]
 

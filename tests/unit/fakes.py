@@ -38,7 +38,7 @@ OTHER_KEY = "session-key-planted-0000000000002"
 OPEN_ID = "open-id-planted"
 
 PROBLEM_TYPES = {
-    found.code: found for found in (*problems.ERROR_PROBLEMS.values(), *problems.FRAMEWORK_PROBLEMS.values())
+    found.code: found for found in (*problems.ERROR_PROBLEM_TYPES.values(), *problems.FRAMEWORK_PROBLEM_TYPES.values())
 }
 """All types of problems, by code."""
 
@@ -81,7 +81,7 @@ class LambdaContext:
 class FakeTable(Table):
     """A DynamoDB table in memory. It evaluates the conditions and updates that `tokens.source` writes.
 
-    Each read first runs the next function of `before_read`, which plays another instance; so do writes.
+    Each read first runs the next function of `before_read`, each write that of `before_write`: another instance.
     `fails_reads` and `fails_writes` make the table unavailable.
     """
 
@@ -176,9 +176,8 @@ class FakeDouyin(DouyinClient):
         self.logins: list[tuple[str, str, str]] = []
         self.login_result: str | ServiceError = OPEN_ID
         self.on_login: Callable[[], object] = lambda: None
-        self.refused: set[str] = set()
+        self.refused_login_tokens: set[str] = set()
         self.queries: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.errors: dict[int, ServiceError] = {}
         self.fetch: Callable[[int, str], Page] = lambda _page, _token: make_page([])
 
     def send(
@@ -198,8 +197,6 @@ class FakeDouyin(DouyinClient):
         assert endpoint is QUERY_USER_CERTIFICATES
         self.queries.append((dict(body), dict(headers or {})))
         number = body["page"]
-        if number in self.errors:
-            raise self.errors[number]
         return self.fetch(number, token)
 
     def _mint(self, app_id: str, app_secret: str, context: RequestContext) -> MintedToken:
@@ -211,9 +208,9 @@ class FakeDouyin(DouyinClient):
         return result
 
     def _log_in(self, app_id: str, secret_or_token: str, code: str) -> str:
-        """Log in. `refused` are the tokens that the platform refuses."""
+        """Log in. `refused_login_tokens` are the tokens that the platform refuses."""
         self.logins.append((app_id, secret_or_token, code))
-        if secret_or_token in self.refused:
+        if secret_or_token in self.refused_login_tokens:
             raise TokenRefusedError("28001008", upstream=UpstreamCodes(28001008, 0))
         self.on_login()
         if isinstance(self.login_result, ServiceError):
@@ -221,8 +218,8 @@ class FakeDouyin(DouyinClient):
         return self.login_result
 
 
-class FixedToken:
-    """A source of one token, which has no other."""
+class FixedTokenSource:
+    """A token source that has one token. If this is refused, there is no other."""
 
     def __init__(self, token: str = "clt.x") -> None:  # noqa: S107 - sample value
         self.token = token

@@ -1,6 +1,6 @@
 /**
  * Your settings: the service and your merchant. The values are samples. Keep this file when you update the folder.
- * `settings.ts` describes every setting.
+ * `settings.ts` describes the others.
  */
 
 import type { Config } from "./settings";

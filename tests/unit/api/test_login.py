@@ -185,7 +185,7 @@ class TestProvidersApp:
         assert (logins.douyin.mints, logins.table.writes) == ([], [])
 
     def test_a_refused_code_is_sent_again_with_another_token_only(self, logins: Logins) -> None:
-        logins.douyin.refused = {"isvact.1"}
+        logins.douyin.refused_login_tokens = {"isvact.1"}
         with pytest.raises(errors.TokenUnavailableError) as raised:
             logins.log_in()
         assert raised.value.upstream == errors.UpstreamCodes(28001008, 0)
@@ -197,7 +197,7 @@ class TestProvidersApp:
 
     def test_a_code_is_sent_twice_at_most(self, logins: Logins) -> None:
         logins.log_in()
-        logins.douyin.refused = {"isvact.1", "isvact.2"}
+        logins.douyin.refused_login_tokens = {"isvact.1", "isvact.2"}
         logins.table.items[TOKEN] = token_item("isvact.2")
         with pytest.raises(errors.TokenUnavailableError, match="refused; a request"):
             logins.log_in()

@@ -70,11 +70,11 @@ def test_every_error_of_the_family_is_in_the_table() -> None:
         return {error}.union(*map(family, error.__subclasses__()))
 
     raised = family(errors.ServiceError) - {errors.ServiceError, errors.UpstreamError}
-    assert set(problems.ERROR_PROBLEMS) == raised
+    assert set(problems.ERROR_PROBLEM_TYPES) == raised
 
 
 def test_an_error_without_a_row_has_the_problem_of_its_base_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problems, "ERROR_PROBLEMS", {errors.UpstreamError: PROBLEM_TYPES["quota_exhausted"]})
+    monkeypatch.setattr(problems, "ERROR_PROBLEM_TYPES", {errors.UpstreamError: PROBLEM_TYPES["quota_exhausted"]})
     assert problem_for_error(errors.UpstreamTimeoutError("timeout")).view.code == "quota_exhausted"
 
 

@@ -25,7 +25,7 @@ from chalicelib.certificates.paging import (
 from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
 from chalicelib.douyin.pages import Page
 from chalicelib.errors import UpstreamMalformedError, UpstreamRejectedError, UpstreamUnavailableError
-from tests.unit.fakes import OPEN_ID, FakeDouyin, FixedToken, make_context, make_page
+from tests.unit.fakes import OPEN_ID, FakeDouyin, FixedTokenSource, make_context, make_page
 
 PageMap = dict[int, tuple[int, int | None] | Page | Exception]
 
@@ -55,7 +55,7 @@ def read(
 ) -> FetchedPages:
     douyin = FakeDouyin()
     douyin.fetch = lambda number, _token: fetch(number)
-    calls = AuthorizedCalls(douyin, FixedToken(), "tta", make_context())
+    calls = AuthorizedCalls(douyin, FixedTokenSource(), "tta", make_context())
     return fetch_pages(start or ListPosition(), ListQuery("7"), OPEN_ID, calls, executor or ThreadPoolExecutor(1))
 
 

@@ -23,7 +23,7 @@ from chalicelib.errors import UpstreamError
 from chalicelib.lenient import MAX_ID_LENGTH
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
 from tests.simulation import IS_NIGHTLY
-from tests.unit.fakes import NOW, OPEN_ID, FakeDouyin, FixedToken, make_context, parse_page
+from tests.unit.fakes import NOW, OPEN_ID, FakeDouyin, FixedTokenSource, make_context, parse_page
 
 # Hundreds of replies: other tests measure the coverage.
 pytestmark = pytest.mark.no_cover
@@ -160,7 +160,7 @@ def test_following_the_cursors_shows_every_certificate_once(
 
     douyin = FakeDouyin()
     douyin.fetch = lambda page, _token: fetch(page)
-    calls = AuthorizedCalls(douyin, FixedToken(), "tta", make_context())
+    calls = AuthorizedCalls(douyin, FixedTokenSource(), "tta", make_context())
     requested, found = list[int](), list[str]()
     repeats = 0
     position: ListPosition | None = ListPosition()

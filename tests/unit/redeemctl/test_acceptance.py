@@ -46,7 +46,8 @@ def test_forms_are_counted_by_path_in_objects_and_lists() -> None:
 
 @pytest.mark.parametrize("reply", [None, [], {"data": "x", "extra": 1}, {"data": {"orders": 1}, "extra": []}])
 def test_a_reply_of_any_form_is_reported(reply: Any) -> None:
-    [call] = acceptance.describe([(f"https://x{QUERY_USER_CERTIFICATES.path}", 0, 200, reply)])["calls"]
+    recorded = acceptance.RecordedReply(f"https://x{QUERY_USER_CERTIFICATES.path}", 0, 200, reply)
+    [call] = acceptance.build_report([recorded])["calls"]
     assert call["reply"] == find_forms(reply)
 
 

@@ -226,7 +226,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     const query = Object.assign({}, options);
     delete query.onProgress;
     report = (progress) => isCancelled || attempt(() => onProgress(progress));
-    let changesAtStart = user.changes();
+    let knownChanges = user.changes();
     const found = new Map<string, Certificate>();
     let unusable: Unusable = {};
     let merchantSettings: MerchantSettings = {};
@@ -251,8 +251,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         // The session is not in the storage, so it may be another user's.
         user.dropSession();
       }
-      if (changesAtStart !== user.changes()) {
-        changesAtStart = user.changes();
+      if (knownChanges !== user.changes()) {
+        knownChanges = user.changes();
         found.clear();
         unusable = {};
         cursor = undefined;

@@ -6,7 +6,7 @@
 import { newProblem, type Reply, type Result } from "./problem";
 
 /** Storage key of the session. Douyin isolates storage by user and mini-program, and clears it at the user's logout. */
-export const SESSION_KEY = "redemption.session";
+export const SESSION_STORAGE_KEY = "redemption.session";
 
 export interface RequestOptions {
   url: string;
@@ -37,7 +37,7 @@ export interface TtApi {
   removeStorageSync(key: string): unknown;
 }
 
-// Every platform has both functions. They are declared here, so that the package needs no platform's types.
+// Every JavaScript runtime has both functions. They are declared here, so that the package needs no runtime's types.
 declare function setTimeout(callback: () => void, milliseconds: number): unknown;
 declare function clearTimeout(timer: unknown): void;
 

@@ -4,7 +4,7 @@
  */
 
 import { readStoredSession, type Session } from "./body";
-import { attempt, SESSION_KEY, type TtApi } from "./tt";
+import { attempt, SESSION_STORAGE_KEY, type TtApi } from "./tt";
 
 /** Create the state of the user. `onChange` is called when a user with a session is replaced. */
 export function createPhoneUser(tt: TtApi, onChange: () => void) {
@@ -14,11 +14,11 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
   let changes = 0;
 
   function readToken(): string {
-    return attempt(() => readStoredSession(tt.getStorageSync(SESSION_KEY)).token) || "";
+    return attempt(() => readStoredSession(tt.getStorageSync(SESSION_STORAGE_KEY)).token) || "";
   }
 
   function writeSession(newSession: Session): void {
-    attempt(() => tt.setStorageSync(SESSION_KEY, newSession));
+    attempt(() => tt.setStorageSync(SESSION_STORAGE_KEY, newSession));
     storedToken = readToken();
   }
 
@@ -34,7 +34,7 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
   /** Read the storage, and change the user if it has another token. Return whether it has the token of the session. */
   function sync(): boolean {
     return !!attempt(() => {
-      const stored = tt.getStorageSync(SESSION_KEY);
+      const stored = tt.getStorageSync(SESSION_STORAGE_KEY);
       const found = attempt(() => readStoredSession(stored));
       const token = found ? found.token : "";
       if (token !== storedToken) {

@@ -3,7 +3,7 @@
  * storage and navigation. Every other function may be missing, in an old base library or another host.
  */
 
-import { attempt, SESSION_KEY } from "../client/tt";
+import { attempt, SESSION_STORAGE_KEY } from "../client/tt";
 import { type Position, phoneDigits } from "./stores";
 
 declare const console: { error(...values: unknown[]): void };
@@ -74,7 +74,7 @@ export function saveLastStore(accountId: string, poiId: string): void {
 
 /** Return the token of the user's stored session; empty without one. A different token may be another user's. */
 export function readSessionToken(): string {
-  const { token } = Object(attempt(() => host.getStorageSync(SESSION_KEY)));
+  const { token } = Object(attempt(() => host.getStorageSync(SESSION_STORAGE_KEY)));
   return typeof token === "string" ? token : "";
 }
 

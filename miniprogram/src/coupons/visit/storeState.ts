@@ -2,7 +2,7 @@
 
 import type { Problem, Store, StoresOutcome } from "../client/client";
 import type { RequestPhase } from "./messages";
-import { canSortByDistance, onlyStore, type Position } from "./stores";
+import { haveAnyPosition, onlyStore, type Position } from "./stores";
 
 export interface StoreState {
   accountId: string;
@@ -117,8 +117,8 @@ export function canChoose({ stores }: StoreState): boolean {
 }
 
 /** Whether the stores can be sorted by distance. */
-export function canLocate(state: StoreState): boolean {
-  return canChoose(state) && canSortByDistance(state.stores);
+export function canSortByDistance(state: StoreState): boolean {
+  return canChoose(state) && haveAnyPosition(state.stores);
 }
 
 function startRequest(state: StoreState): StoreState {

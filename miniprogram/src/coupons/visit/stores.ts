@@ -40,7 +40,7 @@ export function phoneDigits(phone: string): string {
 }
 
 /** Whether the position of at least one store is known. */
-export function canSortByDistance(stores: Store[]): boolean {
+export function haveAnyPosition(stores: Store[]): boolean {
   return stores.some((store) => positionOf(store));
 }
 
@@ -69,15 +69,15 @@ export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "
 const EARTH_RADIUS_M = 6371000;
 
 /** Return the distance in metres (haversine formula); infinity if the store has no position. */
-function distance(place: Store, customer: Position): number {
-  const store = positionOf(place);
-  if (!store) {
+function distance(store: Store, customer: Position): number {
+  const place = positionOf(store);
+  if (!place) {
     return Number.POSITIVE_INFINITY;
   }
   const radians = Math.PI / 180;
-  const height = Math.sin(((store.latitude - customer.latitude) * radians) / 2);
-  const width = Math.sin(((store.longitude - customer.longitude) * radians) / 2);
-  const cosines = Math.cos(store.latitude * radians) * Math.cos(customer.latitude * radians);
+  const height = Math.sin(((place.latitude - customer.latitude) * radians) / 2);
+  const width = Math.sin(((place.longitude - customer.longitude) * radians) / 2);
+  const cosines = Math.cos(place.latitude * radians) * Math.cos(customer.latitude * radians);
   return 2 * EARTH_RADIUS_M * Math.asin(Math.sqrt(height * height + cosines * width * width));
 }
 

@@ -18,7 +18,7 @@ import {
   type Situation,
   unusableText,
 } from "./messages";
-import { canChoose, canLocate, INITIAL_STORE_STATE, type StoreState } from "./storeState";
+import { canChoose, canSortByDistance, INITIAL_STORE_STATE, type StoreState } from "./storeState";
 import { storeHeader, storeRows } from "./stores";
 
 /** The state that the pages share. */
@@ -187,7 +187,7 @@ export function storesView(visit: VisitState, config: Config, canReadPosition: b
     isLoading,
     isLate: phase === "late",
     loadingText: phaseText(phase, "正在加载门店…"),
-    canLocate: canReadPosition && canLocate(storeState),
+    canSortByDistance: canReadPosition && canSortByDistance(storeState),
     isLocated: !!position,
     locatingText: LOCATING_TEXTS[locating],
     problem: problemView(storeState, situationOf(visit, config), now),

@@ -14,7 +14,7 @@ import { LATE_SECONDS, NO_CONSENT, secondsLeft } from "./messages";
 import { nextStoreState, type StoreEvent, storeTasks } from "./storeState";
 import { canRedeem, INITIAL_VISIT_STATE } from "./view";
 
-// Every platform has this function; Douyin's types lack it.
+// Every JavaScript runtime has this function; Douyin's types lack it.
 declare function clearTimeout(timer: number): void;
 
 /** A page that shows the visit. */
@@ -39,9 +39,9 @@ if (!config.account_id) {
 export const visit = {
   ...INITIAL_VISIT_STATE,
   pager: undefined as Pager | undefined,
-  /** The session token in the storage when the user last gave a consent, or a list last arrived or failed. */
+  /** The session token in the storage when the user last answered `beforeLogin`, or a list last arrived or failed. */
   userToken: "",
-  /** The answer of `beforeLogin`, by the present user, since the program was started. */
+  /** What the present user has answered to `beforeLogin` since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as VisitPage | undefined,
   lastHidden: undefined as VisitPage | undefined,

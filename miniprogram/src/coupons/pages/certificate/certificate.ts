@@ -8,7 +8,7 @@ import { pageMethods } from "../../visit/pageMethods";
 import { certificateView } from "../../visit/view";
 import { visit } from "../../visit/visit";
 
-/** Taps are ignored for this long after the page or its button was shown: they were meant for what was there before. */
+/** For this long after it was shown, taps on the button that redeems are ignored: they were meant for something else. */
 const GUARD_SECONDS = 0.8;
 
 Page({
@@ -22,9 +22,9 @@ Page({
   },
 
   id: "",
-  /** Number of the last call of `guard`: only the timer of this call sets `acceptsTaps`. */
+  /** Number of the last call of `guard`: only the timer of this call sets `acceptsRedeemTaps`. */
   guardNumber: 0,
-  acceptsTaps: false,
+  acceptsRedeemTaps: false,
 
   onLoad(query: { id?: string }) {
     const { id = "" } = query;
@@ -52,19 +52,19 @@ Page({
     this.setData(view);
   },
 
-  /** Ignore taps for `GUARD_SECONDS`. */
+  /** Ignore taps on the button that redeems for `GUARD_SECONDS`. */
   guard() {
     this.guardNumber += 1;
     const { guardNumber } = this;
-    this.acceptsTaps = false;
+    this.acceptsRedeemTaps = false;
     device.later(GUARD_SECONDS, () => {
-      this.acceptsTaps = guardNumber === this.guardNumber;
+      this.acceptsRedeemTaps = guardNumber === this.guardNumber;
     });
   },
 
   /** Call the program's hook. */
   redeem() {
-    if (this.acceptsTaps && this.data.button) {
+    if (this.acceptsRedeemTaps && this.data.button) {
       visit.redeem(this.id);
     }
   },
