@@ -76,7 +76,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[Call]:
-        """Add a call to the call log, and return it. If an exception leaves the block, the call's result names it.
+        """Add a call to the call log, and return it. If an exception leaves the block, the call's outcome names it.
 
         Raises DeadlineExceededError if no time is left. Then no call is added, and the block does not run.
         """
@@ -86,9 +86,9 @@ class RequestContext(msgspec.Struct, frozen=True):
         started = time.perf_counter()
         try:
             yield call
-            call.result = "ok"
+            call.outcome = "ok"
         except Exception as error:
-            call.result = error.reason if isinstance(error, ServiceError) else type(error).__name__
+            call.outcome = error.reason if isinstance(error, ServiceError) else type(error).__name__
             upstream = getattr(error, "upstream", NO_CODES)
             call.upstream = call.upstream if upstream is NO_CODES else upstream
             raise

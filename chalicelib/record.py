@@ -16,9 +16,8 @@ class Call(msgspec.Struct):
     started: float
     #: How long the call took, in seconds.
     seconds: float = 0.0
-    #: `ok`, the `reason` of a ServiceError, or the type of any other error; "" while the call runs. Its name in the log
-    #: line is `outcome`.
-    result: str = ""
+    #: `ok`, the `reason` of a ServiceError, or the type of any other error; "" while the call runs.
+    outcome: str = ""
     #: The error codes and the logid of the platform's reply.
     upstream: UpstreamCodes = NO_CODES
 
@@ -72,10 +71,10 @@ class RequestRecord(msgspec.Struct):
     app_id: str = ""
     #: The path parameters, or the ids of the list in a login. Log line and trace have each of them.
     ids: dict[str, str] = {}
-    #: The salted hash of the user's open_id. Its name in the log line is `user`.
-    user_hash: str = ""
+    #: The salted hash of the user's open_id.
+    user: str = ""
     #: Whether this is a login with PROBE_CODE, a list of PROBE_OPEN_ID, or a call of /v1/health. Then it counts in no
-    #: metric. Its name in the log line is `probe`.
+    #: metric.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: How the list in a login ended.

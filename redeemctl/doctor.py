@@ -317,7 +317,9 @@ def judge_merchants(items: list[Item], apps: Collection[str], only: str | None) 
             merchant = parse_merchant(account_id, item)
         except errors.ConfigurationError as error:
             text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
-            advice = "mend app_id by merchant add, active by merchant resume; else merchant remove, and add it again"
+            advice = (
+                "redeemctl merchant add fixes app_id, merchant resume fixes active; else merchant remove, then add it"
+            )
             findings.append(Finding("merchant", account_id, FAILED, text, advice))
             continue
         if not merchant.active:
@@ -364,7 +366,11 @@ def judge_list(account_id: str, response: requests.Response, stage_name: str) ->
     """Judge the response to the list of a merchant for a user that does not exist."""
     problem = smoke.read_object(response)
     code = str(problem.get("code", ""))
-    upstream = msgspec.convert({**msgspec.structs.asdict(NO_CODES), **(problem.get("upstream") or {})}, UpstreamCodes)
+    try:
+        upstream = msgspec.convert(problem.get("upstream", NO_CODES), UpstreamCodes, from_attributes=True)
+    except msgspec.ValidationError:
+        # Another program has sent this response.
+        upstream = NO_CODES
     if response.status_code == 200:
         return Finding("merchant", account_id, OK, "the endpoint returns a list")
     if not code:

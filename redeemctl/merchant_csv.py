@@ -19,7 +19,7 @@ from chalicelib.merchants import Merchant
 from redeemctl.command_line import CommandLine, pass_command_line
 from redeemctl.errors import CommandError, ConflictError, InvalidInputError
 from redeemctl.merchant_rows import (
-    EFFECTIVE,
+    EFFECTIVE_WHEN,
     Change,
     InvalidEditError,
     MerchantRow,
@@ -96,7 +96,7 @@ def import_merchants(cli: CommandLine, file: Path) -> None:
                 errors.append(f"line {entry.line}, app_id: app {app_id} not found: redeemctl app add {app_id}")
         if errors:
             raise InvalidInputError("\n  ".join([f"{file}: nothing was changed", *errors]))
-        success_text = f"changes: {len(changes)}, saved; {EFFECTIVE}"
+        success_text = f"changes: {len(changes)}, saved; {EFFECTIVE_WHEN}"
         write = functools.partial(write_edits, stage.merchants, edits)
         warnings = [text for seen, edited in edits.values() if (text := describe_first_stores(seen, edited))]
         cli.change(changes, write, success_text, warning=" ".join([*warnings, f"Changes: {len(changes)}."]))

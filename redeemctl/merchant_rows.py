@@ -34,7 +34,7 @@ from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import Merchant
 from redeemctl.errors import CommandError
 
-EFFECTIVE = "effective within five minutes (on phones, stores within ten)"
+EFFECTIVE_WHEN = "effective within five minutes (on phones, stores within ten)"
 """When a written change acts: service and phones cache for five minutes each."""
 
 Patch = dict[str, Any]
@@ -136,7 +136,8 @@ def dump(merchant: Merchant) -> dict[str, Any]:
 def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
     """Return the merchants that can be listed and exported, and a text for each other row and store.
 
-    Left out are rows that the service cannot read, and rows with an empty store list. Stores without a name stay.
+    Left out are rows that the service cannot read, and rows whose store list has no store with a name. Other stores
+    without a name stay.
     """
     readable, malformed = list[Merchant](), list[str]()
     for item in items:
@@ -145,9 +146,9 @@ def parse_rows(items: Iterable[Item]) -> tuple[list[Merchant], list[str]]:
         except ConfigurationError as error:
             malformed.append(str(error))
             continue
-        if merchant.stores == {}:
+        if merchant.stores is not None and not any(merchant.stores.values()):
             # In a CSV file, a merchant without stores is one that is served in all its stores.
-            malformed.append(f"merchant {merchant.account_id}: its store list is empty, so it is served in no store")
+            malformed.append(f"merchant {merchant.account_id}: its store list has no store with a name")
             continue
         readable.append(merchant)
         nameless = [poi_id for poi_id, store in (merchant.stores or {}).items() if store is None]

@@ -8,7 +8,15 @@ from chalicelib.aws import Item
 from chalicelib.merchants import parse_merchant
 from redeemctl.command_line import ID, CommandLine, pass_command_line
 from redeemctl.errors import CommandError, InvalidInputError
-from redeemctl.merchant_rows import EFFECTIVE, Patch, describe_first_stores, dump, edit_item, list_changes, parse_rows
+from redeemctl.merchant_rows import (
+    EFFECTIVE_WHEN,
+    Patch,
+    describe_first_stores,
+    dump,
+    edit_item,
+    list_changes,
+    parse_rows,
+)
 from redeemctl.output import print_json, print_note, print_rows
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import Stage
@@ -127,6 +135,6 @@ def change_row(
     cli.change(
         list_changes(seen, edited),
         lambda: stage.merchants.write(seen, edited),
-        f"merchant {account_id}: {'removed' if edited is None else 'saved'}; {EFFECTIVE}",
+        f"merchant {account_id}: {'removed' if edited is None else 'saved'}; {EFFECTIVE_WHEN}",
         warning=f"{describe_first_stores(seen, edited)} {warning}".strip(),
     )

@@ -9,7 +9,7 @@ from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_ope
 def authenticate(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
     """Return the session of a token. `now` is in epoch seconds.
 
-    Sets `app_id`, `user_hash` and `is_probe` of the record. Raises UnauthenticatedError for a forged or expired token,
+    Sets `app_id`, `user` and `is_probe` of the record. Raises UnauthenticatedError for a forged or expired token,
     and what `CredentialsCache.get` raises.
     """
     session, credentials = credentials_cache.find_or_reread(
@@ -18,6 +18,6 @@ def authenticate(token: str, credentials_cache: CredentialsCache, now: float, co
     if session is None:
         raise UnauthenticatedError("session token has no valid signature")
     context.record.app_id = session.app_id
-    context.record.user_hash = hash_open_id(session.open_id, credentials.session_keys)
+    context.record.user = hash_open_id(session.open_id, credentials.session_keys)
     context.record.is_probe = session.open_id == PROBE_OPEN_ID
     return session

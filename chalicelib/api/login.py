@@ -68,7 +68,7 @@ class LoginHandler:
             raise UpstreamMalformedError("malformed")
         session = Session(body.app_id, open_id)
         session_token = encode_session(session, int(self.clock()) + self.session_seconds, credentials.session_keys)
-        record.user_hash = hash_open_id(open_id, credentials.session_keys)
+        record.user = hash_open_id(open_id, credentials.session_keys)
         if list_query is None:
             return LoginView(session_token, self.session_seconds)
         try:

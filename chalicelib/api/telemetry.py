@@ -97,14 +97,14 @@ class Telemetry:
             "request_id": record.request_id,
             "extended_request_id": record.extended_request_id,
             "app_id": record.app_id,
-            "user": record.user_hash,
+            "user": record.user,
             "probe": record.is_probe or None,
             "outcome": record.outcome.code,
             "list_outcome": None if record.list_outcome is None else record.list_outcome.code,
             "ms": round((time.time() - record.started) * 1000, 1),
             "warnings": record.warnings,
             "calls": [_format_call(call) for call in record.calls],
-            "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.result != "ok"),
+            "failed_calls": "; ".join(_format_failure(call) for call in record.calls if call.outcome != "ok"),
             "list_error": None if record.list_outcome is None else format_error(record.list_outcome.error),
             "error": format_error(record.outcome.error),
         }
@@ -157,10 +157,10 @@ class Telemetry:
             namespace = "remote" if call.service == "douyin" else "aws"
             subsegment = recorder.begin_subsegment(f"{call.service} {call.name}", namespace=namespace)
             subsegment.start_time = call.started
-            subsegment.put_annotation("outcome", call.result)
+            subsegment.put_annotation("outcome", call.outcome)
             if call.upstream.logid:
                 subsegment.put_annotation("logid", call.upstream.logid)
-            if call.result != "ok":
+            if call.outcome != "ok":
                 subsegment.add_fault_flag()
             recorder.end_subsegment(call.started + call.seconds)
         if any(outcome.code != "ok" for outcome in _outcomes(record)):
@@ -177,7 +177,7 @@ def _format_call(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "call": f"{call.service}.{call.name}",
         "ms": round(call.seconds * 1000, 1),
-        "outcome": call.result,
+        "outcome": call.outcome,
         **msgspec.structs.asdict(call.upstream),
     }
     return {name: value for name, value in fields.items() if value}
@@ -186,6 +186,6 @@ def _format_call(call: Call) -> dict[str, Any]:
 def _format_failure(call: Call) -> str:
     """Format a failed call as one text: a saved query cannot search all elements of a list."""
     codes = call.upstream
-    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.result
+    reason = f"{codes.error_code}/{codes.sub_error_code}" if codes.has_code else call.outcome
     logid = f" logid {codes.logid}" if codes.logid else ""
     return f"{call.service}.{call.name} {reason}{logid}"

@@ -71,8 +71,8 @@ class TokenRow(RedactedStruct, frozen=True):
     expires_at: int = 0
     #: When the last claim was made; -inf without one.
     claimed_at: float = -math.inf
-    #: The attribute `outcome`: MINTED, or the reason why this claim's mint failed; "" while it is not known.
-    mint_result: str = ""
+    #: The outcome of this claim's mint: MINTED, or the reason of its failure; "" while it is not known.
+    outcome: str = ""
     #: The content in DynamoDB's format; empty if the table does not have this row.
     item: Item = msgspec.field(default_factory=dict)
 
@@ -91,12 +91,12 @@ class TokenRow(RedactedStruct, frozen=True):
 
     def mint_may_be_running(self, now: float) -> bool:
         """Return whether the last claim's mint may still be running, so that it makes sense to wait for the token."""
-        return self.blocks_claims(now) and now - self.claimed_at < MINT_WAIT_SECONDS and not self.mint_result
+        return self.blocks_claims(now) and now - self.claimed_at < MINT_WAIT_SECONDS and not self.outcome
 
     @property
     def mint_failure(self) -> str:
         """The reason why the last claim's mint failed; "" if it succeeded, or its outcome is not known."""
-        return "" if self.mint_result == MINTED else self.mint_result
+        return "" if self.outcome == MINTED else self.outcome
 
     def seconds_until_claim(self, now: float) -> float:
         """Return the seconds until the next claim may be made, or 0."""
@@ -112,7 +112,7 @@ class TokenRow(RedactedStruct, frozen=True):
             access_token=access_token if is_access_token(access_token) else "",
             expires_at=expires_at // 1000 if expires_at > MAX_EPOCH_SECONDS else expires_at,
             claimed_at=int(claim[1]) / 1000 if claim else -math.inf,
-            mint_result=item.get("outcome", {}).get("S", ""),
+            outcome=item.get("outcome", {}).get("S", ""),
             item=item,
         )
 

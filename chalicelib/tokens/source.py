@@ -38,7 +38,8 @@ WRITE_SECONDS = 1.0
 
 CREDENTIALS_MAX_AGE_FOR_MINT = 10.0
 """How old the content of the secret may be for a claim, in seconds. An operator may have changed it just now, so that
-another system mints the app's tokens. Then a mint of ours would invalidate them."""
+another system mints the app's tokens. Then a mint of ours would invalidate them. (During an outage of Secrets Manager,
+the content may be older.)"""
 
 POLL_SECONDS = 0.1
 """The delay between two reads while another instance mints."""

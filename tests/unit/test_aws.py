@@ -99,7 +99,7 @@ def test_a_request_is_sent_and_repeated_after_a_transient_error(
         stub.add_client_error(xform_name(operation), "ThrottlingException", expected_params=request)
         stub.add_response(xform_name(operation), response, request)
         assert call(clients[service], context) == result
-    logged = [(entry.service, entry.name, entry.result) for entry in context.record.calls]
+    logged = [(entry.service, entry.name, entry.outcome) for entry in context.record.calls]
     assert logged == [(service, operation, "ThrottlingException"), (service, operation, "ok")]
 
 
@@ -111,7 +111,7 @@ def test_a_failed_condition_returns_the_present_item(clients: dict[str, Any], pr
     with Stubber(clients["dynamodb"]) as stub:
         stub.add_client_error("update_item", "ConditionalCheckFailedException", modeled_fields=fields)
         assert update_item(clients["dynamodb"], context) == present
-    assert [call.result for call in context.record.calls] == ["ok"]
+    assert [call.outcome for call in context.record.calls] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_an_error_of_aws_is_translated_and_repeated_once_when_transient(
     assert str(raised.value) == message
     assert raised.value.is_transient is is_transient
     assert raised.value.__suppress_context__, "messages of botocore quote ids and host names"
-    assert [entry.result for entry in context.record.calls] == [message] * (2 if is_transient else 1)
+    assert [entry.outcome for entry in context.record.calls] == [message] * (2 if is_transient else 1)
     assert client.get_item.call_count == len(context.record.calls)
 
 

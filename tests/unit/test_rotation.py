@@ -40,7 +40,7 @@ def list_outcome(session: str, cursor: str, verifier: str, secret: str) -> str:
     except UnauthenticatedError as error:
         return str(error)
     hashed = hash_open_id(found.open_id, credentials.get(context).session_keys)
-    assert (context.record.app_id, context.record.user_hash) == (found.app_id, hashed)
+    assert (context.record.app_id, context.record.user) == (found.app_id, hashed)
     position, _ = credentials.find_or_reread(
         lambda known: decode_cursor(text, LIST_QUERY, found.open_id, known.session_keys), context
     )

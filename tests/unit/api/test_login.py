@@ -80,7 +80,7 @@ def to_json(view: LoginView) -> Any:
 def test_without_a_list_only_the_code_is_exchanged() -> None:
     logins = Logins()
     view, record = logins.log_in(list_query=None), logins.context.record
-    assert (record.app_id, record.user_hash) == (APP_ID, hash_open_id(OPEN_ID, [SESSION_KEY]))
+    assert (record.app_id, record.user) == (APP_ID, hash_open_id(OPEN_ID, [SESSION_KEY]))
     assert (record.ids, record.list_outcome, record.is_probe) == ({}, None, False)
     assert decode_session(view.token, [SESSION_KEY], NOW + 7199) == Session(APP_ID, OPEN_ID)
     with pytest.raises(errors.UnauthenticatedError, match="expired"):

@@ -86,7 +86,7 @@ def full_record(outcome: Outcome = OK) -> RequestRecord:
         extended_request_id="x=",
         outcome=outcome,
         ids={"account_id": ACCOUNT_ID, "poi_id": POI_ID},
-        user_hash="0123456789abcdef",
+        user="0123456789abcdef",
         report=ListReport(
             pages=4,
             certificates=200,

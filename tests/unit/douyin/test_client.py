@@ -39,7 +39,7 @@ class Platform:
         return self.client.send(ENDPOINTS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
-        return [(call.service, call.name, call.result) for call in self.context.record.calls]
+        return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

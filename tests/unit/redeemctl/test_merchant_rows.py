@@ -87,7 +87,10 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
     ]
 
 
-@pytest.mark.parametrize(("attribute", "value"), [("active", {"L": []}), ("store list", {"M": {}})])
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("active", {"L": []}), ("store list", {"M": {}}), ("store list", {"M": {"1": {"S": ""}}})],
+)
 def test_a_malformed_row_is_named_and_its_removal_can_be_shown(attribute: str, value: Any) -> None:
     item = make_item(**{"stores" if attribute == "store list" else attribute: value})
     rows, [malformed] = merchant_rows.parse_rows([item, make_item()])

@@ -42,7 +42,7 @@ def test_a_row_is_parsed_and_a_malformed_attribute_counts_as_missing(item: Item,
 
 
 def test_a_failure_is_an_outcome_that_is_not_ok() -> None:
-    assert [TokenRow(mint_result=outcome).mint_failure for outcome in ("", "ok", "10013")] == ["", "", "10013"]
+    assert [TokenRow(outcome=outcome).mint_failure for outcome in ("", "ok", "10013")] == ["", "", "10013"]
 
 
 def test_a_claim_has_its_time_and_is_different_from_all_others() -> None:

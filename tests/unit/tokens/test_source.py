@@ -234,14 +234,14 @@ class TestFailure:
         raised = tokens.fail(tokens.obtain)
         assert (raised.reason, raised.upstream) == (f"minting failed: {error}", error.upstream)
         assert raised.retry_after == pytest.approx(19.5)
-        assert (tokens.row().mint_result, tokens.row().access_token) == (error.reason, "clt.old")
+        assert (tokens.row().outcome, tokens.row().access_token) == (error.reason, "clt.old")
         tokens.clock.now = NOW + 19.9
         tokens.start_request()
         assert error.reason in tokens.fail(tokens.obtain).reason
         tokens.clock.now = NOW + 20
         tokens.start_request()
         assert tokens.obtain() == "clt.2"
-        assert tokens.row().mint_result == "ok"
+        assert tokens.row().outcome == "ok"
 
     @pytest.mark.parametrize("seconds", [0.0, 4.99])
     def test_without_time_for_a_mint_there_is_no_token(self, seconds: float) -> None:

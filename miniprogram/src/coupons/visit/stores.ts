@@ -35,7 +35,9 @@ export function storeHeader(poiId: string, stores: Store[]) {
  * the country code; empty if there is none.
  */
 export function phoneDigits(phone: string): string {
-  const number = /(?:^|\D)(?:\+86|0086)?[\s()-]*(\d(?:[\s()-]*\d){6,11})(?!\d)/.exec(phone.normalize("NFKC"));
+  // An extension of up to three digits may follow a complete number, as in 021-55556601-8.
+  const text = phone.normalize("NFKC").replace(/((?:\d[\s()-]*){10,})-\d{1,3}(?!\d)/, "$1");
+  const number = /(?:^|\D)(?:\+86|0086)?[\s()-]*(\d(?:[\s()-]*\d){6,11})(?!\d)/.exec(text);
   return (number?.[1] || "").replace(/\D/g, "");
 }
 
