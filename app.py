@@ -105,7 +105,7 @@ def warm_up() -> None:
     This runs in Lambda's init phase, which has a full CPU at every memory setting. A failure is logged. The first
     request then reads again.
     """
-    # If the init phase takes longer than 10 s, Lambda ends it and starts again. So no call starts after two seconds.
+    # If the init phase takes longer than 10 s, Lambda ends it and starts again, so no call starts after two seconds.
     context = RequestContext(Deadline(2.0))
     try:
         # One app is enough to open the connections to AWS. A request reads the row of another app when it needs it.

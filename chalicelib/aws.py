@@ -33,7 +33,7 @@ botocore's own data covers four hundred services. Searching it would take a thir
 AWS_ATTEMPT_SECONDS = 1.0
 """The usual limit of an attempt: half of it for connecting, half for each read.
 
-Both services respond in milliseconds. So it is faster to repeat a slow attempt than to wait for it.
+Both services respond in milliseconds, so it is faster to repeat a slow attempt than to wait for it.
 """
 
 RETRY_POLICY = RetryPolicy(max_attempts=2, base_delay=0.1, min_seconds_left=AWS_ATTEMPT_SECONDS)
@@ -91,7 +91,7 @@ class Table:
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            # A false condition is a result. So it is neither logged as a failed call nor raised.
+            # A false condition is a result, so it is neither logged as a failed call nor raised.
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 return error.response
 

@@ -25,7 +25,7 @@ six bytes instead of one. Then the response might be too large for Lambda.
 def decode_json(body: bytes) -> Any:
     """Return the value of a JSON text; raises ValueError if it is not JSON.
 
-    One unreadable field must not make the whole page unreadable. So this accepts a byte order mark, control characters
+    One unreadable field must not make the whole page unreadable, so this accepts a byte order mark, control characters
     in a text, NaN and Infinity. It also accepts invalid UTF-8 and unpaired surrogates, and replaces them by question
     marks.
     """
@@ -73,7 +73,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {"int": parse_int, "bool": parse_boo
 _ERROR = re.compile(r"(?:Expected `(\w+))?.* - at `\$\.([\w.]+)(\[?)")
 """For example: Expected `int`, got `str` - at `$.times_card_info.used_times_serial_nums[0]`.
 
-msgspec is pinned, and the tests cause each kind of error. So if a new version words an error differently, a test fails.
+msgspec is pinned, and the tests cause each kind of error, so if a new version words an error differently, a test fails.
 """
 
 

@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class RequestRecord(msgspec.Struct):
     """What happened in one HTTP request or scheduled run. All parts of the request share one record.
 
-    `Telemetry` names the fields that it logs. So a new field is not logged until somebody adds it there. All
+    `Telemetry` names the fields that it logs, so a new field is not logged until somebody adds it there. All
     fields of the report and all entries of `ids` are logged.
 
     Records do not share their lists, because msgspec copies an empty default.

@@ -19,7 +19,7 @@ PROBE_OPEN_ID = "redeemctl-doctor"
 PROBE_CODE = PROBE_OPEN_ID
 """The login code of this project's own probes. The platform refuses it.
 
-Logins with this code count in no metric. Anybody can send it, but nobody is logged in with it. So the metrics
+Logins with this code count in no metric. Anybody can send it, but nobody is logged in with it, so the metrics
 still count every login of a customer.
 """
 

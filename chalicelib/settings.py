@@ -21,7 +21,7 @@ def _is_safe_base_url(value: str) -> bool:
         host, _ = url.hostname, url.port
     except ValueError:
         return False
-    # Calls to these URLs carry the access token or the app secret. So http is allowed only on this machine.
+    # Calls to these URLs carry the access token or the app secret, so http is allowed only on this machine.
     is_safe = url.scheme == "https" or (url.scheme == "http" and host in _LOOPBACK)
     return bool(host) and is_safe and not url.query and not url.fragment and url.username is None
 

@@ -12,7 +12,7 @@ Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of 
 - All modules are compiled, because compiling takes half of a cold start. Python checks .pyc files by the hash of their
   source, because zip entries have no useful time stamps.
 - Builds are reproducible: fixed time stamps, sorted entries.
-- If Chalice builds an archive itself (after an edit), the archive has no `commit.txt`. So its commit is unknown, but
+- If Chalice builds an archive itself (after an edit), the archive has no `commit.txt`, so its commit is unknown, but
   never wrong.
 """
 

@@ -29,7 +29,7 @@ def find_functions(account: AwsAccount, stage: str) -> dict[str, str]:
     """Return the ARNs of the stage's functions that exist, by their names in Chalice.
 
     Chalice names the HTTP function `<app>-<stage>`, and every other function `<app>-<stage>-<name>`. The name of
-    another app's function may begin with the same text. So Chalice's tag, which names app and stage, is checked, too.
+    another app's function may begin with the same text, so Chalice's tag, which names app and stage, is checked, too.
     """
     client, functions = account.client("lambda"), {}
     for page in client.get_paginator("list_functions").paginate():

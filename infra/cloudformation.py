@@ -3,7 +3,7 @@
 If the creation of a stack fails, CloudFormation deletes the stack, but retains table and secret. The next deployment
 creates the stack again and uses them.
 
-An update changes only what differs between the former and the present template. So it does not restore resources that
+An update changes only what differs between the former and the present template, so it does not restore resources that
 were deleted by hand: docs/run.md has AWS's commands that find and restore them. Nothing works without table, secret and
 roles. If one of these is missing, `check_updatable` stops the deployment before the update.
 """

@@ -60,7 +60,7 @@ def deploy(
         raise StageError("a file of the app has changed since the bundle was built. Run the command again")
     run_chalice(account, project, "deploy", "--stage", stage)
     api_id, functions = read_rest_api_id(project, stage), find_functions(account, stage)
-    # Chalice's update of a rule does not name the rule's state. So a rule that was disabled by hand may stay disabled.
+    # Chalice's update of a rule does not name the rule's state, so a rule that was disabled by hand may stay disabled.
     for rule in find_rules(account, stage, functions):
         account.client("events").enable_rule(Name=rule)
     client, code_hash = account.client("lambda"), versions.code_hash_of(archive.read_bytes())

@@ -57,7 +57,7 @@ def read_versions(client: Any, function_name: str) -> tuple[Version, list[Versio
 def list_history(published: list[Version]) -> list[Version]:
     """Return the builds that ran one after the other, the newest last; `published` has the newest first.
 
-    A rollback removes the builds after its target from the history. So a second rollback goes one build further back.
+    A rollback removes the builds after its target from the history, so a second rollback goes one build further back.
     """
     history: list[Version] = []
     for version in reversed(published):

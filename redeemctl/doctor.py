@@ -52,7 +52,7 @@ LIST_PAUSE_SECONDS = 0.5
 """Pause between two lists. It leaves most of the rate limits to customers."""
 
 MISSED_RUN_SECONDS = 20 * 60
-"""The schedule renews a token 30 minutes before its expiry. So a shorter lifetime than this means that it has missed a
+"""The schedule renews a token 30 minutes before its expiry, so a shorter lifetime than this means that it has missed a
 run."""
 
 PLATFORM_ERRORS = {**codes.MINT_ERRORS, **codes.LOGIN_ERRORS, **codes.SUB_CODE_ERRORS}

@@ -1,6 +1,6 @@
 """The stage's secret: conditional writes, and the rotation of its session keys with the commands `session-key`.
 
-Secrets Manager has no conditional PutSecretValue. So a new version is first stored under a label of our own. Then the
+Secrets Manager has no conditional PutSecretValue, so a new version is first stored under a label of our own. Then the
 label AWSCURRENT is moved from the version that was read to the new one. AWS refuses this if AWSCURRENT is no longer at
 the version that was read:
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
@@ -125,7 +125,7 @@ def session_key() -> None:
 def rotate_key(cli: CommandLine, *, revoke: bool) -> None:
     """Sign sessions with a new key from now on.
 
-    The two former keys still verify. So no session ends, unless this is the third rotation within its lifetime.
+    The two former keys still verify, so no session ends, unless this is the third rotation within its lifetime.
     """
     with cli.open_stage() as stage:
         seen = read_secret_version(stage)

@@ -107,7 +107,7 @@ class Application(Chalice):
         the function returns normally, so Lambda does not repeat the run.
 
         An exception that the job raises is the outcome. Lambda gets the exception, counts the run as failed, and may
-        repeat it. The runtime logs message and traceback, which may quote a secret. So a RuntimeError replaces an
+        repeat it. The runtime logs message and traceback, which may quote a secret, so a RuntimeError replaces an
         exception that is not a ServiceError.
         """
         context = RequestContext.for_lambda(lambda_context, max_seconds=float("inf"))

@@ -1,7 +1,7 @@
 """Telemetry: one log line, the metrics and the trace of each request or scheduled run, from its record.
 
 The record's fields hold no token, secret, open_id or coupon code. The message of an exception that is not a
-ServiceError may quote one. So the log has only its type and location.
+ServiceError may quote one, so the log has only its type and location.
 """
 
 import io
@@ -93,7 +93,7 @@ class Telemetry:
             **record.ids,
             **fields,
             **msgspec.to_builtins(record.report, enc_hook=str),
-            # Name each field of the record. So a new field, for example an open_id, is not logged by mistake.
+            # Name each field of the record, so a new field, for example an open_id, is not logged by mistake.
             "request_id": record.request_id,
             "extended_request_id": record.extended_request_id,
             "app_id": record.app_id,

@@ -2,8 +2,8 @@
 
 The first page is read alone, because it reports the total. The others are read in parallel.
 
-The platform may cut its pages before it filters them by store. Then a short or empty page is not the end of the list.
-So the total decides. If the total is missing or less than what was received, the size of the last page decides.
+The platform may cut its pages before it filters them by store. Then a short or empty page is not the end of the list,
+so the total decides. If the total is missing or less than what was received, the size of the last page decides.
 """
 
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: Authoriz
     """Fetch a page; raises what `AuthorizedCalls.send` raises, and UpstreamMalformedError for a contradictory page.
 
     `position` has the number of certificates received before, and the total. If there are any, an empty page with a
-    total of 0 contradicts them. So it is requested once more. If the second reply is the same, the page is lost. But if
+    total of 0 contradicts them, so it is requested once more. If the second reply is the same, the page is lost. But if
     the pages with certificates reported a total of 0, too, the total has no meaning. Then the list ends here.
     """
     page = calls.send(QUERY_USER_CERTIFICATES, body)
@@ -99,10 +99,10 @@ def plan_next_pages(position: ListPosition, last_page_size: int) -> NextPages:
         return NextPages(0, continues=False)
     is_last_page_full, total = last_page_size >= PAGE_SIZE, position.total
     if total is None or total < position.received:
-        # The total is missing or wrong. So assume that another page follows a full page.
+        # The total is missing or wrong, so assume that another page follows a full page.
         return NextPages(allowed if is_last_page_full else 0, continues=is_last_page_full)
     if pages_read == 1 and is_last_page_full and total == last_page_size:
-        # The total may count only this page, or the whole list. So the next response reads page 2.
+        # The total may count only this page, or the whole list, so the next response reads page 2.
         return NextPages(0, continues=True)
     pages_left = min(-(-total // PAGE_SIZE) - pages_read, allowed)
     return NextPages(max(pages_left, 0), continues=pages_left > 0)

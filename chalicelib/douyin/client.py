@@ -52,7 +52,7 @@ class DouyinClient:
         all_headers = {"content-type": "application/json", **(headers or {})}
         request = PlatformRequest(endpoint.path, msgspec.json.encode(body), all_headers)
         base_url = self.login_api if endpoint.uses_login_api else self.open_api
-        # The peer may have dropped an idle connection without notice. So a call without retries opens a new connection.
+        # The peer may have dropped an idle connection without notice, so a call without retries opens a new connection.
         max_idle_seconds = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
 
         def attempt() -> T:

@@ -33,7 +33,7 @@ BUFFER_BYTES = 64 * 1024
 class _BoundedReader(io.RawIOBase):
     """Reads a socket. The socket's timeout at the start limits all reads together.
 
-    A socket itself applies its timeout to each read. So a response that arrives byte by byte would never exceed it.
+    A socket itself applies its timeout to each read, so a response that arrives byte by byte would never exceed it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -128,7 +128,7 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         """Connect within the time limit.
 
-        Name resolution has no timeout, and urllib3 applies its limit to each address of the host. So a separate thread
+        Name resolution has no timeout, and urllib3 applies its limit to each address of the host, so a separate thread
         connects. After the limit, nobody waits for it. It is a daemon thread, so that the process can end before it.
         """
         limit = self.timeout if isinstance(self.timeout, float | int) else CONNECT_SECONDS

@@ -4,10 +4,10 @@
 `claim` (S): when an instance began to mint (epoch milliseconds), and a random id. `outcome` (S): that of this
 mint, `ok` or the reason of its failure.
 
-The platform accepts only the two newest tokens of an app, the older one for five minutes after a mint. So a second mint
-is likely to invalidate a token that is in use. So an instance that wants to mint writes a claim first. For
-CLAIM_INTERVAL_SECONDS, no instance writes another claim, whether the mint succeeds or fails. Each write is conditional
-on the claim and the token that the writer has read. So a slow instance never overwrites a newer token.
+The platform accepts only the two newest tokens of an app, the older one for five minutes after a mint. A second mint is
+likely to invalidate a token that is in use, so an instance claims the row before it mints. For CLAIM_INTERVAL_SECONDS,
+no instance writes another claim, whether the mint succeeds or fails. Each write is conditional on the claim and the
+token that the writer has read, so a slow instance never overwrites a newer token.
 
 Lambda synchronizes the clocks of its instances: they differ by CLOCK_DIFFERENCE_SECONDS at most.
 """

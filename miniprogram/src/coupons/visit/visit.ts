@@ -307,7 +307,7 @@ export const visit = {
       if (outcome.kind !== "cancelled") {
         device.stopPullDownRefresh();
         logCause(outcome);
-        // Before it responded, the client has checked the user. So this is the token of the list's user.
+        // Before it responded, the client has checked the user, so this is the token of the list's user.
         this.userToken = device.readSessionToken();
         this.updateList({ kind: "responded", outcome, now: device.epochSeconds() });
       }
