@@ -82,11 +82,10 @@ def set_throttling(client: APIGatewayClient, api_id: str, limits: Limits) -> Non
 
 def map_domain(client: APIGatewayClient, domain: str, api_id: str) -> None:
     """Let the custom domain serve the API. A domain that was deleted by hand is not restored: docs/run.md, "Drift"."""
-    for mapping in list_mappings(client, domain):
-        if (mapping["restApiId"], mapping.get("stage")) == (api_id, API_STAGE):
+    for root in [mapping for mapping in list_mappings(client, domain) if mapping["basePath"] == "(none)"]:
+        if (root["restApiId"], root.get("stage")) == (api_id, API_STAGE):
             return
-        if mapping["basePath"] == "(none)":
-            client.delete_base_path_mapping(domainName=domain, basePath="(none)")
+        client.delete_base_path_mapping(domainName=domain, basePath="(none)")
     mapping = {"domainName": domain, "restApiId": api_id, "stage": API_STAGE}
     none_if_not_found(client.create_base_path_mapping, **mapping)
 

@@ -172,7 +172,7 @@ def edit_item(account_id: str, seen: Item | None, patch: Patch) -> Item:
 
     Values in the patch may be text, because options and files give text. Raises InvalidEditError if a value in the
     patch is malformed, or if the row lacks an attribute. Other malformed attributes of the row stay as they are, and do
-    not prevent the edit.
+    not prevent the edit; but a store of the patch must be valid as a whole.
     """
     if seen is None:
         seen, patch = {"pk": {"S": merchants.merchant_pk(account_id)}}, {"active": True, **patch}

@@ -69,6 +69,7 @@ def mapping(api_id: str, path: str = "(none)", stage: str = "api") -> dict[str, 
         ([mapping("former")], 1, 1),
         ([mapping("abc", stage="other")], 1, 1),
         ([mapping("shop", "orders")], 0, 1),
+        ([mapping("former"), mapping("abc", "beta")], 1, 1),
     ],
 )
 def test_the_domain_serves_this_api_and_keeps_other_paths(mappings: Any, deleted: int, created: int) -> None:
