@@ -104,6 +104,27 @@ describe("another user of the phone", () => {
     assert.deepEqual(restarted.progress, []);
   });
 
+  for (const [storage, isNewUser] of [
+    ["works", true],
+    ["fails", false],
+  ] as const) {
+    test(`is reported by checkUser, once and without a request (storage ${storage})`, async () => {
+      const { tt, client, progress, list } = newPhone();
+      await settled(list().next(), 0);
+      client.checkUser();
+      assert.deepEqual(progress, []);
+      const requests = tt.requests.length;
+      if (isNewUser) {
+        tt.customer = "wang";
+      } else {
+        tt.onStorage = thrower(new Error("storage:fail"));
+      }
+      client.checkUser();
+      client.checkUser();
+      assert.deepEqual([progress, tt.requests.length, tt.logins], [["user_changed"], requests, 1]);
+    });
+  }
+
   test("is not reported to a page that has cancelled its list", async () => {
     const { tt, progress, list } = newPhone();
     const pager = list();

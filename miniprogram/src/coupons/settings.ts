@@ -21,7 +21,7 @@ export interface Config {
   /**
    * Called before the first request for a list: ask the customer for a consent here. No list is requested before it has
    * returned `true`, or a promise of `true`. This consent is valid until the program is restarted, or another user logs
-   * in. After any other value or an error, the page offers 重试, which calls it again.
+   * in (or may have, where nothing can be stored). After any other value or an error, the page offers 重试, which calls it again.
    */
   beforeLogin?: () => boolean | Promise<boolean>;
   /**

@@ -89,6 +89,11 @@ export interface Client {
   listCertificates(options: ListOptions): Pager;
   /** Return a merchant's stores, cached in tt's storage for 5 minutes. Needs no login. */
   listStores(options: { account_id: string }): Promise<StoresOutcome>;
+  /**
+   * Report `user_changed` to the present list if another user has logged in on this phone, or may have, because the
+   * storage fails. Call it whenever a page is shown again, before it shows a list. Makes no request.
+   */
+  checkUser(): void;
 }
 
 interface Login {
@@ -416,7 +421,13 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     });
   }
 
-  return { listCertificates, listStores };
+  function checkUser(): void {
+    if (!user.sync() && user.session()) {
+      user.dropSession();
+    }
+  }
+
+  return { listCertificates, listStores, checkUser };
 }
 
 function otherUser(): Problem {

@@ -3,7 +3,7 @@
  * storage and navigation. Every other function may be missing, in an old base library or another host.
  */
 
-import { attempt, SESSION_STORAGE_KEY } from "../client/tt";
+import { attempt } from "../client/tt";
 import { type Position, phoneDigits } from "./stores";
 
 declare const console: { error(...values: unknown[]): void };
@@ -70,12 +70,6 @@ export function readLastStore(accountId: string): string {
 
 export function saveLastStore(accountId: string, poiId: string): void {
   attempt(() => host.setStorageSync(storeKey(accountId), poiId));
-}
-
-/** Return the token of the user's stored session; empty without one. A different token may be another user's. */
-export function readSessionToken(): string {
-  const { token } = Object(attempt(() => host.getStorageSync(SESSION_STORAGE_KEY)));
-  return typeof token === "string" ? token : "";
 }
 
 /** Return the customer's stored choice, or the phone's font size if Douyin reports it. */

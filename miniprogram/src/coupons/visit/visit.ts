@@ -39,8 +39,6 @@ if (!config.account_id) {
 export const visit = {
   ...INITIAL_VISIT_STATE,
   pager: undefined as Pager | undefined,
-  /** The session token in the storage when the user last answered `beforeLogin`, or a list last arrived or failed. */
-  userToken: "",
   /** What the present user has answered to `beforeLogin` since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as VisitPage | undefined,
@@ -69,10 +67,9 @@ export const visit = {
       this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
     }
-    const isOtherUser = this.listState.updatedAt > 0 && !this.isSameUser();
-    if (isOtherUser) {
-      this.forgetUser();
-    }
+    const { requestNumber } = this.listState;
+    client.checkUser();
+    const isOtherUser = this.listState.requestNumber !== requestNumber;
     // If the page that was left last is shown again, something else was over it: Douyin, another program, or one of the
     // merchant's own pages. Meanwhile, the customer may have used a certificate, so load the list again.
     const isBack = page === this.lastHidden;
@@ -83,7 +80,7 @@ export const visit = {
     if (isBack) {
       this.loadStores();
     }
-    if (isBack || isOtherUser) {
+    if (isBack && !isOtherUser) {
       this.refresh();
     }
     this.render();
@@ -246,7 +243,6 @@ export const visit = {
           device.logOnce(CONSENT_RULE);
         }
         this.consent = result === true ? "given" : "refused";
-        this.userToken = device.readSessionToken();
         if (result === true) {
           this.refresh();
         } else {
@@ -275,18 +271,11 @@ export const visit = {
     }
   },
 
-  /** Whether the list belongs to the present user, as far as the storage can tell. */
-  isSameUser(): boolean {
-    const token = device.readSessionToken();
-    return !!token && token === this.userToken;
-  },
-
   /** Clear what another user must not see. If the former user has given a consent, stop requests, and ask again. */
   forgetUser() {
     // First, because the updates render the page.
     this.lastDetail = null;
-    // An equal token: the client reports a change after `show` has noticed it, or nothing can be stored.
-    if (config.beforeLogin && this.consent !== "asked" && device.readSessionToken() !== this.userToken) {
+    if (config.beforeLogin && this.consent !== "asked") {
       this.consent = "unasked";
       this.pager?.cancel();
       this.pager = undefined;
@@ -307,8 +296,6 @@ export const visit = {
       if (outcome.kind !== "cancelled") {
         device.stopPullDownRefresh();
         logCause(outcome);
-        // Before it responded, the client has checked the user, so this is the token of the list's user.
-        this.userToken = device.readSessionToken();
         this.updateList({ kind: "responded", outcome, now: device.epochSeconds() });
       }
     });
