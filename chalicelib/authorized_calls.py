@@ -56,7 +56,7 @@ class AuthorizedCalls:
         while True:
             token = self._get_token()
             try:
-                return self._douyin.send(endpoint, body, self._context, app_headers(token, self._life_account_id))
+                return self._douyin.send(endpoint, body, self._context, token_headers(token, self._life_account_id))
             except TokenRefusedError as refusal:
                 self._replace_once(token, refusal)
 
@@ -84,7 +84,7 @@ class AuthorizedCalls:
                 raise TokenUnavailableError(error.reason, codes, retry_after=error.retry_after) from None
 
 
-def app_headers(access_token: str, life_account_id: str | None = None) -> dict[str, str]:
+def token_headers(access_token: str, life_account_id: str | None = None) -> dict[str, str]:
     """Return the headers of a call with an app's token; `life_account_id` is the merchant's root account, if known."""
     root_account = {} if life_account_id is None else {"Rpc-Transit-Life-Account": life_account_id}
     return {"access-token": access_token, **root_account}

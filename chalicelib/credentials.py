@@ -20,8 +20,8 @@ CREDENTIALS_MAX_AGE = 300.0
 MIN_REREAD_SECONDS = 10.0
 """Shortest time between two reads of the secret because of an unknown key or app, in seconds.
 
-Without it, every invalid request would cause a read. Reads for other reasons do not count: an operator may change the
-secret just after such a read. Then the next unknown key must cause a read at once.
+Without it, every invalid request would cause a read. Reads for other reasons do not count, so a key that was added just
+after such a read is found at once.
 """
 
 MIN_KEY_LENGTH = 32

@@ -117,8 +117,10 @@ class UpstreamError(ServiceError):
 class UpstreamUnavailableError(UpstreamError):
     """The platform is busy, or the connection broke.
 
-    Two other replies also raise it: an unknown error code with HTTP 200, and an HTTP status other than 200 and 429
-    without a known error code. Of these, only a status from 500 is transient.
+    Without a known error code, two other replies raise it, too:
+
+    - an HTTP status other than 200 and 429: transient from 500 on;
+    - HTTP 200 with an unknown error code: not transient.
     """
 
     is_transient = True

@@ -21,13 +21,13 @@ import msgspec
 import requests
 
 from chalicelib import errors, lenient
-from chalicelib.authorized_calls import app_headers
+from chalicelib.authorized_calls import token_headers
 from chalicelib.certificates.paging import MAX_PAGES
 from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
+from chalicelib.douyin.protocol import HttpReply, HttpRequest
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
@@ -60,7 +60,7 @@ class RecordingTransport(Transport):
         super().__init__(http)
         self.replies: list[RecordedReply] = []
 
-    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformReply:
+    def send(self, base_url: str, request: HttpRequest, *limits: Any, **options: Any) -> HttpReply:
         """Send one request and record it; raises as Transport.send does."""
         started, status, body = time.time(), 0, None
         try:
@@ -126,7 +126,7 @@ class Run:
         self, query: ListQuery, open_id: str, page_number: int, size: int = PAGE_SIZE, token: str = ""
     ) -> Page:
         life_account_id = self.life_account_id if query.account_id == self.account_id else None
-        headers = app_headers(token or self._token(), life_account_id)
+        headers = token_headers(token or self._token(), life_account_id)
         # A refused token is not replaced here, because each step shows what the platform answers.
         return self.stage.components.douyin.send(
             QUERY_USER_CERTIFICATES, page_body(query, open_id, page_number, size), self.stage.new_context(), headers

@@ -112,7 +112,7 @@ class Doctor:
     def __init__(self, stage: Stage, project: Path, account_id: str | None = None) -> None:
         self._stage = stage
         self._project = project
-        self._only = account_id
+        self._only_account_id = account_id
 
     def run(self) -> Iterator[Finding]:
         """Run all checks. If the settings require another account or region, no other check is made."""
@@ -237,14 +237,14 @@ class Doctor:
 
     def _check_merchants(self, apps: Collection[str]) -> Check[list[Merchant]]:
         """Return the merchants whose lists can be requested."""
-        merchants, findings = judge_merchants(self._stage.merchants.list_all(), apps, self._only)
+        merchants, findings = judge_merchants(self._stage.merchants.list_all(), apps, self._only_account_id)
         yield from findings
         return merchants
 
     def _check_lists(self, url: str, session_keys: Sequence[str], merchants: list[Merchant]) -> Iterator[Finding]:
         """Ask the endpoint for the list of each merchant's first store, until one is rate limited or gets no answer."""
-        chosen = choose_merchants(merchants, self._only)
-        is_all = self._only is not None or len(chosen) == len(merchants)
+        chosen = choose_merchants(merchants, self._only_account_id)
+        is_all = self._only_account_id is not None or len(chosen) == len(merchants)
         scope = "" if is_all else f"; tried {len(chosen)} of {len(merchants)}: --merchant ACCOUNT_ID tries one"
         no_token = set[str]()
         for merchant in chosen:

@@ -9,7 +9,7 @@ import msgspec
 
 from chalicelib.context import RequestContext
 from chalicelib.douyin.endpoints import Endpoint
-from chalicelib.douyin.protocol import PlatformRequest, open_envelope
+from chalicelib.douyin.protocol import HttpRequest, open_envelope
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
 
@@ -50,7 +50,7 @@ class DouyinClient:
         if endpoint.needs_token != (headers is not None):
             raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
         all_headers = {"content-type": "application/json", **(headers or {})}
-        request = PlatformRequest(endpoint.path, msgspec.json.encode(body), all_headers)
+        request = HttpRequest(endpoint.path, msgspec.json.encode(body), all_headers)
         base_url = self.login_api if endpoint.uses_login_api else self.open_api
         # The peer may have dropped an idle connection without notice, so a call without retries opens a new connection.
         max_idle_seconds = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0

@@ -30,7 +30,7 @@ could have one open_id. The length is limited, because the session token contain
 """
 
 
-class PlatformRequest(RedactedStruct, frozen=True):
+class HttpRequest(RedactedStruct, frozen=True):
     """A POST request to the platform: path below the API's base URL, JSON body, headers."""
 
     path: str
@@ -38,7 +38,7 @@ class PlatformRequest(RedactedStruct, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class PlatformReply(RedactedStruct, frozen=True):
+class HttpReply(RedactedStruct, frozen=True):
     """The platform's HTTP response with its complete body. Header names may be looked up in lower case."""
 
     status: int
@@ -81,7 +81,7 @@ def is_access_token(text: str) -> bool:
     return re.match(_VISIBLE_ASCII, text) is not None
 
 
-def open_envelope(reply: PlatformReply, table: ErrorTable) -> tuple[dict[str, Any], UpstreamCodes]:
+def open_envelope(reply: HttpReply, table: ErrorTable) -> tuple[dict[str, Any], UpstreamCodes]:
     """Return the envelope of a successful reply, and its codes with the logid; raises UpstreamError for any other.
 
     A known error code decides, whatever the HTTP status is. Without one, a status other than 200 decides. With status
@@ -126,7 +126,7 @@ def parse_logid(*candidates: Any) -> str:
     return next((c for c in candidates if isinstance(c, str) and c.isascii() and c.isalnum() and len(c) <= 64), "")
 
 
-def _retry_after(reply: PlatformReply) -> float:
+def _retry_after(reply: HttpReply) -> float:
     """Return the seconds of Retry-After, or 0. The other form of this header, an HTTP date, is ignored."""
     value = reply.headers.get("retry-after", "")
     return min(float(value), MAX_RETRY_AFTER_SECONDS) if value.isascii() and value.isdigit() else 0.0

@@ -11,7 +11,7 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import BUFFER_BYTES, CONNECT_SECONDS, READ_SECONDS, PoolAdapter
-from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
+from chalicelib.douyin.protocol import HttpReply, HttpRequest
 
 MAX_IDLE_SECONDS = 30.0
 """How long a connection may be idle. An older one is replaced, for example after Lambda has frozen the instance."""
@@ -31,11 +31,11 @@ class Transport:
     def send(
         self,
         base_url: str,
-        request: PlatformRequest,
+        request: HttpRequest,
         deadline: Deadline,
         max_bytes: int,
         max_idle_seconds: float = MAX_IDLE_SECONDS,
-    ) -> PlatformReply:
+    ) -> HttpReply:
         """Send one request and read the whole response, of at most `max_bytes`, before the deadline.
 
         A connection that was idle for `max_idle_seconds` seconds is not reused.
@@ -56,9 +56,9 @@ class Transport:
             raise errors.UpstreamTimeoutError("timeout") from None
         except (requests.RequestException, HTTPError, OSError):
             raise errors.UpstreamUnavailableError("connection") from None
-        return PlatformReply(response.status_code, response.headers, body)
+        return HttpReply(response.status_code, response.headers, body)
 
-    def _prepare(self, base_url: str, request: PlatformRequest, max_idle_seconds: float) -> tuple[Any, Any]:
+    def _prepare(self, base_url: str, request: HttpRequest, max_idle_seconds: float) -> tuple[Any, Any]:
         """Return a request as the adapter needs it, and the adapter."""
         prepared: Any = requests.PreparedRequest()
         # PoolAdapter needs `max_idle_seconds` to choose a connection. requests passes nothing but this object to it.

@@ -28,7 +28,7 @@ INVALID_ROW_MAX_AGE = 3.0
 seconds: otherwise a row would be read again directly after such a read."""
 
 MINT_SECONDS = 3.0
-"""Limit for a mint."""
+"""Limit for a mint. With two writes, it is shorter than MINT_WAIT_SECONDS."""
 
 MAX_LIFETIME_SECONDS = 86_400
 """The longest lifetime that is accepted for a new token. The platform documents two hours."""

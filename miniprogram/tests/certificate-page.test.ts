@@ -87,8 +87,8 @@ class Phone {
 
   /** What the page shows of the hook: its button, that it was tapped, that it runs. */
   get shownOfHook(): string[] {
-    const { button, tappedText, isRedeeming } = this.page.data;
-    return [button, tappedText, isRedeeming ? "runs" : ""].filter(Boolean);
+    const { button, tappedText, isHookRunning } = this.page.data;
+    return [button, tappedText, isHookRunning ? "runs" : ""].filter(Boolean);
   }
 }
 

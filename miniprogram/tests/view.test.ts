@@ -139,12 +139,12 @@ describe("券详情", () => {
       [{ updatedAt: NOW - 301 }, {}, ""],
       [{ updatedAt: NOW + 1 }, {}, ""],
       [{ isStale: true }, {}, ""],
-      [{ isRedeemingOn: false }, {}, ""],
+      [{ allowsRedeeming: false }, {}, ""],
       [{ certificates: [card] }, {}, ""],
       [{ certificates: [] }, {}, ""],
       [{}, { submittedIds: ["1"] }, ""],
       [{}, { submittedIds: ["2"] }, "店长点此验券"],
-      [{}, { isRedeeming: true }, ""],
+      [{}, { isHookRunning: true }, ""],
       [{}, { storeState: { ...STORES, poiId: "" } }, ""],
     ];
     for (const [list, visitState, button] of texts) {
@@ -159,9 +159,9 @@ describe("券详情", () => {
   });
 
   test("says after a tap what is not to be done again", () => {
-    const visitState = { ...EMPTY, submittedIds: ["1"], isRedeeming: true };
-    const { tappedText, isRedeeming, staffText } = view(LISTED, REDEEMS, visitState);
-    assert.deepEqual([tappedText, isRedeeming], ["已点过，先请店员查记录，不要再点、再扫", true]);
+    const visitState = { ...EMPTY, submittedIds: ["1"], isHookRunning: true };
+    const { tappedText, isHookRunning, staffText } = view(LISTED, REDEEMS, visitState);
+    assert.deepEqual([tappedText, isHookRunning], ["已点过，先请店员查记录，不要再点、再扫", true]);
     const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).staffText;
     assert.deepEqual(
       [staffText, coded],

@@ -17,7 +17,7 @@ from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
 from chalicelib.douyin.models import CertificateFields
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import LoginData, MintedToken, PlatformReply, PlatformRequest, ProviderLoginData
+from chalicelib.douyin.protocol import HttpReply, HttpRequest, LoginData, MintedToken, ProviderLoginData
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
     ServiceError,
@@ -234,7 +234,7 @@ class Sent(NamedTuple):
     """One request that was handed to the transport."""
 
     base_url: str
-    request: PlatformRequest
+    request: HttpRequest
     deadline: Deadline
     max_bytes: int
     max_idle_seconds: float = MAX_IDLE_SECONDS
@@ -243,11 +243,11 @@ class Sent(NamedTuple):
 class FakeTransport(Transport):
     """A transport that returns or raises `results` one after the other; the last one again and again."""
 
-    def __init__(self, *results: PlatformReply | ServiceError) -> None:
+    def __init__(self, *results: HttpReply | ServiceError) -> None:
         self.results = list(results)
         self.sent: list[Sent] = []
 
-    def send(self, base_url: str, request: PlatformRequest, *limits: Any, **options: Any) -> PlatformReply:
+    def send(self, base_url: str, request: HttpRequest, *limits: Any, **options: Any) -> HttpReply:
         self.sent.append(Sent(base_url, request, *limits, **options))
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, ServiceError):
@@ -318,18 +318,18 @@ def make_certificate(
     return Certificate(certificate_id, order_id, can_use, typed, list(malformed_fields))
 
 
-def parse(endpoint: Endpoint[T], response: PlatformReply) -> T:
+def parse(endpoint: Endpoint[T], response: HttpReply) -> T:
     """Return what a response to a call means; raises UpstreamError."""
     return endpoint.parse(protocol.open_envelope(response, endpoint.error_table)[0])
 
 
-def parse_page(response: PlatformReply) -> Page:
+def parse_page(response: HttpReply) -> Page:
     """Return the page of a response."""
     return parse(QUERY_USER_CERTIFICATES, response)
 
 
-def json_reply(body: Any, status: int = 200, **headers: str) -> PlatformReply:
+def json_reply(body: Any, status: int = 200, **headers: str) -> HttpReply:
     """Return a response of the platform whose body is this value as JSON."""
-    return PlatformReply(
+    return HttpReply(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, msgspec.json.encode(body)
     )

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import lenient
 from chalicelib.certificates.views import BuiltViews, OffPeakView, TimesView, UnusableView, build_views
-from chalicelib.douyin.protocol import PlatformReply
+from chalicelib.douyin.protocol import HttpReply
 from tests.sample_reply import MISSING, NOT_SHOWN_PATHS, SHOWN_PATHS, build_certificate, build_reply, set_path
 from tests.unit.fakes import NOW, parse_page
 
@@ -39,7 +39,7 @@ def wrong_values(path: str) -> list[Any]:
 
 def read(certificate: Any, **options: Any) -> BuiltViews:
     reply = build_reply(certificate, **options)
-    return build_views([parse_page(PlatformReply(200, {}, json.dumps(reply).encode()))], NOW)
+    return build_views([parse_page(HttpReply(200, {}, json.dumps(reply).encode()))], NOW)
 
 
 def to_json(built: BuiltViews) -> Any:
@@ -159,7 +159,7 @@ BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False)
 def test_what_makes_a_text_no_json_or_no_utf8_hides_nothing(written: bytes, replacement: bytes, title: str) -> None:
     body = BODY.replace(written, replacement, 1)
     assert body != BODY
-    built = build_views([parse_page(PlatformReply(200, {}, body))], NOW)
+    built = build_views([parse_page(HttpReply(200, {}, body))], NOW)
     assert to_json(built) == to_json(
         read(build_certificate(sku_info={**build_certificate()["sku_info"], "title": title}))
     )

@@ -55,7 +55,7 @@ class FakePlatform:
         self.bodies: list[tuple[str, Any]] = []
         self.without_root_account: set[str] = set()
 
-    def send(self, _base_url: str, request: protocol.PlatformRequest, *_limits: Any) -> protocol.PlatformReply:
+    def send(self, _base_url: str, request: protocol.HttpRequest, *_limits: Any) -> protocol.HttpReply:
         name = {path: name for name, path in CALL_PATHS.items()}[request.path]
         body, headers = json.loads(request.body), {key.lower(): value for key, value in request.headers.items()}
         self.bodies.append((name, body))

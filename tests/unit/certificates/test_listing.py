@@ -14,7 +14,7 @@ from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateList
 from chalicelib.certificates.views import ListView
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
-from chalicelib.douyin.protocol import PlatformReply
+from chalicelib.douyin.protocol import HttpReply
 from chalicelib.merchants import MerchantRepository
 from chalicelib.sessions import Session
 from chalicelib.tokens.source import SharedTokenSource
@@ -221,7 +221,7 @@ def test_four_of_the_largest_pages_fit_into_lambdas_response(filling: str, count
     def fetch(number: int, _token: str) -> Page:
         body = largest_page(number, filling, count)
         assert MAX_PAGE_BYTES - 16 < len(body) <= MAX_PAGE_BYTES
-        return parse_page(PlatformReply(200, {}, body))
+        return parse_page(HttpReply(200, {}, body))
 
     instance.douyin.fetch = fetch
     view = instance.respond()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
+from chalicelib.douyin.protocol import HttpReply, HttpRequest
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import (
     ServiceError,
@@ -27,7 +27,7 @@ ENDPOINTS = find_endpoints()
 class Platform:
     """A client, its transport, and a clock that delays between attempts move."""
 
-    def __init__(self, *results: PlatformReply | ServiceError) -> None:
+    def __init__(self, *results: HttpReply | ServiceError) -> None:
         self.clock = Clock()
         self.context = make_context(clock=self.clock)
         self.transport = FakeTransport(*results)
@@ -52,7 +52,7 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.needs_token else {}
     base_url = LOGIN_API if endpoint.uses_login_api else OPEN_API
     assert (sent.base_url, sent.request.path) == (base_url, CALL_PATHS[name])
-    assert sent.request == PlatformRequest(endpoint.path, SAMPLES[name].sent, headers)
+    assert sent.request == HttpRequest(endpoint.path, SAMPLES[name].sent, headers)
     idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
     assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]

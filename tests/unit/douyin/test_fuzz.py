@@ -18,7 +18,7 @@ from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE, fetch_pages
 from chalicelib.certificates.views import build_views
 from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import PlatformReply
+from chalicelib.douyin.protocol import HttpReply
 from chalicelib.errors import UpstreamError
 from chalicelib.lenient import MAX_ID_LENGTH
 from tests.sample_reply import MISSING, build_certificate, build_reply, set_path
@@ -106,7 +106,7 @@ def test_a_change_hides_nothing_else_and_shows_nothing_else(data: st.DataObject,
         paths.append(pick(data, paths_in(reply)))
         value = pick(data, [MISSING, *VALUES])
         set_path(reply, paths[-1], value if value is MISSING else copy.deepcopy(value))
-    response = PlatformReply(200, {}, json.dumps(reply, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass"))
+    response = HttpReply(200, {}, json.dumps(reply, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass"))
     try:
         page = parse_page(response)
     except UpstreamError:
@@ -125,7 +125,7 @@ BODY = json.dumps(build_list(), ensure_ascii=False).encode()
 def test_changed_bytes_raise_nothing_but_upstream_errors(position: int, inserted: bytes, removed: int) -> None:
     body = BODY[:position] + inserted + BODY[position + removed :]
     with contextlib.suppress(UpstreamError):
-        views_of(parse_page(PlatformReply(200, {}, body)))
+        views_of(parse_page(HttpReply(200, {}, body)))
 
 
 @examples(50)
@@ -156,7 +156,7 @@ def test_following_the_cursors_shows_every_certificate_once(
             if coupon
         ]
         reply = {"data": {"total": total, "orders": orders}, "extra": {}}
-        return parse_page(PlatformReply(200, {}, msgspec.json.encode(reply)))
+        return parse_page(HttpReply(200, {}, msgspec.json.encode(reply)))
 
     douyin = FakeDouyin()
     douyin.fetch = lambda page, _token: fetch(page)

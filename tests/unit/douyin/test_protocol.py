@@ -9,11 +9,11 @@ from chalicelib import errors
 from chalicelib.douyin import endpoints, pages
 from chalicelib.douyin.endpoints import Endpoint, ListQuery, page_body
 from chalicelib.douyin.pages import Page
-from chalicelib.douyin.protocol import PlatformReply, is_access_token
+from chalicelib.douyin.protocol import HttpReply, is_access_token
 from tests.endpoints import SAMPLES, find_endpoints
 from tests.unit.fakes import json_reply, parse, parse_page
 
-Parse = Callable[[PlatformReply], object]
+Parse = Callable[[HttpReply], object]
 
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, 2**63, None, -1, 1.5, "many", "３４０", True, {}]
@@ -86,7 +86,7 @@ def parsed_ids(page: Page) -> list[str]:
     return [certificate.certificate_id for certificate in page.certificates]
 
 
-def raised_by(read: Parse, response: PlatformReply) -> errors.UpstreamError:
+def raised_by(read: Parse, response: HttpReply) -> errors.UpstreamError:
     with pytest.raises(errors.UpstreamError) as raised:
         read(response)
     return raised.value
@@ -250,7 +250,7 @@ class TestCertificates:
         ids=lambda body: body[:50].decode("latin-1"),
     )
     def test_a_body_that_is_no_page_is_malformed_and_never_an_empty_list(self, body: bytes) -> None:
-        error = raised_by(parse_page, PlatformReply(200, {}, body))
+        error = raised_by(parse_page, HttpReply(200, {}, body))
         assert isinstance(error, errors.UpstreamMalformedError)
         assert (error.reason, error.is_transient, error.upstream) == ("malformed", True, errors.NO_CODES)
 
@@ -336,7 +336,7 @@ class TestStatus:
         self, name: str, status: int, error_type: type[errors.UpstreamError], retryable: bool
     ) -> None:
         for body in (b"", b"<html>", json_reply(body_with_code("err_no", 0, SAMPLES[name].data)).body):
-            error = raised_by(parser(ENDPOINTS[name]), PlatformReply(status, {}, body))
+            error = raised_by(parser(ENDPOINTS[name]), HttpReply(status, {}, body))
             assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
             assert not error.upstream.has_code
             assert error.retry_after == 0.0

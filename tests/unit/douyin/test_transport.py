@@ -13,12 +13,12 @@ from requests.adapters import BaseAdapter
 from chalicelib import errors
 from chalicelib.context import Deadline
 from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
-from chalicelib.douyin.protocol import PlatformReply, PlatformRequest
+from chalicelib.douyin.protocol import HttpReply, HttpRequest
 from chalicelib.douyin.transport import Transport, create_http_session
 from tests.unit.fakes import Clock
 
 URL = "https://open.example"
-POST = PlatformRequest("/path/", b'{"a":1}', {"access-token": "clt.planted"})
+POST = HttpRequest("/path/", b'{"a":1}', {"access-token": "clt.planted"})
 
 
 class Adapter(BaseAdapter):
@@ -67,15 +67,15 @@ def make_transport(adapter: Adapter) -> Transport:
     return Transport(session)
 
 
-def send(adapter: Adapter, request: PlatformRequest = POST, seconds: float = 9.0, size: int = 1000) -> PlatformReply:
+def send(adapter: Adapter, request: HttpRequest = POST, seconds: float = 9.0, size: int = 1000) -> HttpReply:
     return make_transport(adapter).send(URL, request, Deadline(seconds, Clock()), size)
 
 
 def test_each_request_goes_to_the_wire_with_its_own_headers_and_those_of_the_session() -> None:
     adapter = Adapter()
     transport, deadline = make_transport(adapter), Deadline(9.0, Clock())
-    without_token = PlatformRequest("/path/", b"{}")
-    for request in (POST, without_token, PlatformRequest("/other", b"{}")):
+    without_token = HttpRequest("/path/", b"{}")
+    for request in (POST, without_token, HttpRequest("/other", b"{}")):
         transport.send(URL, request, deadline, 1000)
     own = {"user-agent": "service/1"}
     assert [(sent.method, sent.url, sent.body, dict(sent.headers)) for sent in adapter.requests] == [

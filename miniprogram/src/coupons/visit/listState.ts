@@ -17,7 +17,7 @@ export interface ListState {
   /** The merchant's announcement (商家公告); empty without one. */
   notice: string;
   /** False: the merchant has switched redemption off. */
-  isRedeemingOn: boolean;
+  allowsRedeeming: boolean;
   /**
    * Time of the list, in epoch seconds: when its first response with certificates arrived. Without certificates, when
    * its newest response arrived. 0 if no list of this store has arrived.
@@ -52,7 +52,7 @@ export const INITIAL_LIST_STATE: ListState = {
   unusable: {},
   hasMore: false,
   notice: "",
-  isRedeemingOn: true,
+  allowsRedeeming: true,
   updatedAt: 0,
   isStale: false,
   activity: "idle",
@@ -128,7 +128,7 @@ function withList(state: ListState, outcome: Extract<Outcome, { kind: "list" }>,
     unusable: more ? {} : unusable,
     hasMore: more,
     notice,
-    isRedeemingOn: redeeming,
+    allowsRedeeming: redeeming,
     // A later part does not make the first certificates newer.
     updatedAt: state.found ? state.updatedAt : now,
     isStale: false,

@@ -28,7 +28,7 @@ export interface VisitState {
   /** Ids of the certificates that the hook may have submitted: it was called for them, and did not return `false`. */
   submittedIds: readonly string[];
   /** The hook is running: it is not called again. */
-  isRedeeming: boolean;
+  isHookRunning: boolean;
   /** The detail that was shown last; the page names it when the list no longer has it. */
   lastDetail: Detail | null;
   /** `openOrders` of `config.ts` has failed: no page has its button until the program is restarted. */
@@ -39,7 +39,7 @@ export const INITIAL_VISIT_STATE: VisitState = {
   listState: INITIAL_LIST_STATE,
   storeState: INITIAL_STORE_STATE,
   submittedIds: [],
-  isRedeeming: false,
+  isHookRunning: false,
   lastDetail: null,
   hasOpenOrdersFailed: false,
 };
@@ -139,7 +139,7 @@ export function certificateView(visit: VisitState, config: Config, id: string, n
     button: canRedeem(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
     tappedText: isSubmitted(visit, id) ? TAPPED : "",
     staffText: `先别出餐，叫店长查核销记录${codeTail && `（尾号\u00a0${codeTail}）`}；有、没出过餐才出；没有，听店长的`,
-    isRedeeming: visit.isRedeeming && submittedIds[submittedIds.length - 1] === id,
+    isHookRunning: visit.isHookRunning && submittedIds[submittedIds.length - 1] === id,
     notice: listState.notice,
     isLoading: !certificate && listState.activity !== "idle",
     loadingText: phaseText(listState.phase, "正在查询这张券…"),
@@ -152,10 +152,10 @@ export function certificateView(visit: VisitState, config: Config, id: string, n
  * merchant has redemption on, and the hook is not running.
  */
 export function canRedeem(visit: VisitState, config: Config, id: string, now: number): boolean {
-  const { listState, isRedeeming } = visit;
+  const { listState, isHookRunning } = visit;
   const certificate = findCertificate(visit, id);
   const isPlain = !!certificate && !doubtOf(certificate, now) && !ageText(listState, now);
-  return isPlain && !!config.onSelect && listState.isRedeemingOn && !isRedeeming && !isSubmitted(visit, id);
+  return isPlain && !!config.onSelect && listState.allowsRedeeming && !isHookRunning && !isSubmitted(visit, id);
 }
 
 function isSubmitted({ submittedIds }: VisitState, id: string): boolean {

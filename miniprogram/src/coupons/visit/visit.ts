@@ -319,7 +319,7 @@ export const visit = {
       this.render();
       return;
     }
-    this.isRedeeming = true;
+    this.isHookRunning = true;
     this.submittedIds = this.submittedIds.concat(id);
     this.render();
     // The hook gets a copy, because it may change it. It runs in a promise, so that an exception counts as a rejection.
@@ -327,7 +327,7 @@ export const visit = {
     new Promise((resolve) => resolve(onSelect(copy, this.storeIds())))
       .catch((error) => device.logError("onSelect", error))
       .then((result) => {
-        this.isRedeeming = false;
+        this.isHookRunning = false;
         if (result === false) {
           this.submittedIds = this.submittedIds.filter((submittedId) => submittedId !== id);
         }
