@@ -134,6 +134,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   const baseUrl = options.baseUrl.replace(/\/+$/, "");
   let pendingLogin: Promise<Result<Login>> | undefined;
   let current: Pager | undefined;
+  /** Whether the newest list was cancelled: then a login under way ends before its request. */
+  let isCurrentCancelled = () => false;
   let report: (progress: Progress) => unknown = () => {};
 
   const user = createPhoneUser(tt, () => report("user_changed"));
@@ -141,7 +143,12 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   /** Log in. The same request asks for the list of `query`. */
   function logIn(query?: ListOptions): Promise<Result<Login>> {
     const login = requestLoginCode(true)
-      .then((result) => (result.problem ? result : openSession(result.value, query)))
+      .then((result) => {
+        if (result.problem) {
+          return result;
+        }
+        return isCurrentCancelled() ? { problem: otherUser() } : openSession(result.value, query);
+      })
       .then((result) => {
         pendingLogin = undefined;
         return result;
@@ -241,6 +248,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
     // Whether this list has logged in. Then it continues with its session, even if that could not be stored. The next
     // list logs in again.
     let hasLoggedIn = false;
+    isCurrentCancelled = () => isCancelled;
     let request: PendingRequest<ListPart> | undefined;
     let pending: Promise<Outcome> | undefined;
     let settlePending: (outcome: Outcome) => void = () => {};
@@ -285,6 +293,10 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         return Promise.resolve(undefined);
       }
       resetIfUserChanged();
+      // The report of another user may have cancelled this list.
+      if (isCancelled) {
+        return Promise.resolve(undefined);
+      }
       const session = user.session();
       if (session && session.endsAt - EXPIRY_MARGIN_MS > now()) {
         return requestPart(session.token, mayLogInAgain);
@@ -304,7 +316,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
         }
         const { token, firstPart } = result.value;
         hasLoggedIn = true;
-        if ((found.size || cursor) && !user.isStored(token)) {
+        if ((found.size || cursor) && knownChanges === user.changes() && !user.isStored(token)) {
           // The session is not in the storage, so the user may have changed: clear what was found before.
           user.markChanged();
         }
@@ -422,7 +434,8 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
   }
 
   function checkUser(): void {
-    if (!user.sync() && user.session()) {
+    user.sync();
+    if (!user.isKnown() && (user.session() || pendingLogin)) {
       user.dropSession();
     }
   }

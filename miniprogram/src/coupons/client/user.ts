@@ -6,7 +6,7 @@
 import { readStoredSession, type Session } from "./body";
 import { attempt, SESSION_STORAGE_KEY, type TtApi } from "./tt";
 
-/** Create the state of the user. `onChange` is called when a user with a session is replaced. */
+/** Create the state of the user. `onChange` is called when a user with a session is replaced, or may have been. */
 export function createPhoneUser(tt: TtApi, onChange: () => void) {
   let session: Session | undefined;
   // The token that was last found in the storage. If the storage works, it is the token of `session`.
@@ -60,7 +60,12 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
       // Without a mark, the empty storage of another user would look the same. An unreadable token counts as none.
       const marked = { token: `${Math.random()}`, endsAt: 0 };
       writeSession(marked);
-      session = storedToken ? marked : undefined;
+      if (storedToken) {
+        session = marked;
+      } else if (session) {
+        // Nothing can be stored, so the session may be another user's.
+        dropSession();
+      }
     }
     return storedToken;
   }
@@ -71,6 +76,12 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     if (isStored(storedToken)) {
       writeSession(newSession);
     }
+  }
+
+  function dropSession(): void {
+    session = undefined;
+    changes += 1;
+    onChange();
   }
 
   /** Expire a rejected session, unless a new one has replaced it. */
@@ -87,11 +98,13 @@ export function createPhoneUser(tt: TtApi, onChange: () => void) {
     /** Number of changes of the user. A list or response from before the last change is not used. */
     changes: () => changes,
     sync,
-    /** Drop the session, because it may be another user's. */
-    dropSession: () => change(undefined),
+    /** Drop the session, because it may be another user's, and report a change. */
+    dropSession,
     /** Count a change of the user, because there may have been one. The session stays. */
     markChanged: () => change(session),
     isStored,
+    /** Whether the storage shows that the user is still the same. */
+    isKnown: () => isStored(storedToken),
     ensureStoredToken,
     setSession,
     expire,
