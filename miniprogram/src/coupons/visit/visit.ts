@@ -67,7 +67,7 @@ export const visit = {
       this.replace(page, LIST_PAGE, () => this.enter({}));
       return;
     }
-    const { requestNumber } = this.listState;
+    const { requestNumber, activity } = this.listState;
     client.checkUser();
     const isOtherUser = this.listState.requestNumber !== requestNumber;
     // If the page that was left last is shown again, something else was over it: Douyin, another program, or one of the
@@ -80,7 +80,8 @@ export const visit = {
     if (isBack) {
       this.loadStores();
     }
-    if (isBack && !isOtherUser) {
+    // If a list was loading, `onProgress` has not begun another one: its login may be the former user's.
+    if (isOtherUser ? activity !== "idle" : isBack) {
       this.refresh();
     }
     this.render();
