@@ -61,6 +61,14 @@ def open_account(project: Path, stage: str, config: Config | None = None) -> Aws
     return AwsAccount(functools.cache(client), {**os.environ, "AWS_DEFAULT_REGION": region}, region, endpoint_url)
 
 
+def check_target(account: AwsAccount, project: Path, stage: str, print_line: Callable[[str], None]) -> StageSettings:
+    """Print on what a command acts, and check it as `check_account` does. Return the stage's settings."""
+    settings = read_stage_settings(project, stage)
+    print_target(account, stage, print_line)
+    check_account(account, settings)
+    return settings
+
+
 def print_target(account: AwsAccount, stage: str, print_line: Callable[[str], None]) -> None:
     """Print the stage, account and region on which a command acts."""
     endpoint = f", endpoint {account.endpoint_url}" if account.endpoint_url else ""

@@ -15,11 +15,11 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from infra import bundle, chalice_config, cloudformation, smoke, versions
-from infra.account import AwsAccount, check_account, open_account, print_target
+from infra.account import AwsAccount, check_target, open_account
 from infra.api_gateway import configure_api
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import find_functions, find_rest_api, find_rules, read_rest_api_id, write_state
-from infra.stage_settings import StageError, StageSettings, read_stage_settings
+from infra.stage_settings import StageError, StageSettings
 
 
 class ChaliceError(Exception):
@@ -115,9 +115,7 @@ def prepare(
 
     If the settings have changed, the files in `.chalice/` are written, too.
     """
-    settings = read_stage_settings(project, stage)
-    print_target(account, stage, print_line)
-    check_account(account, settings)
+    settings = check_target(account, project, stage, print_line)
     cloudformation.check_updatable(account, stage)
     _check_domain(account, stage, settings)
     _check_runtime(account, stage, settings)

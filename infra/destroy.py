@@ -6,21 +6,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra import chalice_config, cloudformation
-from infra.account import AwsAccount, check_account, open_account, print_target
+from infra.account import AwsAccount, check_target, open_account
 from infra.api_gateway import unmap_domain
 from infra.bundle import ROOT
 from infra.chalice_state import find_functions, find_rest_api, remove_state, write_state
 from infra.deploy import exit_on_error, run_chalice
-from infra.stage_settings import StageError, read_stage_settings
+from infra.stage_settings import StageError
 
 
 def destroy(
     account: AwsAccount, project: Path, stage: str, print_line: Callable[[str], None], ask: Callable[[str], str] | None
 ) -> None:
     """Delete a stage of `project`, without its table and secret. If `ask` is given, it must return the stage's name."""
-    settings = read_stage_settings(project, stage)
-    print_target(account, stage, print_line)
-    check_account(account, settings)
+    check_target(account, project, stage, print_line)
     if ask is not None and ask("Delete its API and functions? Type the name of the stage: ") != stage:
         raise StageError("nothing was deleted")
     chalice_config.write(project)

@@ -13,12 +13,12 @@ from typing import Any
 import requests
 
 from infra import smoke, versions
-from infra.account import AwsAccount, check_account, open_account, print_target
+from infra.account import AwsAccount, check_target, open_account
 from infra.bundle import ROOT, read_build
 from infra.chalice_config import API_STAGE
 from infra.chalice_state import API_HANDLER, find_functions, find_rest_api
 from infra.deploy import exit_on_error
-from infra.stage_settings import StageError, read_stage_settings
+from infra.stage_settings import StageError
 from infra.versions import Version
 
 MAX_LISTED = 10
@@ -39,9 +39,7 @@ def rollback(
 
     Raises StageError if there is no such build. `tolerates_outage`: see `smoke.check`.
     """
-    settings = read_stage_settings(project, stage)
-    print_target(account, stage, print_line)
-    check_account(account, settings)
+    settings = check_target(account, project, stage, print_line)
     client, functions = account.client("lambda"), find_functions(account, stage)
     api_id = find_rest_api(account.client("apigateway"), stage)
     if API_HANDLER not in functions or api_id is None:

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 INTERPRETER = Path(__file__).parent.parent / ".lambda" / "bin" / "python"
 TIMEOUT_SECONDS = 15.0
-"""The function's timeout. The function is told it as its deadline; `invoke` waits twice as long."""
+"""The timeout that the function is given, in seconds. `invoke` itself waits for twice this time."""
 
 
 class FunctionError(Exception):

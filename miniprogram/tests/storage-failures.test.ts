@@ -13,24 +13,40 @@ afterEach(() => {
   mock.timers.reset();
   mock.restoreAll();
 });
+
+/** Hold the next request of a user back. The result answers it. */
+function holdNextList(tt: FakeTt): () => void {
+  const { onRequest } = tt;
+  let answer = () => {};
+  tt.onRequest = (options) => {
+    if (options.url.endsWith("/stores")) {
+      return onRequest(options);
+    }
+    tt.onRequest = onRequest;
+    answer = () => onRequest(options);
+    return { abort() {} };
+  };
+  return () => answer();
+}
+
 const ids = (page: Page) => cardsIn(page).map(({ id }) => id);
-const full = () => ({ setStorageSync: thrower(new Error("exceed")) });
+const fullStorage = () => ({ setStorageSync: thrower(new Error("exceed")) });
 const KEY = "redemption.session";
 
 for (const back of ["detail", "same page"]) {
   test(`after a login that could not be stored or renewed, another user sees and submits nothing (${back})`, async () => {
-    const tt = Object.assign(new FakeTt(), full());
+    const tt = Object.assign(new FakeTt(), fullStorage());
     const submitted: string[] = [];
     start(tt, {
-      onSelect: (c) => {
-        submitted.push(c.certificate_id);
+      onSelect: (certificate) => {
+        submitted.push(certificate.certificate_id);
       },
     });
     const { onRequest } = tt;
-    tt.onRequest = (o) =>
-      o.url.endsWith("/stores")
-        ? onRequest(o)
-        : o.success(reply({ token: "t", expires_in: 0, list: { ...listOf("lin"), next_cursor: "c" } }));
+    tt.onRequest = (options) =>
+      options.url.endsWith("/stores")
+        ? onRequest(options)
+        : options.success(reply({ token: "t", expires_in: 0, list: { ...listOf("lin"), next_cursor: "c" } }));
     const page = openPage("certificates", { poi_id: STORE.poi_id });
     await flush();
     assert.deepEqual(ids(page), ["lin"]);
@@ -41,10 +57,10 @@ for (const back of ["detail", "same page"]) {
     tt.customer = "wang";
     let shown: unknown;
     if (back === "detail") {
-      const d = openPage("certificate", { id: "lin" });
-      shown = d.data.detail?.id;
+      const detail = openPage("certificate", { id: "lin" });
+      shown = detail.data.detail?.id;
       mock.timers.tick(1000);
-      d.redeem();
+      detail.redeem();
       await flush();
     } else {
       page.onShow();
@@ -61,7 +77,7 @@ for (const old of ["full, old token", "one failed write"]) {
       const tt = new FakeTt();
       if (old === "full, old token") {
         tt.stored.set(KEY, { token: "old", endsAt: 0 });
-        Object.assign(tt, full());
+        Object.assign(tt, fullStorage());
       } else {
         const set = tt.setStorageSync;
         tt.setStorageSync = (key, data) => {
@@ -78,10 +94,10 @@ for (const old of ["full, old token", "one failed write"]) {
       await flush();
       const first = ids(page);
       page.onHide();
-      const d = openPage("certificate", { id: "lin" });
-      const shown = d.data.detail?.id;
+      const detail = openPage("certificate", { id: "lin" });
+      const shown = detail.data.detail?.id;
       await flush();
-      d.onUnload();
+      detail.onUnload();
       page.onShow();
       await flush();
       assert.deepEqual([first, shown, beforeLogin.mock.callCount(), tt.logins], [["lin"], "lin", asks ? 1 : 0, 1]);
@@ -92,8 +108,8 @@ for (const stored of [false, true])
   test(`a user who logs in between a code and its callback is asked first (session stored: ${stored})`, async () => {
     const tt = new FakeTt();
     if (stored) tt.stored.set(KEY, { token: "old", endsAt: 0 });
-    const answers: ((a: unknown) => void)[] = [];
-    start(tt, { beforeLogin: () => new Promise((r) => answers.push(r)) });
+    const answers: ((answer: unknown) => void)[] = [];
+    start(tt, { beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });
     const { onLogin } = tt;
     tt.onLogin = ({ success }) => {
       tt.onLogin = onLogin;
@@ -108,17 +124,10 @@ for (const stored of [false, true])
   });
 
 test("a user who comes while a login runs, where nothing can be stored, is asked first", async () => {
-  const tt = Object.assign(new FakeTt(), full());
-  const answers: ((a: unknown) => void)[] = [];
-  start(tt, { beforeLogin: () => new Promise((r) => answers.push(r)) });
-  const { onRequest } = tt;
-  let late = () => {};
-  tt.onRequest = (o) => {
-    if (o.url.endsWith("/stores")) return onRequest(o);
-    tt.onRequest = onRequest;
-    late = () => onRequest(o);
-    return { abort() {} };
-  };
+  const tt = Object.assign(new FakeTt(), fullStorage());
+  const answers: ((answer: unknown) => void)[] = [];
+  start(tt, { beforeLogin: () => new Promise((resolve) => answers.push(resolve)) });
+  const answer = holdNextList(tt);
   const page = openPage("certificates", { poi_id: STORE.poi_id });
   await flush();
   answers[0]?.(true);
@@ -127,33 +136,26 @@ test("a user who comes while a login runs, where nothing can be stored, is asked
   tt.customer = "wang";
   page.onShow();
   await flush();
-  late();
+  answer();
   await flush();
   assert.deepEqual([answers.length, tt.sent, ids(page)], [2, [`POST ${codeOf("lin")}`], []]);
 });
 
 test("a user who comes behind 券详情 while a login runs, where nothing can be stored, gets no former list", async () => {
-  const tt = Object.assign(new FakeTt(), full(), { navigateTo: () => {} });
+  const tt = Object.assign(new FakeTt(), fullStorage(), { navigateTo: () => {} });
   start(tt, {});
   const page = openPage("certificates", { poi_id: STORE.poi_id });
   await flush();
   page.onHide();
-  const d = openPage("certificate", { id: "lin" });
+  const detail = openPage("certificate", { id: "lin" });
   await flush();
-  const { onRequest } = tt;
-  let late = () => {};
-  tt.onRequest = (o) => {
-    if (o.url.endsWith("/stores")) return onRequest(o);
-    tt.onRequest = onRequest;
-    late = () => onRequest(o);
-    return { abort() {} };
-  };
-  d.onPullDownRefresh();
+  const answer = holdNextList(tt);
+  detail.onPullDownRefresh();
   await flush();
-  d.onHide();
+  detail.onHide();
   tt.customer = "wang";
   page.onShow();
-  late();
+  answer();
   await flush();
   assert.notDeepEqual(ids(page), ["lin"]);
 });

@@ -435,6 +435,7 @@ export function createClient(options: ClientOptions, now: () => number = Date.no
 
   function checkUser(): void {
     user.sync();
+    // Without a session, there is nothing to drop, but a login under way may be the former user's.
     if (!user.isKnown() && (user.session() || pendingLogin)) {
       user.dropSession();
     }

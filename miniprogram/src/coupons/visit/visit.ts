@@ -69,6 +69,7 @@ export const visit = {
     }
     const { requestNumber, activity } = this.listState;
     client.checkUser();
+    // Only a report of another user changes the state of the list here.
     const isOtherUser = this.listState.requestNumber !== requestNumber;
     // If the page that was left last is shown again, something else was over it: Douyin, another program, or one of the
     // merchant's own pages. Meanwhile, the customer may have used a certificate, so load the list again.
