@@ -89,9 +89,9 @@ class Run:
 
         `code` is a login code of tt.login. If it is empty, nobody logs in, and the lists are those of an unknown user.
         """
-        yield _take_step("token", lambda: "obtained" if self._token() else "")
+        yield "token", *_take_step(lambda: self._token() and "obtained")
         # The open_id is not shown.
-        _, open_id_or_reason, has_logged_in = _take_step("login", lambda: self._log_in(code))
+        open_id_or_reason, has_logged_in = _take_step(lambda: self._log_in(code))
         yield "login", "the platform returned an open_id" if has_logged_in else open_id_or_reason, has_logged_in
         open_id = open_id_or_reason if has_logged_in else PROBE_OPEN_ID
         all_stores_query, store_query = ListQuery(self.account_id), ListQuery(self.account_id, self.poi_id)
@@ -108,7 +108,7 @@ class Run:
             ),
         }
         for name, step in steps.items():
-            yield _take_step(name, step)
+            yield name, *_take_step(step)
 
     def _token(self) -> str:
         return self.stage.components.tokens.obtain(self.app_id, self.stage.new_context())
@@ -166,11 +166,12 @@ class Run:
         return f"the same {len(whole)} certificates"
 
 
-def _take_step(name: str, step: Callable[[], str]) -> tuple[str, str, bool]:
+def _take_step(step: Callable[[], str]) -> tuple[str, bool]:
+    """Return what was observed, and whether the step has succeeded."""
     try:
-        return name, step(), True
+        return step(), True
     except (errors.ServiceError, CommandError) as error:
-        return name, f"{type(error).__name__}: {error}", False
+        return f"{type(error).__name__}: {error}", False
 
 
 def _expect_refusal(expected: type[errors.ServiceError], call: Callable[[], object]) -> str:

@@ -369,7 +369,7 @@ def judge_list(account_id: str, response: requests.Response, stage_name: str) ->
     try:
         upstream = msgspec.convert(problem.get("upstream", NO_CODES), UpstreamCodes, from_attributes=True)
     except msgspec.ValidationError:
-        # Another program has sent this response.
+        # The response is not from this service, so it has no codes of the platform.
         upstream = NO_CODES
     if response.status_code == 200:
         return Finding("merchant", account_id, OK, "the endpoint returns a list")
