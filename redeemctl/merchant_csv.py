@@ -7,6 +7,7 @@ without poi_id. An import changes only the values that the file gives. A repeate
 import csv
 import functools
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ COLUMNS = (*MERCHANT_COLUMNS, "poi_id", *STORE_COLUMNS)
 ENCODINGS = ("utf-8-sig", "gb18030")
 """The encodings to try. Excel in China saves CSV in GBK, unless "CSV UTF-8" is selected."""
 
+ID_COLUMNS = ("account_id", "life_account_id", "poi_id")
+"""The columns of ids that may be long numbers. Excel rounds a number to 15 digits."""
 
 Edit = tuple[Item | None, Item]
 """A merchant's row as it was read (None: there is none), and as it is to be written."""
@@ -162,6 +165,12 @@ def _read_csv_row(line: int, given: dict[str, str], entries: dict[str, Entry]) -
     """Add the values of a CSV row to its merchant; yield what is wrong."""
     if not given:
         return
+    for column in ID_COLUMNS:
+        if re.fullmatch("[0-9]{15}0+", given.get(column, "")):
+            yield (
+                f"{column}: Excel may have rounded this id: format the column as text, and enter the id again"
+                " (redeemctl merchant add and store add accept it)"
+            )
     account_id, poi_id = given.pop("account_id", ""), given.pop("poi_id", "")
     store = Entry(line, {name: given.pop(column) for column, name in STORE_COLUMNS.items() if column in given})
     if not account_id:
