@@ -5,6 +5,7 @@ replies differs from the documented one. For each call, it has the data that the
 replies' values, it shows only numbers below 100, totals, error codes and logids.
 """
 
+import math
 import re
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +24,8 @@ import requests
 
 from chalicelib import errors, lenient
 from chalicelib.authorized_calls import token_headers
-from chalicelib.certificates.paging import MAX_PAGES
+from chalicelib.certificates.cursors import ListPosition
+from chalicelib.certificates.paging import MAX_PAGES, plan_next_pages, position_after
 from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
 from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
@@ -132,11 +135,12 @@ class Run:
             QUERY_USER_CERTIFICATES, page_body(query, open_id, page_number, size), self.stage.new_context(), headers
         )
 
-    def _read_pages(self, query: ListQuery, open_id: str, size: int = PAGE_SIZE) -> list[Page]:
-        """Read all pages that the total implies. After a full page, read another one in any case."""
-        pages = [self._fetch_page(query, open_id, 1, size)]
-        while len(pages) < MAX_PAGES and (pages[-1].size >= size or len(pages) * size < (pages[0].total or 0)):
-            pages.append(self._fetch_page(query, open_id, len(pages) + 1, size))
+    def _read_pages(self, query: ListQuery, open_id: str) -> list[Page]:
+        """Read a list to its end, as the service finds it."""
+        pages, continues = list[Page](), True
+        while continues:
+            pages.append(self._fetch_page(query, open_id, len(pages) + 1))
+            continues = plan_next_pages(position_after(ListPosition(), pages), pages[-1].size).continues
         return pages
 
     def _observe_list(self, query: ListQuery, open_id: str) -> str:
@@ -155,15 +159,72 @@ class Run:
         return f"{size} certificates, total {pages[0].total}"
 
     def _compare_pages(self, query: ListQuery, open_id: str) -> str:
-        """Read the same list in large and small pages. This shows whether paging, `total` and filter are as assumed."""
-        whole = [certificate.certificate_id for certificate in _certificates(self._read_pages(query, open_id))]
-        if not SMALL_PAGE_SIZE < len(whole) < MAX_PAGES * SMALL_PAGE_SIZE:
+        """Read a list in large and small pages. This shows whether paging, `total` and filter are as assumed."""
+        merchant_list = _certificates(self._read_pages(ListQuery(query.account_id), open_id))
+        store_pages = self._read_pages(query, open_id)
+        store_list = _certificates(store_pages)
+        if not SMALL_PAGE_SIZE <= len(store_list) <= len(merchant_list) < MAX_PAGES * SMALL_PAGE_SIZE:
             raise CommandError("not observed: the list has too few or too many certificates")
-        small_pages = self._read_pages(query, open_id, SMALL_PAGE_SIZE)
-        parts = [certificate.certificate_id for certificate in _certificates(small_pages)]
-        if sorted(whole) != sorted(parts):
-            raise CommandError(f"{len(parts)} certificates in small pages, but {len(whole)} in large ones")
-        return f"the same {len(whole)} certificates"
+        small_pages = self._read_small_pages(query, open_id, len(store_list), len(merchant_list))
+        parts = _certificates(small_pages)
+        if _sorted_ids(parts) != _sorted_ids(store_list):
+            raise CommandError(f"{len(parts)} certificates in small pages, but {len(store_list)} in large ones")
+        observed = f"the same {len(store_list)} certificates"
+        if not small_pages[-1].size:
+            observed += f"; the page after the last full one has total {small_pages[-1].total}"
+        sizes = [page.size for page in small_pages]
+        return f"{observed}; {judge_filter(merchant_list, store_list, sizes, store_pages[0].total)}"
+
+    def _read_small_pages(self, query: ListQuery, open_id: str, store_count: int, merchant_count: int) -> list[Page]:
+        """Read on, whatever `total` is, until all certificates of the store have come. Then read until a short page."""
+        pages, received = list[Page](), 0
+        # If the filter comes after the pages were cut, the store's last certificate may be on the merchant's last page.
+        for number in range(1, math.ceil(merchant_count / SMALL_PAGE_SIZE) + 2):
+            pages.append(self._fetch_page(query, open_id, number, SMALL_PAGE_SIZE))
+            received += pages[-1].size
+            if received >= store_count and pages[-1].size < SMALL_PAGE_SIZE:
+                break
+        return pages
+
+
+def judge_filter(
+    merchant_list: list[Certificate], store_list: list[Certificate], sizes: list[int], total: int | None
+) -> str:
+    """Return whether the platform cuts its pages, and counts its total, before or after it filters by store.
+
+    `sizes` and `total` are those of the store's small pages. Raises CommandError if long lists lose certificates.
+    """
+    usable, unusable = ({c.certificate_id for c in store_list if c.can_use is can_use} for can_use in (True, False))
+    if any(c.can_use and c.certificate_id in unusable for c in merchant_list):
+        return "the filter by store removes nothing, it sets can_use to false"
+    is_kept = [c.certificate_id in usable | unusable for c in merchant_list]
+    sizes_if_cut_before = [sum(is_kept[n : n + SMALL_PAGE_SIZE]) for n in range(0, len(is_kept), SMALL_PAGE_SIZE)]
+    cut, counted = "before or after", "before or after"
+    if _has_gap(sizes):
+        cut = "before"
+    elif _has_gap(sizes_if_cut_before):
+        cut = "after"
+    if len(merchant_list) > len(store_list):
+        counted = {len(merchant_list): "before", len(store_list): "after"}.get(total or 0, "neither before nor after")
+    observed = f"pages are cut {cut} the filter by store, total is counted {counted} it"
+    # A total from before the filter implies every page, wherever they are cut. Pages cut after it are all full.
+    if counted == "before" or cut == "after":
+        return observed
+    if cut == "before":
+        raise CommandError(
+            f"{observed}: customers with more than {PAGE_SIZE} coupons of the merchant may miss some; a known limit, no"
+            " reason to stop"
+        )
+    return f"{observed}: to find out, buy a coupon that only another store takes, then two of this store"
+
+
+def _has_gap(sizes: list[int]) -> bool:
+    """Return whether a page that is not full stands before one that is not empty."""
+    return any(size < SMALL_PAGE_SIZE and following for size, following in pairwise(sizes))
+
+
+def _sorted_ids(certificates: list[Certificate]) -> list[str]:
+    return sorted(certificate.certificate_id for certificate in certificates)
 
 
 def _take_step(step: Callable[[], str]) -> tuple[str, bool]:

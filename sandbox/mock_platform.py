@@ -53,13 +53,15 @@ class Token:
 class MockPlatform:
     """State and rules of the platform.
 
-    By default, orders that cannot be used in the store are listed with `can_use` false. With `hides_unusable`, they are
-    removed after the total was counted and the list was cut into pages.
+    By default, orders that cannot be used in the store are listed with `can_use` false. With `hides_unusable`, a filter
+    removes them. By default, the list is cut into pages and the total is counted before this filter.
     """
 
     def __init__(self, data: SampleData) -> None:
         self.data = data
         self.hides_unusable = False
+        self.cuts_before_filter = True
+        self.counts_before_filter = True
         self._tokens: dict[str, list[Token]] = {}
         self._provider_tokens: dict[str, list[Token]] = {}
         self._codes: dict[str, tuple[str, str, float]] = {}
@@ -155,7 +157,9 @@ class MockPlatform:
         ]
         page = _build_page(orders, query)
         if self.hides_unusable and query.get("poi_id") is not None:
-            page["orders"] = [order for order in page["orders"] if order["can_use"] is not False]
+            filtered_page = _build_page(_remove_unusable(orders), query)
+            page["orders"] = _remove_unusable(page["orders"]) if self.cuts_before_filter else filtered_page["orders"]
+            page["total"] = page["total"] if self.counts_before_filter else filtered_page["total"]
         return page
 
     def order_can_use(self, headers: dict[str, str], body: Any) -> dict[str, Any]:
@@ -255,6 +259,10 @@ def _build_order(purchase: Purchase, poi_id: str | None) -> dict[str, Any]:
     """Return the order with `can_use`: whether it can be used in the store (if `poi_id` is None: in any store)."""
     can_use = purchase.stores is None or (bool(purchase.stores) if poi_id is None else poi_id in purchase.stores)
     return {"can_use": can_use, **purchase.order}
+
+
+def _remove_unusable(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [order for order in orders if order["can_use"] is not False]
 
 
 def _build_page(orders: list[dict[str, Any]], query: dict[str, Any]) -> dict[str, Any]:

@@ -134,23 +134,78 @@ def test_no_secret_and_no_personal_value_is_in_the_output(operator: Operator) ->
     assert [secret for secret in secrets if secret in outcome.output] == []
 
 
-@pytest.mark.parametrize(
-    ("total", "failed"),
-    [
-        (None, set()),
-        # The platform cuts pages before it filters, but its total implies an end before the last coupon.
-        (4, {"small-pages"}),
-    ],
-)
-def test_a_filter_that_would_hide_coupons_of_a_store_is_found(
-    operator: Operator, total: int | None, failed: set[str]
+HERE, ELSEWHERE = [POI_ID], [OTHER_POI_ID]
+
+
+def small_pages(operator: Operator, *stores: list[str]) -> tuple[bool, str]:
+    """Return whether the step holds, and what it saw, for a customer with one coupon for each element of `stores`."""
+    orders = [order(str(n), certificate(str(n))) | {"stores": where} for n, where in enumerate(stores)]
+    operator.platform.set_purchases(CUSTOMER, *orders)
+    [step] = [s for s in operator.run(customer=CUSTOMER).report["steps"] if s["name"] == "small-pages"]
+    return step["result"] == "holds", step["seen"]
+
+
+@pytest.mark.parametrize(("cuts_before", "cut"), [(True, "before"), (False, "after")])
+@pytest.mark.parametrize(("counts_before", "counted"), [(True, "before"), (False, "after")])
+@pytest.mark.parametrize("elsewhere", [1, 9])
+def test_small_pages_tell_when_the_platform_filters_and_which_way_loses_coupons(
+    operator: Operator, cuts_before: bool, cut: str, counts_before: bool, counted: str, elsewhere: int
 ) -> None:
-    elsewhere = [order(f"x{n}", certificate(f"x{n}")) | {"stores": [OTHER_POI_ID]} for n in range(9)]
-    operator.platform.set_purchases(CUSTOMER, *elsewhere, *(order(str(n), certificate(str(n))) for n in range(4)))
-    operator.platform.server.platform.hides_unusable = True
-    operator.platform.fail("edit", set_fields={} if total is None else {"data.total": total})
-    found = {name for name in operator.run(customer=CUSTOMER).failed if name == "small-pages"}
-    assert found == failed
+    platform = operator.platform.server.platform
+    platform.hides_unusable, platform.cuts_before_filter, platform.counts_before_filter = (
+        True,
+        cuts_before,
+        counts_before,
+    )
+    holds, seen = small_pages(operator, *[ELSEWHERE] * elsewhere, HERE, HERE, HERE)
+    assert f"pages are cut {cut} the filter by store, total is counted {counted} it" in seen
+    assert holds is not (cuts_before and not counts_before)
+    assert ("more than 50 coupons" in seen and "no reason to stop" in seen) is not holds
+
+
+@pytest.mark.parametrize("stores", [[HERE] * 3, [HERE, HERE, HERE, ELSEWHERE], [HERE, HERE, ELSEWHERE, HERE]])
+@pytest.mark.parametrize("cuts_before", [True, False])
+def test_small_pages_that_cannot_tell_name_what_to_buy(
+    operator: Operator, cuts_before: bool, stores: list[list[str]]
+) -> None:
+    platform = operator.platform.server.platform
+    platform.hides_unusable, platform.cuts_before_filter, platform.counts_before_filter = True, cuts_before, False
+    holds, seen = small_pages(operator, *stores)
+    assert holds
+    assert "pages are cut before or after the filter" in seen
+    assert "buy a coupon that only another store takes, then two of this store" in seen
+
+
+@pytest.mark.parametrize("bought_first", [True, False])
+def test_the_advised_purchases_tell_whether_the_newest_is_listed_first_or_last(
+    operator: Operator, bought_first: bool
+) -> None:
+    platform = operator.platform.server.platform
+    platform.hides_unusable, platform.counts_before_filter = True, False
+    stores = [HERE, HERE, HERE, ELSEWHERE, HERE, HERE]
+    assert "pages are cut before the filter" in small_pages(operator, *stores[:: 1 if bought_first else -1])[1]
+
+
+def test_a_platform_that_lists_coupons_of_other_stores_as_unusable_loses_none(operator: Operator) -> None:
+    assert small_pages(operator, ELSEWHERE, HERE, HERE) == (
+        True, "the same 3 certificates; the filter by store removes nothing, it sets can_use to false",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("total", [0, 9])
+def test_the_page_after_a_full_last_one_is_read_for_its_total(operator: Operator, count: int, total: int) -> None:
+    operator.platform.fail("edit", page=count // 2 + 1, set_fields={"data.total": total})
+    holds, seen = small_pages(operator, *[HERE] * count)
+    assert holds
+    assert f"the page after the last full one has total {total};" in seen
+
+
+def test_coupons_that_only_large_pages_have_are_found(operator: Operator) -> None:
+    operator.platform.fail("edit", page=2, set_fields={"data.orders": []})
+    assert small_pages(operator, HERE, HERE, HERE) == (
+        False, "CommandError: 2 certificates in small pages, but 3 in large ones",
+    )  # fmt: skip
 
 
 def test_a_login_code_is_no_argument(operator: Operator) -> None:
