@@ -163,7 +163,7 @@ def test_small_pages_tell_when_the_platform_filters_and_which_way_loses_coupons(
     assert ("more than 50 coupons" in seen and "no reason to stop" in seen) is not holds
 
 
-@pytest.mark.parametrize("stores", [[HERE] * 3, [HERE, HERE, HERE, ELSEWHERE], [HERE, HERE, ELSEWHERE, HERE]])
+@pytest.mark.parametrize("stores", [[HERE] * 3, [*[HERE] * 3, *[ELSEWHERE] * 3], [HERE, HERE, ELSEWHERE, HERE]])
 @pytest.mark.parametrize("cuts_before", [True, False])
 def test_small_pages_that_cannot_tell_name_what_to_buy(
     operator: Operator, cuts_before: bool, stores: list[list[str]]
