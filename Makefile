@@ -72,7 +72,7 @@ $(INSTALLED): requirements.txt requirements-bundle.txt requirements-dev.txt cons
 	@[ -e $@ ] || rm -rf $(VENV)
 	@$(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python $(PIP_INSTALL) --no-compile -r requirements-dev.txt && \
-	  $(BIN)/python $(PIP_INSTALL) --no-deps --editable . && $(BIN)/python -m infra.bundle --vendor && \
+	  $(BIN)/python $(PIP_INSTALL) --no-deps --editable . && \
 	  $(BIN)/python -W ignore -m compileall -q -j 0 $(VENV)/lib) || $(HINT)
 	@touch $@
 
@@ -126,7 +126,7 @@ rollback: OPTIONS := [TO=<commit>] [DRY_RUN=1] [NO_PLATFORM=1]
 rollback: stage
 	@[ -x $(BIN)/python ] || $(MAKE) python
 	@[ -x $(BIN)/python ] || $(call patiently,installing packages,$(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/python $(PIP_INSTALL) -c constraints.txt -r requirements.txt chalice boto3) || { rm -rf $(VENV); $(HINT); }
+	  $(BIN)/python $(PIP_INSTALL) -c constraints.txt -r requirements.txt chalice) || { rm -rf $(VENV); $(HINT); }
 	@$(BIN)/python -m infra.rollback $(STAGE) $(if $(TO),--to $(TO)) $(call flags,DRY_RUN NO_PLATFORM)
 
 destroy: stage $(INSTALLED)
@@ -204,6 +204,9 @@ release: miniprogram
 	@awk '/^## / { inside = $$2 == "$(VERSION)"; next } inside' CHANGELOG.md > build/release/notes.md
 	@echo "written: build/release"
 
+# The Lambda runtime has boto3, and what only boto3 needs. A second botocore (20 MB) would shadow that of the runtime.
+IN_RUNTIME := boto3 botocore s3transfer python-dateutil six
+
 lock: | python
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@sed '/^-c /d; s|^-r |-r ../|' requirements-dev.txt > build/lock.in
@@ -211,8 +214,8 @@ lock: | python
 	@{ echo '# The pinned version of every package that `make install` installs. Written by `make lock`.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude pip; } > constraints.txt
 	@build/lock/bin/python $(PIP_INSTALL) uv || $(HINT)
-	@{ sed -n '/==/p' requirements.txt; sed -n 's/^VENDORED = "\(.*\)"$$/\1/p' infra/bundle.py; } > build/bundle.in
 	@{ echo '# The packages in the Lambda bundle, with hashes. Written by `make lock`.'; \
-	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --no-deps --universal --python-version 3.11 \
-	    --generate-hashes build/bundle.in; } > requirements-bundle.txt
+	  build/lock/bin/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 \
+	    --generate-hashes --constraint constraints.txt $(patsubst %,--no-emit-package %,$(IN_RUNTIME)) requirements.txt; \
+	} > requirements-bundle.txt
 	@rm -rf build/lock build/*.in

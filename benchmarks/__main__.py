@@ -258,8 +258,8 @@ def _package_naive(environment: dict[str, str]) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         project = shutil.copytree(NAIVE, Path(folder) / "naive")
-        # Chalice imports the app. The import reads the secret, and needs the X-Ray SDK.
-        env = {**os.environ, **environment, "PYTHONPATH": str(ROOT / "vendor")}
+        # Chalice imports the app. The import reads the secret.
+        env = {**os.environ, **environment}
         command = [str(Path(sys.executable).with_name("chalice")), "package", str(NAIVE_ARCHIVE.parent)]
         subprocess.run(command, cwd=project, env=env, check=True, capture_output=True)
 

@@ -1,4 +1,4 @@
-"""DynamoDB and Secrets Manager over botocore. AWS errors become errors of this service; each call is logged."""
+"""DynamoDB and Secrets Manager over boto3. AWS errors become errors of this service; each call is logged."""
 
 import re
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import boto3
 import botocore
 import botocore.session
 from botocore.config import Config
@@ -45,6 +46,7 @@ _CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=8,
 )
+_NOT_FOUND = "`make deploy` creates table and secret, `redeemctl app add` the content of the secret"
 _ERROR_CODE = re.compile(r"[A-Za-z]{1,64}")
 # Transient errors that arrive with HTTP 400. Every 5xx is repeated too.
 _THROTTLING_CODES = (
@@ -121,11 +123,13 @@ def create_clients(warn: Callable[[str], None] = lambda _: None) -> Clients:
 
 
 def _create_clients_with(loader: Loader) -> Clients:
-    # Without boto3 above botocore, an instance starts tens of milliseconds sooner.
-    session: Any = botocore.session.get_session()
-    session.register_component("data_loader", loader)
-    create = partial(session.create_client, config=_CLIENT_CONFIG)
-    return Clients(dynamodb=create("dynamodb"), secrets_manager=create("secretsmanager"))
+    core_session = botocore.session.get_session()
+    core_session.register_component("data_loader", loader)
+    session = boto3.session.Session(botocore_session=core_session)
+    return Clients(
+        dynamodb=session.client("dynamodb", config=_CLIENT_CONFIG),
+        secrets_manager=session.client("secretsmanager", config=_CLIENT_CONFIG),
+    )
 
 
 def _call(service: str, name: str, context: RequestContext, send: Callable[[], T]) -> T:
@@ -146,6 +150,8 @@ def _call(service: str, name: str, context: RequestContext, send: Callable[[], T
                 # The code is logged. A faulty peer may send any text as the code, even a secret.
                 if not _ERROR_CODE.fullmatch(code):
                     code = f"http_{status}"
+                elif code == "ResourceNotFoundException":
+                    code = f"{code} ({_NOT_FOUND})"
                 raise StorageUnavailableError(code, is_transient=status >= 500 or code in _THROTTLING_CODES) from None
             except BotoCoreError as error:
                 raise StorageUnavailableError(type(error).__name__) from None

@@ -1,12 +1,10 @@
 """Build the Lambda bundle: `python -m infra.bundle`. `chalice deploy` and `chalice package` use it unchanged.
 
 Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of its inputs (requirements.txt, app.py,
-`chalicelib/`, `vendor/`). This module builds it with Chalice's packager, rewrites it, and saves it under that name.
+`chalicelib/`). This module builds it with Chalice's packager, rewrites it, and saves it under that name.
 
-- Packages are installed as wheels from requirements-bundle.txt, which has their hashes. requirements.txt, which Chalice
-  uses, has no hashes: if it had, pip would require the hash of every package that is installed with it.
-- aws-xray-sdk requires botocore. A second botocore (20 MB) in the bundle would shadow that of the runtime. So
-  aws-xray-sdk is in `vendor/`, without its dependencies.
+- Packages are installed as wheels from requirements-bundle.txt, which has their hashes, and not boto3, because the
+  Lambda runtime has it. When Chalice builds an archive itself, it installs requirements.txt, with boto3.
 - Chalice imports the app before it packages it. This import would write .pyc files, which would change the hash. So
   this module writes them first.
 - All modules are compiled, because compiling takes half of a cold start. Python checks .pyc files by the hash of their
@@ -16,7 +14,6 @@ Chalice reuses an archive in `.chalice/deployments/` whose name has the hash of 
   never wrong.
 """
 
-import argparse
 import compileall
 import os
 import py_compile
@@ -43,9 +40,7 @@ TASK_ROOT = "/var/task"
 """Where Lambda unpacks the bundle. Tracebacks show this path."""
 
 LOCK = ROOT / "requirements-bundle.txt"
-"""The packages of requirements.txt and VENDORED, with hashes. Written by `make lock`."""
-
-VENDORED = "aws-xray-sdk==2.15.0"
+"""The packages of the bundle with their dependencies and hashes. Written by `make lock`."""
 
 ARCHIVES = ".chalice/deployments"
 APP = ("app.py", "chalicelib")
@@ -121,7 +116,6 @@ def _git(root: Path, *arguments: str) -> str | None:
 def make_bundle(root: Path = ROOT) -> Path:
     """Build the archive of the project in `root`; return its path. Raises BundleError if pip or the compiler fails."""
     commit = read_git_commit(root)
-    install_vendored(root)
     _compile(root / "chalicelib")
     for outdated in list_archives(root / ARCHIVES):
         outdated.unlink()
@@ -152,26 +146,17 @@ class _LockedDependencies(DependencyBuilder):
     """Installs the bundle's packages from LOCK, as wheels for the functions' platform."""
 
     def build_site_packages(self, abi: str, requirements_filepath: str, target_directory: str) -> None:
-        """Install the packages. `requirements_filepath` is not used: it has the same packages without hashes."""
+        """Install the packages; raises BundleError. `requirements_filepath` is not used: it has no hashes."""
         del abi, requirements_filepath
-        _pip_install(target_directory, "--platform=manylinux2014_x86_64", "--platform=manylinux_2_17_x86_64")
-
-
-def _pip_install(target: Path | str, *options: str, vendored: bool = False) -> None:
-    """Install the packages of LOCK without VENDORED, or only VENDORED, for this Python; raises BundleError."""
-    entries = re.split(r"^(?=\w)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    chosen = [entry for entry in entries if entry.startswith(VENDORED) == vendored]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
-        requirements.writelines(chosen)
-        requirements.flush()
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         # Wheels only: if pip built a package itself, this would run code of the package, and a build system without a
         # hash.
-        how = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile", *options]
-        files = ["--target", str(target), "--requirement", requirements.name]
-        run = subprocess.run([*pip, *how, *files], env=_environment(), stderr=subprocess.PIPE, text=True, check=False)
-    if run.returncode:
-        raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
+        how = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile"]
+        platform = ["--platform=manylinux2014_x86_64", "--platform=manylinux_2_17_x86_64"]
+        command = [*pip, *how, *platform, "--target", target_directory, "--requirement", str(LOCK)]
+        run = subprocess.run(command, env=_environment(), stderr=subprocess.PIPE, text=True, check=False)
+        if run.returncode:
+            raise BundleError(f"pip cannot install the packages for {RUNTIME}: {' '.join(run.stderr.split())}")
 
 
 def _environment() -> dict[str, str]:
@@ -189,14 +174,6 @@ def _compile(package: Path) -> None:
         shutil.rmtree(cache)
     hash_based = py_compile.PycInvalidationMode.CHECKED_HASH
     compileall.compile_dir(package, quiet=1, invalidation_mode=hash_based)
-
-
-def install_vendored(root: Path = ROOT) -> None:
-    """Install VENDORED without its dependencies into `vendor/`. Chalice packages this folder."""
-    vendor = root / "vendor"
-    if vendor.exists():
-        shutil.rmtree(vendor)
-    _pip_install(vendor, vendored=True)
 
 
 def _rewrite(archive: Path, commit: str | None) -> None:
@@ -243,14 +220,8 @@ def _is_included(name: str) -> bool:
 
 
 def main() -> None:
-    """Build the bundle, or only install the packages in vendor/."""
-    parser = argparse.ArgumentParser(prog="python -m infra.bundle", description="Build the Lambda bundle.")
-    parser.add_argument("--vendor", action="store_true", help="only install the packages in vendor/")
-    arguments = parser.parse_args()
+    """Build the bundle."""
     try:
-        if arguments.vendor:
-            install_vendored()
-            return
         archive = make_bundle()
     except BundleError as error:
         raise SystemExit(str(error)) from None

@@ -1,6 +1,7 @@
 """Chalice's configuration, generated from the stages' settings: `.chalice/config.json` and the IAM policies.
 
-The files are committed, so that `chalice deploy` alone works. `python -m infra.chalice_config` writes them.
+The files are committed, so that `chalice deploy` alone works in a fresh clone. `python -m infra.chalice_config` writes
+them.
 """
 
 import json

@@ -197,7 +197,7 @@ def copy_project(to: Path, root: Path = ROOT) -> None:
     """Copy what a deployment needs to the folder `to`, also the bundle; raise BundleError if this is outdated."""
     bundle.current_archive(root)
     ignored = shutil.ignore_patterns("deployed")
-    for name in ("chalicelib", ".chalice", "vendor", "infra/stages"):
+    for name in ("chalicelib", ".chalice", "infra/stages"):
         shutil.copytree(root / name, to / name, ignore=ignored)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(root / name, to / name)

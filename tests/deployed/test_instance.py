@@ -2,7 +2,11 @@
 
 import contextlib
 import json
+import os
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
@@ -97,14 +102,31 @@ def receive(collector: socket.socket) -> list[dict[str, Any]]:
     return segments
 
 
+@pytest.fixture(params=["make bundle", "chalice package"])
+def any_bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The bundle, or what Chalice builds from a fresh copy of the project by itself."""
+    if request.param == "make bundle":
+        return Path(request.getfixturevalue("bundle"))
+    for name in ("app.py", "requirements.txt", ".chalice/config.json", ".chalice/policy-dev.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "chalicelib", tmp_path / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", "dev", "out"]
+    region = {"AWS_DEFAULT_REGION": "us-east-1"}
+    subprocess.run(command, cwd=tmp_path, env=os.environ | region, check=True, capture_output=True)
+    shutil.unpack_archive(tmp_path / "out" / "deployment.zip", tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
 @pytest.mark.usefixtures("aws")
 def test_logs_and_traces_are_complete_and_without_secrets(
-    bundle: Path, platform: Platform, environment: dict[str, str], collector: socket.socket, log: Path
+    any_bundle: Path, platform: Platform, environment: dict[str, str], collector: socket.socket, log: Path
 ) -> None:
-    """Two requests to one instance; the second is traced. The warm-up mints no token: only requests have a limit."""
+    """Requests to one instance; the last one is traced. The warm-up mints no token: only requests have a limit."""
     environment |= {"AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{collector.getsockname()[1]}", "STAGE": "test"}
     trace_header = f"Root=1-{int(time.time()):x}-{'a' * 24};Parent=53995c3f42cd8ad8;Sampled=1"
-    with run_app(bundle, environment, log) as instance:
+    with run_app(any_bundle, environment, log) as instance:
+        assert call(instance, "GET", "/v1/health").json["status"] == "ok"
         headers = login(instance, platform)
         assert platform.calls("client_token") == []
         response = call(instance, "GET", LIST_URL, trace_header, headers=headers)
@@ -112,9 +134,10 @@ def test_logs_and_traces_are_complete_and_without_secrets(
     assert len(response.json["certificates"]) == 7
     lines = read_lines(log)
     requests_logged = [line for line in lines if line.get("outcome") == "ok"]
-    assert [line["cold_start"] for line in requests_logged] == [True, False]
-    assert [entry["call"] for entry in requests_logged[0]["calls"]] == ["douyin.jscode2session"], "the secret is read"
-    assert requests_logged[1]["xray_trace_id"].startswith("1-")
+    assert [line["cold_start"] for line in requests_logged] == [True, False, False]
+    assert [entry["call"] for entry in requests_logged[1]["calls"]] == ["douyin.jscode2session"], "the secret is read"
+    assert requests_logged[2]["xray_trace_id"].startswith("1-")
+    assert len(requests_logged) == len([line for line in lines if "_aws" not in line]), "no warning, no failure"
     segments = receive(collector)
     [segment] = [segment for segment in segments if segment["name"].startswith("## ")]
     assert segment["annotations"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "outcome": "ok"}

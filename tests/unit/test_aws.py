@@ -121,6 +121,7 @@ def test_a_failed_condition_returns_the_present_item(clients: dict[str, Any], pr
         (client_error("Unheard", 500), "Unheard", True),
         (client_error("Unheard", 499), "Unheard", False),
         (client_error("AccessDeniedException"), "AccessDeniedException", False),
+        (client_error("ResourceNotFoundException"), f"ResourceNotFoundException ({aws._NOT_FOUND})", False),
         (client_error("clt.planted-token", 500), "http_500", True),
         (ClientError({}, "GetItem"), "http_0", False),
         (ReadTimeoutError(endpoint_url="https://planted"), "ReadTimeoutError", True),
@@ -184,7 +185,8 @@ def test_the_reduced_data_of_the_bundle_is_used_when_it_fits(data: Path) -> None
     data.symlink_to(Loader.BUILTIN_DATA_PATH)
     warnings: list[str] = []
     client: Any = create_clients(warnings.append)[0]
-    assert (client._loader.search_paths, warnings) == ([str(data)], [])
+    assert (client._loader.search_paths[0], warnings) == (str(data), [])
+    assert Loader.BUILTIN_DATA_PATH not in client._loader.search_paths
     with Stubber(client) as stub:
         stub.add_response("get_item", {"Item": ITEM})
         assert get_item(client, make_context()) == ITEM

@@ -3,8 +3,6 @@
 import importlib
 import json
 import logging
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -289,12 +287,8 @@ def test_no_other_logger_writes_what_it_was_given(caplog: pytest.LogCaptureFixtu
 
 @pytest.fixture
 def recorder(output: Output, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The recorder of the X-Ray SDK as on Lambda, which appends what it would send to `sent`. This request is sampled.
-
-    The SDK is that of the bundle, which `make install` puts beside `.venv`.
-    """
+    """The recorder of the X-Ray SDK as on Lambda, which appends what it would send to `sent`."""
     del output
-    monkeypatch.syspath_prepend(str(Path(sys.prefix).with_name("vendor")))
     monkeypatch.setenv("LAMBDA_TASK_ROOT", "/var/task")
     monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
     recorder = importlib.import_module("aws_xray_sdk.core").xray_recorder

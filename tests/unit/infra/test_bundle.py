@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from chalice.utils import OSUtils
 
 from infra import bundle
 from infra.bundle import (
@@ -96,4 +97,4 @@ def test_a_package_with_another_hash_fails_the_build_with_what_pip_says(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(BundleError, match=f"^pip cannot install the packages for {RUNTIME}: .*Expected sha256 0{{64}}"):
-        bundle._pip_install(tmp_path / "target")
+        bundle._LockedDependencies(OSUtils()).build_site_packages("", "", str(tmp_path / "target"))

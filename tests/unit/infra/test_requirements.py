@@ -1,10 +1,10 @@
-"""The packages of the bundle are pinned with hashes."""
+"""The packages of the bundle are pinned with hashes, in the versions of the development environment."""
 
 import re
 
-from infra.bundle import LOCK, ROOT, VENDORED
+from infra.bundle import LOCK, ROOT
 
-PINS = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+PINS = re.compile(r"^([\w.-]+)(?:\[\w+\])?==(\S+)", re.MULTILINE)
 
 
 def read_pins(name: str) -> dict[str, str]:
@@ -17,8 +17,10 @@ def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_the_bundles_lock_file_has_its_requirements_with_hashes_and_nothing_else() -> None:
-    name, _, version = VENDORED.partition("==")
-    assert read_pins(LOCK.name) == read_pins("requirements.txt") | {name: version}
+def test_the_bundle_has_the_tested_versions_with_hashes_and_no_second_botocore() -> None:
+    locked, required, tested = map(read_pins, (LOCK.name, "requirements.txt", "constraints.txt"))
+    assert required | locked == {name: tested[name] for name in required | locked}
+    assert required.keys() - locked.keys() == {"boto3"}
+    assert "botocore" not in locked
     entries = re.split(r"^(?=[\w.-]+==)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     assert all("--hash=sha256:" in entry for entry in entries)
