@@ -36,6 +36,7 @@ from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantView, build_merchant_view
+from chalicelib.sessions import PROBE_ACCOUNT_ID
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda
 from chalicelib.tokens.renewal import RenewalReport, renew_expiring_tokens
 
@@ -75,6 +76,7 @@ def log_in(request: Request, context: RequestContext) -> LoginView:
 @app.route("/v1/merchants/{account_id}/stores", methods=["GET"], max_age=int(MERCHANT_MAX_AGE))
 def list_stores(_request: Request, context: RequestContext, account_id: str) -> MerchantView:
     """List a merchant's stores. Needs no session: the customer chooses the store before the login."""
+    context.record.is_probe = account_id == PROBE_ACCOUNT_ID
     return build_merchant_view(components().merchants.get(account_id, context))
 
 

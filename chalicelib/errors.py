@@ -67,7 +67,11 @@ class InvalidRequestError(ServiceError):
 
 
 class UnauthenticatedError(ServiceError):
-    """The session token is missing, invalid or expired, or the app of a login is unknown."""
+    """The session token is missing, invalid or expired."""
+
+
+class UnknownAppError(UnauthenticatedError):
+    """The secret does not have the app of a login."""
 
 
 class WrongAppError(ServiceError):

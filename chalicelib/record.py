@@ -38,11 +38,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
     #: `ok`, the code of the problem, or `failed` for a warm-up that failed.
     code: str = "ok"
-    is_callers_mistake: bool = False
+    #: Whether the metric `RequestFailed` counts it: see `api.problems.ProblemType`.
+    is_failure: bool = False
     #: The error that caused the problem.
     error: BaseException | None = None
-    #: Whether an operator must act: see `needs_operator` of `api.problems.ProblemType`.
-    needs_operator: bool = False
+    #: Whether the metric `Refused` counts it: see `api.problems.ProblemType`.
+    is_refusal: bool = False
 
 
 class RequestRecord(msgspec.Struct):
@@ -73,8 +74,7 @@ class RequestRecord(msgspec.Struct):
     ids: dict[str, str] = {}
     #: The salted hash of the user's open_id.
     user: str = ""
-    #: Whether this is a login with PROBE_CODE, a list of PROBE_OPEN_ID, or a call of /v1/health. Then it counts in no
-    #: metric.
+    #: Whether this is a request of this project's own checks, or a call of /v1/health. Then it counts in no metric.
     is_probe: bool = False
     outcome: Outcome = Outcome()
     #: How the list in a login ended.

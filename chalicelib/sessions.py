@@ -24,6 +24,13 @@ still count every login of a customer.
 """
 
 
+PROBE_ACCOUNT_ID = "smoke-test"
+"""The account_id with which this project's own probes ask for an unknown merchant. Douyin's account ids are numbers.
+
+Requests for its list of stores count in no metric.
+"""
+
+
 class Session(RedactedStruct, frozen=True):
     """A user of one app."""
 

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from chalicelib.credentials import parse_credentials
 from chalicelib.errors import ConfigurationError
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
-from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
+from chalicelib.sessions import PROBE_ACCOUNT_ID, PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from chalicelib.tokens.rows import TokenRow, token_pk
 from infra.account import AwsAccount
 from infra.bundle import Build
@@ -77,11 +77,13 @@ UNKNOWN_ROUTE_PROBE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not
 INVALID_LOGIN_PROBE = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
 """The function responds to it."""
 
-UNKNOWN_MERCHANT_PROBE = Probe("GET", "/v1/merchants/smoke-test/stores", None, 404, {"code": "merchant_not_found"})
+UNKNOWN_MERCHANT_PROBE = Probe(
+    "GET", f"/v1/merchants/{PROBE_ACCOUNT_ID}/stores", None, 404, {"code": "merchant_not_found"}
+)
 """For this response, the function must read the table."""
 
 FORGED_SESSION_PROBE = Probe(
-    "GET", "/v1/merchants/smoke-test/stores/1/certificates", None, 401, {"code": "unauthenticated"}, "forged"
+    "GET", f"/v1/merchants/{PROBE_ACCOUNT_ID}/stores/1/certificates", None, 401, {"code": "unauthenticated"}, "forged"
 )
 """For this response, the function must read the secret."""
 

@@ -13,7 +13,7 @@ from chalicelib.context import RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, code2session_body, jscode2session_body
-from chalicelib.errors import UnauthenticatedError, UpstreamMalformedError
+from chalicelib.errors import UnknownAppError, UpstreamMalformedError
 from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session, hash_open_id
@@ -47,7 +47,7 @@ class LoginHandler:
     def log_in(self, body: LoginBody, context: RequestContext) -> LoginView:
         """Exchange the code for a session, and list certificates if the body requests a list.
 
-        Raises UnauthenticatedError for an unknown app, UpstreamMalformedError for a malformed or reserved open_id, and
+        Raises UnknownAppError, UpstreamMalformedError for a malformed or reserved open_id, and
         what `CredentialsCache.get` and `DouyinClient.send` raise. For an app of a service provider, raises what
         `AuthorizedCalls.send` raises. An error of the list is not raised: the view and the record have it.
         """
@@ -61,7 +61,7 @@ class LoginHandler:
         )
         # Requests of unknown apps end here, so that they cause no other call.
         if app_secret is None:
-            raise UnauthenticatedError("unknown app_id")
+            raise UnknownAppError("unknown app_id")
         open_id = self.exchange_code(body.app_id, app_secret, body.code, context)
         # A customer must not get the reserved open_id, because the metrics leave out the lists of this open_id.
         if open_id == PROBE_OPEN_ID:

@@ -21,8 +21,9 @@ class ProblemType(msgspec.Struct, frozen=True):
     retryable: bool = False
     #: The seconds to wait before a retry. None: no wait is needed, or a retry does not help.
     retry_after: int | None = None
-    #: Whether the platform refuses the app or the merchant. Then an operator must act, even if few requests fail.
-    needs_operator: bool = False
+    #: Whether the platform, or a row of our own, turns the app, merchant or store away. The metric `Refused` counts it,
+    #: because an operator must look, even if few requests are refused.
+    is_refusal: bool = False
 
     @property
     def title(self) -> str:
@@ -30,12 +31,13 @@ class ProblemType(msgspec.Struct, frozen=True):
         return self.code.replace("_", " ").capitalize()
 
     @property
-    def is_callers_mistake(self) -> bool:
-        """Whether the caller has caused the problem. Then it does not count against the service level objective.
+    def is_failure(self) -> bool:
+        """Whether the problem counts against the service level objective, in the metric `RequestFailed`.
 
-        Two kinds of 4xx are not caused by the caller: the platform's rate limit (429), and a refused merchant.
+        Of the 4xx, only the platform's rate limit and its refusal of the merchant do. Anybody can cause the others, for
+        example with an invented id.
         """
-        return self.status < 500 and self.status != 429 and not self.needs_operator
+        return self.status >= 500 or self.code in ("rate_limited", "merchant_not_authorized")
 
 
 class InputErrorView(msgspec.Struct):
@@ -82,13 +84,14 @@ ERROR_PROBLEM_TYPES: dict[type[errors.ServiceError], ProblemType] = {
     errors.InvalidRequestError: ProblemType("invalid_request", 400, "页面信息有误，请重新打开小程序"),
     errors.UnauthenticatedError: _UNAUTHENTICATED,
     errors.LoginRefusedError: _UNAUTHENTICATED,
+    errors.UnknownAppError: msgspec.structs.replace(_UNAUTHENTICATED, is_refusal=True),
     errors.WrongAppError: ProblemType("wrong_app", 403, "当前小程序不能查询该商家的券"),
     errors.MerchantNotAuthorizedError: ProblemType(
-        "merchant_not_authorized", 403, "该商家暂未开通小程序查券", needs_operator=True
+        "merchant_not_authorized", 403, "该商家暂未开通小程序查券", is_refusal=True
     ),
     errors.NotFoundError: ProblemType("not_found", 404, "未找到相关内容"),
-    errors.MerchantNotFoundError: ProblemType("merchant_not_found", 404, "未找到该商家"),
-    errors.StoreNotFoundError: ProblemType("store_not_found", 404, "未找到该门店，请重新选择门店"),
+    errors.MerchantNotFoundError: ProblemType("merchant_not_found", 404, "未找到该商家", is_refusal=True),
+    errors.StoreNotFoundError: ProblemType("store_not_found", 404, "未找到该门店，请重新选择门店", is_refusal=True),
     errors.RateLimitedError: ProblemType("rate_limited", 429, _BUSY, retryable=True, retry_after=5),
     errors.ConfigurationError: INTERNAL_ERROR,
     errors.UpstreamRejectedError: ProblemType("upstream_rejected", 502, _CANNOT_LIST),
@@ -96,9 +99,9 @@ ERROR_PROBLEM_TYPES: dict[type[errors.ServiceError], ProblemType] = {
     errors.UpstreamUnavailableError: ProblemType("upstream_unavailable", 503, _BUSY, retryable=True, retry_after=2),
     errors.TokenUnavailableError: _NO_TOKEN,
     errors.TokenRefusedError: _NO_TOKEN,
-    errors.AppNotPermittedError: ProblemType("app_not_permitted", 503, _CANNOT_LIST, needs_operator=True),
-    errors.AppMisconfiguredError: ProblemType("app_misconfigured", 503, "小程序暂时无法登录", needs_operator=True),
-    errors.QuotaExhaustedError: ProblemType("quota_exhausted", 503, _CANNOT_LIST, needs_operator=True),
+    errors.AppNotPermittedError: ProblemType("app_not_permitted", 503, _CANNOT_LIST, is_refusal=True),
+    errors.AppMisconfiguredError: ProblemType("app_misconfigured", 503, "小程序暂时无法登录", is_refusal=True),
+    errors.QuotaExhaustedError: ProblemType("quota_exhausted", 503, _CANNOT_LIST, is_refusal=True),
     errors.StorageUnavailableError: ProblemType("unavailable", 503, _STORAGE_BUSY, retryable=True, retry_after=2),
     errors.UpstreamTimeoutError: _TIMEOUT,
     errors.DeadlineExceededError: _TIMEOUT,
@@ -159,5 +162,5 @@ def problem_for_type(problem_type: ProblemType, request_id: str = "", error: Bas
         errors=[InputErrorView(error.field, error.rule)] if isinstance(error, errors.InvalidRequestError) else None,
         upstream=upstream if has_upstream else None,
     )
-    outcome = Outcome(problem_type.code, problem_type.is_callers_mistake, error, problem_type.needs_operator)
+    outcome = Outcome(problem_type.code, problem_type.is_failure, error, problem_type.is_refusal)
     return Problem(view, outcome)

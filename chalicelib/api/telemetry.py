@@ -120,10 +120,10 @@ class Telemetry:
         for name, (unit, value) in record.report.metrics().items():
             metrics.add_metric(name, unit, value)
         if not record.is_job:
-            failures = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
-            if not any(failure.is_callers_mistake for failure in failures):
-                metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(failures)))
-            if any(failure.needs_operator for failure in failures):
+            problems = [outcome for outcome in _outcomes(record) if outcome.code != "ok"]
+            if all(problem.is_failure for problem in problems):
+                metrics.add_metric("RequestFailed", MetricUnit.Count, int(bool(problems)))
+            if any(problem.is_refusal for problem in problems):
                 metrics.add_metric("Refused", MetricUnit.Count, 1)
         if metrics.metric_set:
             metrics.flush_metrics()

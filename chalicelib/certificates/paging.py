@@ -53,10 +53,12 @@ def fetch_pages(
     and 2, even if page 4 was read. Its `position` is at page 3: the next response reads pages 3 and 4.
     """
 
-    def fetch(number: int, position: ListPosition) -> Page:
-        return _fetch_page(page_body(list_query, open_id, number), position, calls)
+    def fetch(number: int) -> Page:
+        return _fetch_page(page_body(list_query, open_id, number), calls)
 
-    pages = [fetch(start.next_page, start)]
+    pages = [fetch(start.next_page)]
+    if _is_past_end(pages[0], start):
+        return FetchedPages(pages, start, continues=False)
     error: ServiceError | None = None
     while True:
         position = position_after(start, pages)
@@ -66,29 +68,41 @@ def fetch_pages(
             # The pages before a lost page may show that the list ends there. Then the lost page does not matter.
             return FetchedPages(pages, position, following.continues, error if following.continues else None)
         numbers = range(position.next_page, position.next_page + count)
-        futures = [executor.submit(fetch, number, position) for number in numbers]
+        futures = [executor.submit(fetch, number) for number in numbers]
         # Wait for all calls: Lambda freezes the instance after the response, and would interrupt a running call.
         wait(futures)
         try:
             for future in futures:
-                pages.append(future.result())  # noqa: PERF401 - the pages before a lost one are kept
+                page, before = future.result(), position_after(start, pages)
+                if _is_past_end(page, before):
+                    return FetchedPages(pages, before, continues=False)
+                pages.append(page)
         except ServiceError as lost:
             error = lost
 
 
-def _fetch_page(body: Mapping[str, Any], position: ListPosition, calls: AuthorizedCalls) -> Page:
-    """Fetch a page; raises what `AuthorizedCalls.send` raises, and UpstreamMalformedError for a contradictory page.
+def _fetch_page(body: Mapping[str, Any], calls: AuthorizedCalls) -> Page:
+    """Fetch a page; raises what `AuthorizedCalls.send` raises.
 
-    `position` has the number of certificates received before, and the total. If there are any, an empty page with a
-    total of 0 contradicts them, so it is requested once more. If the second reply is the same, the page is lost. But if
-    the pages with certificates reported a total of 0, too, the total has no meaning. Then the list ends here.
+    If a page after the first one reports that there are no certificates at all, it is requested once more.
     """
     page = calls.send(QUERY_USER_CERTIFICATES, body)
-    if position.received and page.reports_no_certificates:
+    if body["page"] > 1 and page.reports_no_certificates:
         page = calls.send(QUERY_USER_CERTIFICATES, body)
-        if page.reports_no_certificates and position.total != 0:
-            raise UpstreamMalformedError("empty")
     return page
+
+
+def _is_past_end(page: Page, before: ListPosition) -> bool:
+    """Return whether a page shows that the list has ended before it. `before` is the position of the page.
+
+    An empty page with a total of 0 contradicts the certificates that were received before. It shows the end of the list
+    if all pages before were full, and no total has promised more. Otherwise, this raises UpstreamMalformedError.
+    """
+    if not before.received or not page.reports_no_certificates:
+        return False
+    if before.received < PAGE_SIZE * (before.next_page - 1) or (before.total or 0) > before.received:
+        raise UpstreamMalformedError("empty")
+    return True
 
 
 def plan_next_pages(position: ListPosition, last_page_size: int) -> NextPages:

@@ -55,7 +55,10 @@ def parse_page(envelope: dict[str, Any]) -> Page:
     size = sum(len(_sent_certificates(order)) for order in orders)
     if size > MAX_PAGE_CERTIFICATES:
         raise UpstreamMalformedError("too_large", is_transient=False)
-    results = [_parse_order(order) for order in orders]
+    # An order without `can_use` is not usable: the platform's services may leave out false. But if no order of the page
+    # has it, the platform may have renamed it. Then it counts as unreadable.
+    has_can_use = any(isinstance(order, dict) and parse_bool(order.get("can_use")) is not None for order in orders)
+    results = [_parse_order(order, False if has_can_use else None) for order in orders]
     certificates = [certificate for readable, _ in results for certificate in readable]
     unreadable = [path for _, paths in results for path in paths]
     return Page(certificates, size, _parse_count(envelope["data"].get("total")), unreadable)
@@ -85,16 +88,16 @@ def _sent_certificates(order: Any) -> list[Any]:
     return listed if isinstance(listed, list) else []
 
 
-def _parse_order(order: Any) -> tuple[list[Certificate], list[str]]:
+def _parse_order(order: Any, missing_can_use: bool | None) -> tuple[list[Certificate], list[str]]:
     """Return the certificates of an order, and the path of the unreadable field for each that cannot be shown.
 
     If `can_use` is unreadable, it counts as false. Then the first list has the certificates, and the second a path for
-    each.
+    each. `missing_can_use` stands for a missing one; None: it is unreadable.
     """
     if not isinstance(order, dict):
         return [], ["orders"]
     order_id, can_use = parse_id(order.get("order_id")), order.get("can_use")
-    can_use = False if can_use is None else parse_bool(can_use)
+    can_use = missing_can_use if can_use is None else parse_bool(can_use)
     raw_list, elements = order.get("certificates"), _sent_certificates(order)
     if order_id is None:
         return [], ["orders.order_id"] * max(1, len(elements))

@@ -46,7 +46,7 @@ DIMENSION_VALUES: dict[str, Any] = {
 }
 QUERY_WORDS = {
     "fields", "filter", "sort", "limit", "stats", "and", "or", "by", "as", "desc", "asc", "ispresent", "count", "sum",
-    "pct", "not", "in", "coalesce", "count_distinct",
+    "pct", "not", "in", "like", "coalesce", "count_distinct",
 }  # fmt: skip
 QUERIES = {
     logical_id: resource["Properties"]
@@ -74,6 +74,7 @@ def emitted(
     """From requests through the front door: lists, problems, a failed and a successful mint, a renewal."""
     telemetry = Telemetry(TelemetrySettings("douyin-redemption", NAMESPACE, STAGE))
     monkeypatch.setattr(application.app, "telemetry", telemetry)
+    api.call("GET", "/v1/health")
     api.login()
     platform.fail("code", "client_token", code=10013)
     assert api.list().json["code"] == "token_unavailable"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
-from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER
+from infra.smoke import UNKNOWN_MERCHANT_PROBE
+from sandbox.sample_data import APP_ID, APP_SECRET, CUSTOMER, POI_ID
 from tests.harness import (
     LIST_MEMBER,
     STAGE_SESSION_KEY,
@@ -50,6 +51,25 @@ def test_a_list_of_the_reserved_user_is_marked_and_counts_in_no_metric(
     line, metrics = read_log_and_metrics(capsys)
     assert line.get("probe", False) is is_probe
     assert (metrics == {}) is is_probe
+
+
+def test_who_is_turned_away_by_our_own_rows_counts_as_refused_and_the_smoke_test_does_not(
+    api: Api, aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smoke_test = api.call("GET", UNKNOWN_MERCHANT_PROBE.path)
+    assert (smoke_test.json["code"], read_log_and_metrics(capsys)[1]) == ("merchant_not_found", {})
+    unknown_app = api.login(code="c", app_id="tt-unknown")
+    assert unknown_app.json["code"] == "unauthenticated"
+    assert read_log_and_metrics(capsys)[1]["Refused"] == [1.0]
+    aws.put("MERCHANT#7200000000000000009", app_id=APP_ID, active=False)
+    for path in ("/v1/merchants/7200000000000000009/stores", "/v1/merchants/1/stores"):
+        assert api.call("GET", path).json["code"] == "merchant_not_found"
+        metrics = read_log_and_metrics(capsys)[1]
+        assert (metrics["Refused"], "RequestFailed" in metrics) == ([1.0], False)
+    for poi_id, code in (("1", "store_not_found"), (POI_ID, None)):
+        login = api.login(list={**LIST_MEMBER, "poi_id": poi_id}).json
+        assert login.get("list_problem", {}).get("code") == code
+        assert ("Refused" in read_log_and_metrics(capsys)[1]) is (code is not None)
 
 
 @pytest.mark.parametrize("code", [PROBE_CODE, "another"])

@@ -208,7 +208,7 @@ def test_a_refusal_of_the_framework_is_a_problem_and_is_reported(
     assert_problem(response, status, code)
     assert response["headers"].get("Allow") == allow
     operation, record, _ = app.written()
-    assert (operation, record.outcome.code, record.outcome.is_callers_mistake) == (call, code, True)
+    assert (operation, record.outcome.code, record.outcome.is_failure) == (call, code, False)
     assert app.seen == []
 
 
@@ -246,7 +246,7 @@ def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     assert "planted" not in json.dumps(response)
     operation, record, written_status = app.written()
     assert (operation, written_status) == ("unknown", 500)
-    assert record.outcome == Outcome("internal_error", error=error)
+    assert record.outcome == Outcome("internal_error", is_failure=True, error=error)
 
 
 @pytest.mark.parametrize("error", [None, OSError("planted")], ids=["logged", "no log either"])
@@ -280,11 +280,11 @@ class TestJob:
         with pytest.raises(errors.StorageUnavailableError):
             app.service.run_job("refresh_tokens", LambdaContext(), raising(error))
         _, record, written_status = app.written()
-        assert (record.outcome, written_status) == (Outcome("unavailable", error=error), None)
+        assert (record.outcome, written_status) == (Outcome("unavailable", is_failure=True, error=error), None)
 
     def test_an_unforeseen_exception_of_a_job_is_reported_and_its_message_reaches_no_log(self, app: App) -> None:
         unforeseen = ValueError("clt.secret")
         with pytest.raises(RuntimeError, match="refresh_tokens failed with ValueError") as raised:
             app.service.run_job("refresh_tokens", LambdaContext(), raising(unforeseen))
         assert "clt.secret" not in "".join(traceback.format_exception(raised.value))
-        assert app.written()[1].outcome == Outcome("internal_error", error=unforeseen)
+        assert app.written()[1].outcome == Outcome("internal_error", is_failure=True, error=unforeseen)

@@ -18,6 +18,7 @@ EVIDENCE = UpstreamCodes(2119005, 11006, "20260101L")
 ROWS: list[tuple[BaseException, str, bool, str | None]] = [
     (errors.InvalidRequestError("cursor", "must be short"), "400 invalid_request", False, None),
     (errors.UnauthenticatedError("x"), "401 unauthenticated", False, None),
+    (errors.UnknownAppError("x"), "401 unauthenticated", False, None),
     (errors.LoginRefusedError("40018"), "401 unauthenticated", False, None),
     (errors.WrongAppError("x"), "403 wrong_app", False, None),
     (errors.MerchantNotAuthorizedError("11006"), "403 merchant_not_authorized", False, None),
@@ -59,9 +60,10 @@ def test_an_error_has_its_problem(
     assert body.get("retry_after") == (None if retry_after is None else int(retry_after))
     assert problem.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
     assert set(problem.headers) <= {"Retry-After", "WWW-Authenticate"}
-    is_mistake = status < 500 and code not in ("merchant_not_authorized", "rate_limited")
-    needs_operator = code in ("merchant_not_authorized", "app_not_permitted", "app_misconfigured", "quota_exhausted")
-    assert problem.outcome == Outcome(code, is_mistake, error, needs_operator)
+    is_failure = status >= 500 or code in ("merchant_not_authorized", "rate_limited")
+    by_platform = ("merchant_not_authorized", "app_not_permitted", "app_misconfigured", "quota_exhausted")
+    by_own_rows = errors.UnknownAppError, errors.MerchantNotFoundError, errors.StoreNotFoundError
+    assert problem.outcome == Outcome(code, is_failure, error, code in by_platform or isinstance(error, by_own_rows))
     assert "planted" not in problem.body
 
 
@@ -91,7 +93,7 @@ def test_a_response_without_a_code_is_no_upstream() -> None:
 
 def test_a_refused_login_looks_like_that_of_an_unknown_app() -> None:
     refused = problem_for_error(errors.LoginRefusedError("40018", upstream=EVIDENCE))
-    assert refused.body == problem_for_error(errors.UnauthenticatedError("unknown app_id")).body
+    assert refused.body == problem_for_error(errors.UnknownAppError("unknown app_id")).body
 
 
 def test_a_problem_byte_for_byte() -> None:

@@ -253,6 +253,10 @@ REFUSAL = {"Refused": count(1)}
         ({"list_outcome": failed(errors.AppNotPermittedError("28001014"))}, FAILURE | REFUSAL),
         ({"outcome": failed(errors.AppMisconfiguredError("40017"))}, FAILURE | REFUSAL),
         ({"outcome": failed(errors.QuotaExhaustedError("28003017"))}, FAILURE | REFUSAL),
+        # What our own rows refuse is no failure: an invented id must not use up the objective.
+        ({"outcome": failed(errors.UnknownAppError("x"))}, REFUSAL),
+        ({"outcome": failed(errors.MerchantNotFoundError("7"))}, REFUSAL),
+        ({"list_outcome": failed(errors.StoreNotFoundError("7"))}, REFUSAL),
         ({"is_probe": True, "outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, {}),
         # What no customer has sent.
         ({"is_probe": True, "report": ListReport(1, 5)}, {}),

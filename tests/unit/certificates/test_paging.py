@@ -181,10 +181,18 @@ class TestVoidPage:
         assert (result.position.received, result.continues, result.lost_page_error) == (120, False, None)
         assert pages.fetched.count(page) == 2
 
-    def test_it_is_the_end_of_a_list_of_full_pages_whose_total_is_always_zero(self) -> None:
-        pages = Pages(alike(range(1, 3), FULL, 0) | alike(range(3, 5), 0, 0))
-        result = read(pages)
-        assert (result.position.received, result.continues, sorted(pages.fetched)) == (100, False, [1, 2, 3, 3, 4, 4])
+    @pytest.mark.parametrize("total", [None, 0, 50, 100])
+    def test_after_full_pages_it_is_the_end_of_the_list_unless_a_total_promised_more(self, total: int | None) -> None:
+        pages = Pages(alike(range(1, 3), FULL, total) | alike(range(3, 5), 0, 0))
+        result = read(pages, ListPosition(2, 50, total))
+        assert (result.position.received, result.continues, result.lost_page_error) == (100, False, None)
+        result = read(pages, ListPosition(3, 100, total))
+        assert (result.position.received, result.continues, result.lost_page_error) == (100, False, None)
+
+    @pytest.mark.parametrize("start", [ListPosition(3, 100, 101), ListPosition(3, 99, None), ListPosition(3, 51, 51)])
+    def test_otherwise_it_is_lost(self, start: ListPosition) -> None:
+        with pytest.raises(UpstreamMalformedError, match="empty"):
+            read(Pages({3: (0, 0)}), start)
 
     def test_if_it_stays_so_it_is_lost(self) -> None:
         pages = Pages(alike(range(1, 4), FULL, 120) | {2: (0, 0)})

@@ -151,8 +151,8 @@ class TestCertificates:
         ("can_use", "expected"),
         [
             *((value, True) for value in (True, "true", "True", "TRUE", 1, "1", 1.0)),
-            *((value, False) for value in (False, "false", "False", "FALSE", 0, "0", 0.0, None)),
-            *((value, None) for value in ("yes", " true ", "tRuE", "", " ", 2, -1, "01", "1.0", 0.5)),
+            *((value, False) for value in (False, "false", "False", "FALSE", 0, "0", 0.0)),
+            *((value, None) for value in (None, "yes", " true ", "tRuE", "", " ", 2, -1, "01", "1.0", 0.5)),
             ([True], None),
             ({}, None),
         ],
@@ -163,6 +163,14 @@ class TestCertificates:
         assert [(each.certificate_id, each.can_use) for each in page.certificates] == [("a", expected or False)]
         paths = ["orders.certificates.certificate_id", *(["orders.can_use"] if expected is None else [])]
         assert (page.size, page.unreadable) == (2, paths)
+
+    def test_a_missing_can_use_is_reported_if_no_order_of_the_page_has_one(self) -> None:
+        """The platform may leave out false. But it may also have renamed the field."""
+        missing = order("1", "a", "b", can_use=None)
+        page = parse_page(json_reply(envelope((missing, order("2", "c", can_use=False)))))
+        assert ([each.can_use for each in page.certificates], page.unreadable) == ([False] * 3, [])
+        page = parse_page(json_reply(envelope((missing, order("2", "c", can_use="yes")))))
+        assert ([each.can_use for each in page.certificates], page.unreadable) == ([False] * 3, ["orders.can_use"] * 3)
 
     @pytest.mark.parametrize(
         ("total", "expected"),
