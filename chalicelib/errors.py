@@ -131,7 +131,7 @@ class UpstreamUnavailableError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The platform's reply was not complete within `douyin.connections.READ_SECONDS`.
+    """The platform's reply was not complete within `douyin.transport.READ_SECONDS`.
 
     If the deadline comes first, DeadlineExceededError is raised instead.
     """

@@ -2,6 +2,9 @@
 
 import gzip
 import io
+import socket
+import time
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,9 +15,8 @@ from requests.adapters import BaseAdapter
 
 from chalicelib import errors
 from chalicelib.context import Deadline
-from chalicelib.douyin.connections import CONNECT_SECONDS, READ_SECONDS
 from chalicelib.douyin.protocol import HttpReply, HttpRequest
-from chalicelib.douyin.transport import Transport, create_http_session
+from chalicelib.douyin.transport import CONNECT_SECONDS, READ_SECONDS, Transport, create_http_session
 from tests.unit.fakes import Clock
 
 URL = "https://open.example"
@@ -47,7 +49,7 @@ class Adapter(BaseAdapter):
         response.status_code = self.status
         response.headers.update(self.headers)
         self.raw = response.raw = urllib3.HTTPResponse(
-            io.BytesIO(self.body), headers=self.headers, status=self.status, preload_content=False
+            io.BytesIO(self.body), headers=self.headers, status=self.status, preload_content=False, connection=Mock()
         )
         return response
 
@@ -177,3 +179,65 @@ class TestSession:
         assert adapter.max_retries.total == 0
         pool = adapter.poolmanager.connection_from_url(url)
         assert pool.pool.maxsize == 4
+
+
+class TestReuse:
+    @pytest.fixture
+    def peer(self) -> Iterator[tuple[Any, socket.socket]]:
+        """A connection whose last response was good, and the peer's end of it."""
+        pool = self.make_pool()
+        connection = pool._new_conn()
+        connection.sock, peer = socket.socketpair()
+        connection.status, connection.begun_at = 200, time.time()
+        with connection.sock, peer:
+            yield connection, peer
+
+    def make_pool(self) -> Any:
+        adapter: Any = create_http_session("service/1", 1).get_adapter(URL)
+        return adapter.poolmanager.connection_from_url("http://a/")
+
+    def put_back(self, connection: Any) -> bool:
+        """Return the connection to a pool. Return whether it is still open there."""
+        pool = self.make_pool()
+        pool._get_conn()
+        pool._put_conn(connection)
+        pool.close_idle(30.0)
+        return connection.sock is not None
+
+    def test_a_connection_is_reused_after_a_good_response(self, peer: tuple[Any, socket.socket]) -> None:
+        assert self.put_back(peer[0])
+
+    def test_a_waiting_byte_closes_it(self, peer: tuple[Any, socket.socket]) -> None:
+        peer[1].send(b"x")
+        assert not self.put_back(peer[0])
+
+    def test_a_peer_that_has_closed_it_closes_it(self, peer: tuple[Any, socket.socket]) -> None:
+        peer[1].close()
+        assert not self.put_back(peer[0])
+
+    @pytest.mark.parametrize("status", [0, 201, 503])
+    def test_another_status_closes_it(self, peer: tuple[Any, socket.socket], status: int) -> None:
+        peer[0].status = status
+        assert not self.put_back(peer[0])
+
+    @pytest.mark.parametrize(("idle", "is_reused"), [(29.9, True), (30.0, False), (-1.0, False)])
+    def test_it_is_closed_after_idle_time(
+        self, peer: tuple[Any, socket.socket], monkeypatch: pytest.MonkeyPatch, idle: float, is_reused: bool
+    ) -> None:
+        """The wall clock counts, because Lambda may freeze the instance."""
+        now = peer[0].begun_at
+        monkeypatch.setattr(time, "time", lambda: now + idle)
+        assert self.put_back(peer[0]) is is_reused
+
+    @pytest.mark.parametrize("seconds", [2.0, -1.0])
+    def test_each_read_waits_for_the_rest_of_the_limit_at_most(
+        self, peer: tuple[Any, socket.socket], seconds: float
+    ) -> None:
+        connection = peer[0]
+        connection._read_sock, connection._read_deadline = connection.sock, Deadline(seconds, Clock())
+        if seconds < 0:
+            with pytest.raises(TimeoutError):
+                connection.limit_next_read()
+        else:
+            connection.limit_next_read()
+            assert connection.sock.gettimeout() == seconds
