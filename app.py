@@ -18,8 +18,7 @@ from chalice.app import CloudWatchEvent, Rate, Request
 
 from chalicelib import __version__
 from chalicelib.api.application import Application
-from chalicelib.api.authentication import authenticate
-from chalicelib.api.login import LoginView
+from chalicelib.api.login import LoginView, authenticate
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import (
     parse_bearer,
@@ -31,13 +30,12 @@ from chalicelib.api.validation import (
 from chalicelib.aws import create_clients
 from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE
 from chalicelib.certificates.views import ListView
-from chalicelib.commit import read_commit
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin.transport import Transport, create_http_session
 from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantView, build_merchant_view
 from chalicelib.sessions import PROBE_ACCOUNT_ID
-from chalicelib.settings import Settings, TelemetrySettings, is_lambda
+from chalicelib.settings import Settings, TelemetrySettings, is_lambda, read_commit
 from chalicelib.tokens.renewal import RenewalReport, renew_expiring_tokens
 
 telemetry_settings = TelemetrySettings.from_env(os.environ)
@@ -91,6 +89,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     return result.view
 
 
+# The name is that of the deployed function, its log group and its rule. `tokens` says *renew*.
 @app.schedule(Rate(10, unit=Rate.MINUTES))
 def refresh_tokens(event: CloudWatchEvent) -> None:
     """Renew the tokens that expire within half an hour, before a customer needs them."""

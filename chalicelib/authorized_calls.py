@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 from chalicelib.context import RequestContext
+from chalicelib.douyin.calls import PlatformCall
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.endpoints import Endpoint
 from chalicelib.errors import TokenRefusedError, TokenUnavailableError
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class AuthorizedCalls:
         self._token: str | None = None
         self._is_replaced = False
 
-    def send(self, endpoint: Endpoint[T], body: Mapping[str, Any]) -> T:
+    def send(self, call: PlatformCall[T], body: Mapping[str, Any]) -> T:
         """Send a call, and return its result. If the platform refuses the token, send the call with another token.
 
         Raises UpstreamError, TokenUnavailableError, StorageUnavailableError and ConfigurationError. After a refusal, a
@@ -56,7 +56,7 @@ class AuthorizedCalls:
         while True:
             token = self._get_token()
             try:
-                return self._douyin.send(endpoint, body, self._context, token_headers(token, self._life_account_id))
+                return self._douyin.send(call, body, self._context, token_headers(token, self._life_account_id))
             except TokenRefusedError as refusal:
                 self._replace_once(token, refusal)
 

@@ -81,7 +81,7 @@ def parse_struct(fields: dict[str, Any], model: type[S]) -> tuple[S, list[str]]:
     """Parse a struct; return it, and the paths of the malformed fields. The caller has checked its required fields.
 
     A malformed field counts as missing, and is removed from `fields`. A list with a malformed element is a malformed
-    field. null counts as missing. Numbers may arrive as strings: related endpoints of the platform send them so.
+    field. null counts as missing. Numbers may arrive as strings: related calls of the platform send them so.
     """
     malformed_paths: list[str] = []
     converted: set[str] = set()

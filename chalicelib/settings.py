@@ -1,6 +1,7 @@
-"""Configuration from environment variables. The service reads them nowhere else."""
+"""Configuration from environment variables, and the commit of the bundle. The service reads them nowhere else."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -10,6 +11,9 @@ from chalicelib.errors import ConfigurationError
 
 MAX_SESSION_SECONDS = 30 * 86_400
 """The longest lifetime of a session, in seconds."""
+
+COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
+"""The file that `infra.bundle` writes into the bundle. It is missing from an archive that Chalice has built itself."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -89,3 +93,8 @@ def is_traced(env: Mapping[str, str]) -> bool:
     """Return whether this invocation is traced. The runtime sets the trace header for each invocation."""
     disabled = env.get("POWERTOOLS_TRACE_DISABLED", "").lower() in ("1", "true", "yes", "on", "y", "t")
     return not disabled and "Sampled=1" in env.get("_X_AMZN_TRACE_ID", "")
+
+
+def read_commit() -> str | None:
+    """Return the commit, or None if it is unknown. A `+` at its end: a file of the app differs from the commit."""
+    return COMMIT_FILE.read_text(encoding="ascii").strip() if COMMIT_FILE.is_file() else None

@@ -31,7 +31,7 @@ from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
 from chalice.utils import UI, OSUtils
 
 from chalicelib.aws import SDK_DATA
-from chalicelib.commit import COMMIT_FILE
+from chalicelib.settings import COMMIT_FILE
 from infra.sdkdata import write_sdk_data
 
 ROOT = Path(__file__).parent.parent

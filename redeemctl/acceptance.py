@@ -24,11 +24,10 @@ import requests
 
 from chalicelib import errors, lenient
 from chalicelib.authorized_calls import token_headers
-from chalicelib.certificates.cursors import ListPosition
-from chalicelib.certificates.paging import MAX_PAGES, plan_next_pages, position_after
+from chalicelib.certificates.paging import MAX_PAGES, ListPosition, plan_next_pages, position_after
 from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
-from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
+from chalicelib.douyin.calls import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Certificate, Page
 from chalicelib.douyin.protocol import HttpReply, HttpRequest
 from chalicelib.douyin.transport import Transport

@@ -1,6 +1,6 @@
 """The list of `redeemctl/documented_list.json`: its first certificate has every field of the platform's document.
 
-`tests/unit/test_lenient.py` keeps it in step with `chalicelib/douyin/models.py`: it fails if the models lack a
+`tests/unit/test_lenient.py` keeps it in step with `chalicelib/douyin/pages.py`: it fails if the models lack a
 shown field. `tests/service/test_acceptance.py` does so with the sample customer who has every field.
 """
 

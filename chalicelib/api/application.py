@@ -18,9 +18,8 @@ from chalicelib.api.problems import (
 )
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.api.validation import parse_path_ids
-from chalicelib.context import RequestContext
+from chalicelib.context import Report, RequestContext, RequestRecord
 from chalicelib.errors import NotFoundError, ServiceError, format_error
-from chalicelib.record import Report, RequestRecord
 
 RouteFunction = Callable[..., msgspec.Struct]
 
@@ -47,19 +46,18 @@ class Application(Chalice):
 
     def __call__(self, event: Any, lambda_context: Any) -> dict[str, Any]:
         """Handle one event of API Gateway's REST API. In any other event, missing parts count as empty."""
-        fields = event if isinstance(event, dict) else {}
-        gateway_context = fields["requestContext"] if isinstance(fields.get("requestContext"), dict) else {}
-        route = {name: str(gateway_context.get(name) or "") for name in ("resourcePath", "httpMethod")}
-        context = RequestContext.for_lambda(lambda_context, request_id=gateway_context.get("requestId"))
-        context.record.extended_request_id = str(gateway_context.get("extendedRequestId") or "")
-        event_context = {**gateway_context, **route, _CONTEXT_KEY: context}
+        parts: dict[str, Any] = _EMPTY_EVENT | (event if isinstance(event, dict) else {})
+        about_request = parts["requestContext"] if isinstance(parts.get("requestContext"), dict) else {}
+        route = {name: str(about_request.get(name) or "") for name in ("resourcePath", "httpMethod")}
+        context = RequestContext.for_lambda(lambda_context, request_id=about_request.get("requestId"))
+        context.record.extended_request_id = str(about_request.get("extendedRequestId") or "")
+        parts["requestContext"] = about_request | route | {_CONTEXT_KEY: context}
         try:
-            return super().__call__({**_EMPTY_EVENT, **fields, "requestContext": event_context}, lambda_context)
+            return super().__call__(parts, lambda_context)
         except Exception as error:
             # Chalice failed outside of the middleware.
-            record = context.record
-            response = _respond_to_error(error, record)
-            result: dict[str, Any] = self._finish(response, "unknown", record).to_dict()
+            response = _respond_to_error(error, context.record)
+            result: dict[str, Any] = self._finish(response, "unknown", context.record).to_dict()
             return result
 
     def route(

@@ -1,4 +1,7 @@
-"""Login, with the first list in the same response. If the list fails or is slow, the customer still gets a session."""
+"""Login, with the first list in the same response, and the user of later requests.
+
+If the list fails or is slow, the customer still gets a session.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,14 +12,13 @@ from chalicelib.api.validation import LoginBody
 from chalicelib.authorized_calls import AuthorizedCalls, TokenSource
 from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
-from chalicelib.context import RequestContext
+from chalicelib.context import Outcome, RequestContext
 from chalicelib.credentials import CredentialsCache
+from chalicelib.douyin.calls import CODE2SESSION, JSCODE2SESSION, code2session_body, jscode2session_body
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.endpoints import CODE2SESSION, JSCODE2SESSION, code2session_body, jscode2session_body
-from chalicelib.errors import UnknownAppError, UpstreamMalformedError
-from chalicelib.record import Outcome
+from chalicelib.errors import UnauthenticatedError, UnknownAppError, UpstreamMalformedError
 from chalicelib.redaction import RedactedStruct
-from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, encode_session, hash_open_id
+from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID, Session, decode_session, encode_session, hash_open_id
 
 LIST_SECONDS = 6.0
 """Limit for the list, counted from the end of the login."""
@@ -92,3 +94,20 @@ class LoginHandler:
         # If the platform refuses the token, the code is not used up. AuthorizedCalls sends it again with another token.
         calls = AuthorizedCalls(self.douyin, self.tokens, app_id, context)
         return calls.send(CODE2SESSION, code2session_body(app_id, code)).open_id
+
+
+def authenticate(token: str, credentials_cache: CredentialsCache, now: float, context: RequestContext) -> Session:
+    """Return the session of a token. `now` is in epoch seconds.
+
+    Sets `app_id`, `user` and `is_probe` of the record. Raises UnauthenticatedError for a forged or expired token,
+    and what `CredentialsCache.get` raises.
+    """
+    session, credentials = credentials_cache.find_or_reread(
+        lambda credentials: decode_session(token, credentials.session_keys, now), context
+    )
+    if session is None:
+        raise UnauthenticatedError("session token has no valid signature")
+    context.record.app_id = session.app_id
+    context.record.user = hash_open_id(session.open_id, credentials.session_keys)
+    context.record.is_probe = session.open_id == PROBE_OPEN_ID
+    return session

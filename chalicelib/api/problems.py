@@ -8,8 +8,8 @@ import math
 import msgspec
 
 from chalicelib import errors
+from chalicelib.context import Outcome
 from chalicelib.errors import NO_CODES, UpstreamCodes
-from chalicelib.record import Outcome
 
 
 class ProblemType(msgspec.Struct, frozen=True):

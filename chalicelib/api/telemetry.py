@@ -17,8 +17,8 @@ import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from chalicelib.context import Call, Outcome, RequestRecord
 from chalicelib.errors import ServiceError, format_error
-from chalicelib.record import Call, Outcome, RequestRecord
 from chalicelib.settings import TelemetrySettings, is_traced
 
 WITHHELD = "a message of another logger is withheld, because it may quote a secret: "

@@ -1,6 +1,6 @@
 """Checks the form of everything that callers send, before any other service is called.
 
-Errors name the field, never its value. `sessions` and `cursors` verify the signatures of session tokens and cursors.
+Errors name the field, never its value. `sessions` and `paging` verify the signatures of session tokens and cursors.
 """
 
 import re
@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
-from chalicelib.douyin.endpoints import ListQuery
+from chalicelib.certificates.paging import MAX_CURSOR_LENGTH
+from chalicelib.douyin.calls import ListQuery
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 from chalicelib.redaction import RedactedStruct
 

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import msgspec
 
 from chalicelib.authorized_calls import AuthorizedCalls, TokenSource
-from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
-from chalicelib.certificates.paging import fetch_pages
+from chalicelib.certificates.paging import ListPosition, decode_cursor, encode_cursor, fetch_pages
 from chalicelib.certificates.views import ListView, build_views
-from chalicelib.context import RequestContext
+from chalicelib.context import Report, RequestContext
 from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.douyin.calls import ListQuery
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.endpoints import ListQuery
 from chalicelib.errors import InvalidRequestError, ServiceError
 from chalicelib.merchants import MerchantRepository
-from chalicelib.record import Report
 from chalicelib.sessions import Session
 
 MAX_REPORTED_FIELDS = 10

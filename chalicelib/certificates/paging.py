@@ -4,6 +4,9 @@ The first page is read alone, because it reports the total. The others are read 
 
 The platform may cut its pages before it filters them by store. Then a short or empty page is not the end of the list,
 so the total decides. If the total is missing or less than what was received, the size of the last page decides.
+
+A cursor is the position in a list as text. It is signed for one user, merchant, store and set of filters, so it
+does not verify in another list.
 """
 
 from collections.abc import Mapping
@@ -12,9 +15,9 @@ from typing import Any
 
 import msgspec
 
+from chalicelib import signing
 from chalicelib.authorized_calls import AuthorizedCalls
-from chalicelib.certificates.cursors import ListPosition
-from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
+from chalicelib.douyin.calls import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Page
 from chalicelib.errors import ServiceError, UpstreamMalformedError
 
@@ -22,6 +25,19 @@ MAX_PAGES_PER_RESPONSE = 4
 
 MAX_PAGES = 40
 """The most pages of a list (2,000 certificates). A larger total is assumed to be wrong, so that pagination ends."""
+
+MAX_CURSOR_LENGTH = 1024
+"""The longest cursor, in characters."""
+
+
+class ListPosition(msgspec.Struct, frozen=True):
+    """A place in a list: its next page, the number of certificates before it, and the platform's total of the list."""
+
+    next_page: int = 1
+    #: The number of certificates on the pages before `next_page`.
+    received: int = 0
+    #: The largest total that the platform has reported, or None.
+    total: int | None = None
 
 
 class NextPages(msgspec.Struct, frozen=True):
@@ -129,3 +145,22 @@ def position_after(start: ListPosition, pages: list[Page]) -> ListPosition:
     totals = [total for total in (start.total, *(page.total for page in pages)) if total is not None]
     total = max(totals, default=None)
     return ListPosition(start.next_page + len(pages), received, total)
+
+
+def encode_cursor(position: ListPosition, list_query: ListQuery, open_id: str, keys: list[str]) -> str:
+    """Return the cursor with which this user's list continues at `position`."""
+    # The third element is unused. It stays, because release 0.14.0 reads and writes cursors of this form.
+    content = [position.next_page, position.received, 0, position.total]
+    return signing.sign(content, _purpose(list_query, open_id), keys)
+
+
+def decode_cursor(cursor: str, list_query: ListQuery, open_id: str, keys: list[str]) -> ListPosition | None:
+    """Return the position in a cursor, or None if none of the keys has signed it for this list."""
+    content = signing.verify(cursor, _purpose(list_query, open_id), keys, tuple[int, int, int, int | None])
+    return None if content is None else ListPosition(content[0], content[1], content[3])
+
+
+def _purpose(list_query: ListQuery, open_id: str) -> bytes:
+    # Keep this order: with another one, the cursors that clients hold would not verify.
+    filters = list_query.poi_id, list_query.biz_type, list_query.start_time, list_query.end_time
+    return b"douyin-redemption cursor " + msgspec.json.encode([list_query.account_id, open_id, *filters])

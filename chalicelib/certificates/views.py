@@ -6,8 +6,18 @@ are strings. Numbers whose meaning the platform does not publish are passed on u
 
 import msgspec
 
-from chalicelib.douyin import models
-from chalicelib.douyin.pages import Certificate, Page
+from chalicelib.douyin.pages import (
+    Amount,
+    Certificate,
+    CertificateFields,
+    LockInfoExtra,
+    OffPeakDiscountDetail,
+    OffPeakTime,
+    Page,
+    SkuInfo,
+    TimesCardInfo,
+    VoucherInfo,
+)
 from chalicelib.lenient import parse_id
 
 _KINDS = {1: "groupon", 2: "voucher", 3: "times_card"}
@@ -117,7 +127,7 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
     `now` (epoch seconds) decides whether an unusable certificate has expired or not started.
     """
     views: dict[str, CertificateView] = {}
-    unusable: dict[str, models.CertificateFields] = {}
+    unusable: dict[str, CertificateFields] = {}
     malformed = 0
     malformed_fields: dict[str, None] = {}
     for page in pages:
@@ -143,7 +153,7 @@ def build_views(pages: list[Page], now: float) -> BuiltViews:
 def build_view(certificate: Certificate) -> CertificateView:
     """Build the view of a usable certificate. Its kind is `other` if `groupon_type` is missing or unknown."""
     fields = certificate.fields
-    sku, amount = fields.sku_info or models.SkuInfo(), fields.amount or models.Amount()
+    sku, amount = fields.sku_info or SkuInfo(), fields.amount or Amount()
     return CertificateView(
         certificate_id=certificate.certificate_id,
         order_id=certificate.order_id,
@@ -164,7 +174,7 @@ def build_view(certificate: Certificate) -> CertificateView:
     )
 
 
-def _count_unusable(certificates: list[models.CertificateFields], now: float) -> UnusableView:
+def _count_unusable(certificates: list[CertificateFields], now: float) -> UnusableView:
     counts = UnusableView()
     for certificate in certificates:
         if certificate.expire_time is not None and certificate.expire_time < now:
@@ -186,7 +196,7 @@ def _code_tail(code: str | None) -> str | None:
     return code[-_TAIL_LENGTH:] if code is not None and len(code) > _TAIL_LENGTH else None
 
 
-def _times_view(card: models.TimesCardInfo | None, malformed_fields: list[str]) -> TimesView | None:
+def _times_view(card: TimesCardInfo | None, malformed_fields: list[str]) -> TimesView | None:
     if card is None:
         return None
     serials = None
@@ -198,7 +208,7 @@ def _times_view(card: models.TimesCardInfo | None, malformed_fields: list[str]) 
     return view if view != TimesView() else None
 
 
-def _voucher_view(info: models.VoucherInfo | None) -> VoucherView | None:
+def _voucher_view(info: VoucherInfo | None) -> VoucherView | None:
     rule = None if info is None else info.dynamic_par_rule_struct
     if rule is None:
         return None
@@ -206,14 +216,14 @@ def _voucher_view(info: models.VoucherInfo | None) -> VoucherView | None:
     return view if view != VoucherView() else None
 
 
-def _lock_view(info: models.LockInfoExtra | None) -> LockView | None:
+def _lock_view(info: LockInfoExtra | None) -> LockView | None:
     return LockView(info.lock_status, info.lock_scene) if info and (info.lock_status or info.lock_scene) else None
 
 
-def _off_peak_view(detail: models.OffPeakDiscountDetail | None) -> OffPeakView | None:
+def _off_peak_view(detail: OffPeakDiscountDetail | None) -> OffPeakView | None:
     if detail is None or not detail.has_off_peak_discount:
         return None
-    time = detail.off_peak_time or models.OffPeakTime()
+    time = detail.off_peak_time or OffPeakTime()
     spans = time.daily_time_range_list or []
     hours = [(span.start_time, span.end_time) for span in spans if span.start_time and span.end_time]
     view = OffPeakView(

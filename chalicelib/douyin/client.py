@@ -1,4 +1,4 @@
-"""The client of the platform's API: sends the calls of `endpoints` over the transport."""
+"""The client of the platform's API: sends the calls of `calls` over the transport."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from chalicelib.context import RequestContext
-from chalicelib.douyin.endpoints import Endpoint
+from chalicelib.douyin.calls import PlatformCall
 from chalicelib.douyin.protocol import HttpRequest, open_envelope
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
@@ -38,7 +38,7 @@ class DouyinClient:
 
     def send(
         self,
-        endpoint: Endpoint[T],
+        call: PlatformCall[T],
         body: Mapping[str, Any],
         context: RequestContext,
         headers: Mapping[str, str] | None = None,
@@ -47,20 +47,20 @@ class DouyinClient:
 
         `headers` are for calls that need an app's token. In the service, only `authorized_calls` sends such calls.
         """
-        if endpoint.needs_token != (headers is not None):
-            raise TypeError(f"{endpoint.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
+        if call.needs_token != (headers is not None):
+            raise TypeError(f"{call.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
         all_headers = {"content-type": "application/json", **(headers or {})}
-        request = HttpRequest(endpoint.path, msgspec.json.encode(body), all_headers)
-        base_url = self.login_api if endpoint.uses_login_api else self.open_api
+        request = HttpRequest(call.path, msgspec.json.encode(body), all_headers)
+        base_url = self.login_api if call.uses_login_api else self.open_api
         # The peer may have dropped an idle connection without notice, so a call without retries opens a new connection.
-        max_idle_seconds = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
+        max_idle_seconds = MAX_IDLE_SECONDS if call.is_repeatable else 0.0
 
         def attempt() -> T:
-            with context.record_call("douyin", endpoint.name) as call:
-                reply = self.transport.send(base_url, request, context.deadline, endpoint.max_bytes, max_idle_seconds)
-                envelope, call.upstream = open_envelope(reply, endpoint.error_table)
-                return endpoint.parse(envelope)
+            with context.record_call("douyin", call.name) as entry:
+                reply = self.transport.send(base_url, request, context.deadline, call.max_bytes, max_idle_seconds)
+                envelope, entry.upstream = open_envelope(reply, call.error_table)
+                return call.parse(envelope)
 
-        if not endpoint.is_repeatable:
+        if not call.is_repeatable:
             return attempt()
         return call_with_retries(attempt, RETRY_POLICY, context.deadline, sleep=self.sleep)

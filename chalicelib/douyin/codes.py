@@ -83,7 +83,7 @@ MINT_ERRORS: ErrorTable = {
 def decide_error(table: ErrorTable, reported: list[int], sub_code: int) -> tuple[int, ErrorType] | None:
     """Return the code that decides what a reply means, and its error class; None if no code is known.
 
-    `table` maps the endpoint's codes to errors. `reported` are the main codes of the reply in order of precedence.
+    `table` maps the call's codes to errors. `reported` are the main codes of the reply in order of precedence.
     `sub_code` is its extra.sub_error_code. A sub code in SUB_CODE_ERRORS decides first, then the first main code in
     `table`, then a sub code in `table`.
     """

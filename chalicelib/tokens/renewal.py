@@ -2,10 +2,9 @@
 
 import msgspec
 
-from chalicelib.context import RequestContext
+from chalicelib.context import Report, RequestContext
 from chalicelib.credentials import CredentialsCache
 from chalicelib.errors import ServiceError, TokenUnavailableError
-from chalicelib.record import Report
 from chalicelib.tokens.rows import RowChangedError, TokenRow
 from chalicelib.tokens.source import SharedTokenSource
 

@@ -12,8 +12,8 @@ from chalicelib.aws import Item, Table
 from chalicelib.cache import Cache
 from chalicelib.context import RequestContext
 from chalicelib.credentials import CREDENTIALS_MAX_AGE, Credentials, CredentialsCache
+from chalicelib.douyin.calls import CLIENT_TOKEN, client_token_body
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.endpoints import CLIENT_TOKEN, client_token_body
 from chalicelib.errors import DeadlineExceededError, StorageUnavailableError, TokenUnavailableError, UpstreamError
 from chalicelib.tokens.rows import MINTED, Action, RowChangedError, TokenRow, new_claim, next_action, token_pk
 

@@ -16,14 +16,14 @@ import trustme
 from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
-from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
-from chalicelib.douyin.endpoints import (
+from chalicelib.douyin.calls import (
     JSCODE2SESSION,
     QUERY_USER_CERTIFICATES,
     ListQuery,
     jscode2session_body,
     page_body,
 )
+from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.transport import READ_SECONDS, Transport, create_http_session
 from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError
 from tests.scripted_server import CLOSE, RESET, ReceivedRequest, ScriptedServer, certificates_body, http_response

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import __version__
-from chalicelib import commit as commit_module
+from chalicelib import __version__, settings
 from tests.harness import JSON_HEADERS, LIST_URL, Api, assert_problem
 
 
@@ -18,7 +17,7 @@ def test_health_is_version_and_commit_and_needs_no_configuration(
         monkeypatch.delenv(name, raising=False)
     if commit is not None:
         (tmp_path / "commit.txt").write_text(commit)
-    monkeypatch.setattr(commit_module, "COMMIT_FILE", tmp_path / "commit.txt")
+    monkeypatch.setattr(settings, "COMMIT_FILE", tmp_path / "commit.txt")
     response = Api(None).call("GET", "/v1/health")  # type: ignore[arg-type]
     expected = {"status": "ok", "version": __version__} | ({"commit": commit} if commit else {})
     assert (response.status, response.text) == (200, json.dumps(expected, separators=(",", ":")))

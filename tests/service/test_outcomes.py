@@ -10,7 +10,6 @@ import pytest
 
 from chalicelib.douyin import codes
 from sandbox.sample_data import APP_ID
-from tests.endpoints import SAMPLES, find_endpoints
 from tests.harness import (
     FAST_RETRIES,
     LIST_URL,
@@ -22,6 +21,7 @@ from tests.harness import (
     assert_problem,
     in_seconds,
 )
+from tests.platform_calls import SAMPLES, find_platform_calls
 from tests.scripted_server import ScriptedServer
 
 SHORT_MILLISECONDS = 2500
@@ -54,7 +54,7 @@ class Kind:
 SENT_ONCE = {"client_token": "mint", "jscode2session": "login", "code2session": "provider"}
 """The calls that are sent once, and the member of Kind with their problems."""
 
-CALLS = {name: SENT_ONCE.get(name, "page") for name in find_endpoints()}
+CALLS = {name: SENT_ONCE.get(name, "page") for name in find_platform_calls()}
 
 
 def code(number: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ KINDS = {
 
 
 def test_every_error_of_a_code_has_a_kind() -> None:
-    tables = [codes.SUB_CODE_ERRORS, *(endpoint.error_table for endpoint in find_endpoints().values())]
+    tables = [codes.SUB_CODE_ERRORS, *(platform_call.error_table for platform_call in find_platform_calls().values())]
     tried = {kind.fault.get(part) for kind in KINDS.values() for part in ("code", "sub_code")}
     errors = [(number, error.__name__) for table in tables for number, error in table.items()]
     missing = {name for _, name in errors} - {name for number, name in errors if number in tried}

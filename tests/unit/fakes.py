@@ -10,13 +10,12 @@ import msgspec
 from chalicelib.api import problems
 from chalicelib.api.telemetry import Telemetry
 from chalicelib.aws import Item, Table
-from chalicelib.context import Deadline, RequestContext
+from chalicelib.context import Deadline, RequestContext, RequestRecord
 from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin import protocol
+from chalicelib.douyin.calls import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, PlatformCall
 from chalicelib.douyin.client import DouyinClient
-from chalicelib.douyin.endpoints import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, Endpoint
-from chalicelib.douyin.models import CertificateFields
-from chalicelib.douyin.pages import Certificate, Page
+from chalicelib.douyin.pages import Certificate, CertificateFields, Page
 from chalicelib.douyin.protocol import HttpReply, HttpRequest, LoginData, MintedToken, ProviderLoginData
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
@@ -26,7 +25,6 @@ from chalicelib.errors import (
     TokenUnavailableError,
     UpstreamCodes,
 )
-from chalicelib.record import RequestRecord
 
 T = TypeVar("T")
 
@@ -182,19 +180,19 @@ class FakeDouyin(DouyinClient):
 
     def send(
         self,
-        endpoint: Endpoint[Any],
+        platform_call: PlatformCall[Any],
         body: Mapping[str, Any],
         context: RequestContext,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         token = (headers or {}).get("access-token", "")
-        if endpoint is CLIENT_TOKEN:
+        if platform_call is CLIENT_TOKEN:
             return self._mint(body["client_key"], body["client_secret"], context)
-        if endpoint is JSCODE2SESSION:
+        if platform_call is JSCODE2SESSION:
             return LoginData(self._log_in(body["appid"], body["secret"], body["code"]))
-        if endpoint is CODE2SESSION:
+        if platform_call is CODE2SESSION:
             return ProviderLoginData(self._log_in(body["app_id"], token, body["code"]))
-        assert endpoint is QUERY_USER_CERTIFICATES
+        assert platform_call is QUERY_USER_CERTIFICATES
         self.queries.append((dict(body), dict(headers or {})))
         number = body["page"]
         return self.fetch(number, token)
@@ -318,9 +316,9 @@ def make_certificate(
     return Certificate(certificate_id, order_id, can_use, typed, list(malformed_fields))
 
 
-def parse(endpoint: Endpoint[T], response: HttpReply) -> T:
+def parse(platform_call: PlatformCall[T], response: HttpReply) -> T:
     """Return what a response to a call means; raises UpstreamError."""
-    return endpoint.parse(protocol.open_envelope(response, endpoint.error_table)[0])
+    return platform_call.parse(protocol.open_envelope(response, platform_call.error_table)[0])
 
 
 def parse_page(response: HttpReply) -> Page:

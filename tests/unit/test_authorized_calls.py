@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.authorized_calls import AuthorizedCalls
-from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
+from chalicelib.douyin.calls import QUERY_USER_CERTIFICATES
 from chalicelib.douyin.pages import Page
 from chalicelib.tokens.source import SharedTokenSource
 from tests.unit.fakes import (

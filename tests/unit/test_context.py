@@ -7,9 +7,8 @@ import pytest
 
 from chalicelib import context as context_module
 from chalicelib import errors
-from chalicelib.context import RequestContext
+from chalicelib.context import Call, RequestContext
 from chalicelib.errors import UpstreamCodes
-from chalicelib.record import Call
 from tests.unit.fakes import Clock, LambdaContext, make_context
 
 INFINITE = float("inf")

@@ -9,9 +9,9 @@ from typing import Any
 
 import chalicelib
 from chalicelib.api.problems import ProblemType, ProblemView
-from chalicelib.douyin.endpoints import Endpoint
+from chalicelib.context import Outcome
+from chalicelib.douyin.calls import PlatformCall
 from chalicelib.douyin.protocol import MintedToken
-from chalicelib.record import Outcome
 from chalicelib.redaction import RedactedStruct
 
 SECRET = re.compile(
@@ -19,7 +19,7 @@ SECRET = re.compile(
 )
 """Names of fields that hold a secret, or a message that may have one."""
 
-PUBLIC = {(Outcome, "code"), (ProblemType, "code"), (ProblemView, "code"), (Endpoint, "needs_token")}
+PUBLIC = {(Outcome, "code"), (ProblemType, "code"), (ProblemView, "code"), (PlatformCall, "needs_token")}
 """Codes of errors, not of coupons or logins; and whether a call has a token."""
 
 MODULES = [importlib.import_module(found.name) for found in pkgutil.walk_packages(chalicelib.__path__, "chalicelib.")]

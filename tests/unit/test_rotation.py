@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from chalicelib.api.authentication import authenticate
-from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
+from chalicelib.api.login import authenticate
+from chalicelib.certificates.paging import ListPosition, decode_cursor, encode_cursor
 from chalicelib.credentials import CredentialsCache
-from chalicelib.douyin.endpoints import ListQuery
+from chalicelib.douyin.calls import ListQuery
 from chalicelib.errors import UnauthenticatedError
 from chalicelib.sessions import Session, encode_session, hash_open_id
 from tests.unit.fakes import APP_ID, APP_SECRET, NOW, OPEN_ID, Clock, FakeSecret, make_context

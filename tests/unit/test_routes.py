@@ -13,7 +13,7 @@ from chalice.app import Request
 
 import app as application
 from chalicelib.api.application import Application
-from chalicelib.api.authentication import authenticate
+from chalicelib.api.login import authenticate
 from chalicelib.api.validation import parse_bearer
 from chalicelib.components import Components
 from chalicelib.context import RequestContext

@@ -12,8 +12,7 @@ from chalice.app import BadRequestError, Chalice, Request
 
 from chalicelib import errors
 from chalicelib.api.application import Application
-from chalicelib.context import RequestContext
-from chalicelib.record import Outcome, RequestRecord
+from chalicelib.context import Outcome, RequestContext, RequestRecord
 from sandbox import gateway
 from tests.unit.fakes import FakeTelemetry, LambdaContext
 

@@ -11,8 +11,8 @@ from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
 from chalicelib.certificates.listing import CertificateLister, ListReport, ListResult
 from chalicelib.certificates.views import ListView
-from chalicelib.douyin.endpoints import ListQuery
-from chalicelib.record import Outcome
+from chalicelib.context import Outcome
+from chalicelib.douyin.calls import ListQuery
 from chalicelib.sessions import PROBE_OPEN_ID, Session, decode_session, hash_open_id
 from chalicelib.tokens.source import SharedTokenSource
 from sandbox.sample_data import ACCOUNT_ID, POI_ID

@@ -8,8 +8,8 @@ import pytest
 from chalicelib import errors
 from chalicelib.api import problems
 from chalicelib.api.problems import problem_for_error
+from chalicelib.context import Outcome
 from chalicelib.errors import UpstreamCodes
-from chalicelib.record import Outcome
 from tests.unit.fakes import PROBLEM_TYPES
 
 EVIDENCE = UpstreamCodes(2119005, 11006, "20260101L")

@@ -13,7 +13,7 @@ from chalicelib.api import telemetry as telemetry_module
 from chalicelib.api.problems import problem_for_error
 from chalicelib.api.telemetry import WITHHELD, Telemetry
 from chalicelib.certificates.listing import ListReport
-from chalicelib.record import Call, Outcome, Report, RequestRecord
+from chalicelib.context import Call, Outcome, Report, RequestRecord
 from chalicelib.settings import TelemetrySettings
 from chalicelib.tokens.renewal import RenewalReport
 from sandbox.sample_data import ACCOUNT_ID, POI_ID

@@ -14,8 +14,8 @@ from chalicelib.api.validation import (
     parse_login_body,
     parse_path_ids,
 )
-from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH
-from chalicelib.douyin.endpoints import ListQuery
+from chalicelib.certificates.paging import MAX_CURSOR_LENGTH
+from chalicelib.douyin.calls import ListQuery
 from chalicelib.errors import InvalidRequestError, UnauthenticatedError
 
 MAX = 9999999999

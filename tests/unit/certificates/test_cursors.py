@@ -9,9 +9,8 @@ import msgspec
 import pytest
 from itsdangerous import Signer
 
-from chalicelib.certificates.cursors import MAX_CURSOR_LENGTH, ListPosition, decode_cursor, encode_cursor
-from chalicelib.certificates.paging import MAX_PAGES
-from chalicelib.douyin.endpoints import ListQuery
+from chalicelib.certificates.paging import MAX_CURSOR_LENGTH, MAX_PAGES, ListPosition, decode_cursor, encode_cursor
+from chalicelib.douyin.calls import ListQuery
 from sandbox.sample_data import ACCOUNT_ID, POI_ID
 from tests.unit.fakes import OPEN_ID, SESSION_KEY
 

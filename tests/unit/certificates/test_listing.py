@@ -9,10 +9,10 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.aws import Item
-from chalicelib.certificates.cursors import ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.listing import MAX_REPORTED_FIELDS, CertificateLister
+from chalicelib.certificates.paging import ListPosition, decode_cursor, encode_cursor
 from chalicelib.certificates.views import ListView
-from chalicelib.douyin.endpoints import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
+from chalicelib.douyin.calls import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import MAX_PAGE_CERTIFICATES, Page
 from chalicelib.douyin.protocol import HttpReply
 from chalicelib.merchants import MerchantRepository

@@ -13,16 +13,16 @@ import msgspec
 import pytest
 
 from chalicelib.authorized_calls import AuthorizedCalls
-from chalicelib.certificates.cursors import ListPosition
 from chalicelib.certificates.paging import (
     MAX_PAGES,
     MAX_PAGES_PER_RESPONSE,
     FetchedPages,
+    ListPosition,
     NextPages,
     fetch_pages,
     plan_next_pages,
 )
-from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
+from chalicelib.douyin.calls import PAGE_SIZE, ListQuery
 from chalicelib.douyin.pages import Page
 from chalicelib.errors import UpstreamMalformedError, UpstreamRejectedError, UpstreamUnavailableError
 from tests.unit.fakes import OPEN_ID, FakeDouyin, FixedTokenSource, make_context, make_page

@@ -16,12 +16,12 @@ from chalicelib.errors import (
 )
 from infra.bundle import ROOT
 from sandbox.mock_platform import CALL_PATHS, MockPlatform
-from tests.endpoints import SAMPLES, find_endpoints
+from tests.platform_calls import SAMPLES, find_platform_calls
 from tests.unit.fakes import Clock, FakeTransport, Sent, json_reply, make_context
 
 OPEN_API = "https://open.example"
 LOGIN_API = "https://login.example"
-ENDPOINTS = find_endpoints()
+PLATFORM_CALLS = find_platform_calls()
 
 
 class Platform:
@@ -35,26 +35,26 @@ class Platform:
 
     def send(self, name: str) -> Any:
         """Send the sample of a call, with the token headers that it needs."""
-        headers = {"access-token": "clt.x", "Root": "8"} if ENDPOINTS[name].needs_token else None
-        return self.client.send(ENDPOINTS[name], SAMPLES[name].body, self.context, headers)
+        headers = {"access-token": "clt.x", "Root": "8"} if PLATFORM_CALLS[name].needs_token else None
+        return self.client.send(PLATFORM_CALLS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
         return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("name", PLATFORM_CALLS)
 def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str) -> None:
     assert name in CALL_PATHS, "CALL_PATHS of sandbox/mock_platform.py has no row for this call"
-    platform, endpoint = Platform(json_reply({"data": SAMPLES[name].data})), ENDPOINTS[name]
+    platform, platform_call = Platform(json_reply({"data": SAMPLES[name].data})), PLATFORM_CALLS[name]
     assert platform.send(name) == SAMPLES[name].result
     [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
-    headers |= {"access-token": "clt.x", "Root": "8"} if endpoint.needs_token else {}
-    base_url = LOGIN_API if endpoint.uses_login_api else OPEN_API
+    headers |= {"access-token": "clt.x", "Root": "8"} if platform_call.needs_token else {}
+    base_url = LOGIN_API if platform_call.uses_login_api else OPEN_API
     assert (sent.base_url, sent.request.path) == (base_url, CALL_PATHS[name])
-    assert sent.request == HttpRequest(endpoint.path, SAMPLES[name].sent, headers)
-    idle = MAX_IDLE_SECONDS if endpoint.is_repeatable else 0.0
-    assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, endpoint.max_bytes, idle)
+    assert sent.request == HttpRequest(platform_call.path, SAMPLES[name].sent, headers)
+    idle = MAX_IDLE_SECONDS if platform_call.is_repeatable else 0.0
+    assert sent == Sent(sent.base_url, sent.request, platform.context.deadline, platform_call.max_bytes, idle)
     assert platform.logged() == [("douyin", name, "ok")]
 
 
@@ -68,18 +68,18 @@ def test_the_log_id_of_every_reply_is_logged_also_of_a_malformed_one(data: Any) 
 
 def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
     special = {"client_token", "jscode2session", "code2session"}
-    assert ENDPOINTS.keys() <= CALL_PATHS.keys()
+    assert PLATFORM_CALLS.keys() <= CALL_PATHS.keys()
     assert [name for name in CALL_PATHS.keys() - special if not hasattr(MockPlatform, name)] == []
     page = (ROOT / "sandbox" / "README.md").read_text(encoding="utf-8")
     assert [path for path in CALL_PATHS.values() if f"`POST {path}`" not in page] == []
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("name", PLATFORM_CALLS)
 def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_it(name: str) -> None:
     platform = Platform(json_reply({}))
-    headers = None if ENDPOINTS[name].needs_token else {"access-token": "clt.x"}
+    headers = None if PLATFORM_CALLS[name].needs_token else {"access-token": "clt.x"}
     with pytest.raises(TypeError, match=f"{name}: AuthorizedCalls"):
-        platform.client.send(ENDPOINTS[name], SAMPLES[name].body, platform.context, headers)
+        platform.client.send(PLATFORM_CALLS[name], SAMPLES[name].body, platform.context, headers)
     assert platform.transport.sent == []
 
 

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chalicelib.authorized_calls import AuthorizedCalls
-from chalicelib.certificates.cursors import ListPosition
-from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE, fetch_pages
+from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE, ListPosition, fetch_pages
 from chalicelib.certificates.views import build_views
-from chalicelib.douyin.endpoints import PAGE_SIZE, ListQuery
+from chalicelib.douyin.calls import PAGE_SIZE, ListQuery
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import HttpReply
 from chalicelib.errors import UpstreamError

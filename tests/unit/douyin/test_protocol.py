@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from chalicelib import errors
-from chalicelib.douyin import endpoints, pages
-from chalicelib.douyin.endpoints import Endpoint, ListQuery, page_body
+from chalicelib.douyin import calls, pages
+from chalicelib.douyin.calls import ListQuery, PlatformCall, page_body
 from chalicelib.douyin.pages import Page
 from chalicelib.douyin.protocol import HttpReply, is_access_token
-from tests.endpoints import SAMPLES, find_endpoints
+from tests.platform_calls import SAMPLES, find_platform_calls
 from tests.unit.fakes import json_reply, parse, parse_page
 
 Parse = Callable[[HttpReply], object]
@@ -18,23 +18,23 @@ Parse = Callable[[HttpReply], object]
 NO_DATA: list[Any] = [None, 7, {}]
 NO_COUNTS: list[Any] = ["9" * 19, 2**63, None, -1, 1.5, "many", "３４０", True, {}]
 NO_IDS: list[Any] = [None, "", True, {}, 10**64, "x" * 65]
-ENDPOINTS = find_endpoints()
+PLATFORM_CALLS = find_platform_calls()
 
 
-def parser(endpoint: Endpoint[Any]) -> Parse:
-    """Return what a response to a call of this endpoint means."""
-    return lambda response: parse(endpoint, response)
+def parser(platform_call: PlatformCall[Any]) -> Parse:
+    """Return what a response to a call of this platform_call means."""
+    return lambda response: parse(platform_call, response)
 
 
 def test_every_call_has_a_sample_with_a_request_that_needs_it() -> None:
-    assert set(SAMPLES) == set(ENDPOINTS), "tests/endpoints.py has a sample of each call"
+    assert set(SAMPLES) == set(PLATFORM_CALLS), "tests/platform_calls.py has a sample of each call"
     named = SAMPLES.keys() - {"query_user_certificates", "client_token", "jscode2session", "code2session"}
     assert [name for name in named if not SAMPLES[name].url] == [], "these samples lack their url"
-    authorized = [row for row in ENDPOINTS.values() if row.needs_token]
+    authorized = [row for row in PLATFORM_CALLS.values() if row.needs_token]
     assert [row.name for row in authorized if 28001003 not in row.error_table] == [], "gateway's codes are missing"
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("name", PLATFORM_CALLS)
 class TestEveryCall:
     def test_a_documented_reply_has_its_result(self, name: str) -> None:
         replies: list[dict[str, Any]] = [
@@ -42,11 +42,11 @@ class TestEveryCall:
             {"err_no": 0, "err_msg": "", "log_id": "1", "data": SAMPLES[name].data},
         ]
         for reply in replies:
-            assert parse(ENDPOINTS[name], json_reply(reply)) == SAMPLES[name].result
+            assert parse(PLATFORM_CALLS[name], json_reply(reply)) == SAMPLES[name].result
 
     def test_a_reply_without_its_data_is_malformed(self, name: str) -> None:
         for data in (*NO_DATA, *SAMPLES[name].malformed):
-            error = raised_by(parser(ENDPOINTS[name]), json_reply({"data": data, "extra": {}}))
+            error = raised_by(parser(PLATFORM_CALLS[name]), json_reply({"data": data, "extra": {}}))
             assert (type(error), error.reason, error.is_transient) == (errors.UpstreamMalformedError, "malformed", True)
 
 
@@ -273,13 +273,13 @@ def body_with_code(place: str, code: Any, data: Any = None) -> dict[str, Any]:
 
 
 class TestCodes:
-    @pytest.mark.parametrize("name", ENDPOINTS)
+    @pytest.mark.parametrize("name", PLATFORM_CALLS)
     @pytest.mark.parametrize("place", ["data.error_code", "extra.error_code", "extra.sub_error_code", "err_no"])
     def test_a_code_is_an_error_in_every_place(self, name: str, place: str) -> None:
         is_sub_code = place == "extra.sub_error_code"
         for code in (999, "999", -5):
             body = body_with_code(place, code, SAMPLES[name].data)
-            error = raised_by(parser(ENDPOINTS[name]), json_reply(body))
+            error = raised_by(parser(PLATFORM_CALLS[name]), json_reply(body))
             assert (type(error), error.reason, error.is_transient) == (
                 errors.UpstreamUnavailableError,
                 f"unknown_code_{code}",
@@ -327,7 +327,7 @@ class TestCodes:
         assert error.upstream == errors.UpstreamCodes(2119005, 0, logid)
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("name", PLATFORM_CALLS)
 @pytest.mark.parametrize(
     ("status", "error_type", "retryable"),
     [
@@ -344,7 +344,7 @@ class TestStatus:
         self, name: str, status: int, error_type: type[errors.UpstreamError], retryable: bool
     ) -> None:
         for body in (b"", b"<html>", json_reply(body_with_code("err_no", 0, SAMPLES[name].data)).body):
-            error = raised_by(parser(ENDPOINTS[name]), HttpReply(status, {}, body))
+            error = raised_by(parser(PLATFORM_CALLS[name]), HttpReply(status, {}, body))
             assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
             assert not error.upstream.has_code
             assert error.retry_after == 0.0
@@ -354,27 +354,27 @@ class TestStatus:
         self, name: str, status: int, error_type: type[errors.UpstreamError], retryable: bool, code: int
     ) -> None:
         body = body_with_code("err_no", code, SAMPLES[name].data)
-        error = raised_by(parser(ENDPOINTS[name]), json_reply(body, status, retry_after="7"))
+        error = raised_by(parser(PLATFORM_CALLS[name]), json_reply(body, status, retry_after="7"))
         assert (type(error), error.reason, error.is_transient) == (error_type, f"http_{status}", retryable)
         assert (error.upstream, error.retry_after) == (errors.UpstreamCodes(code, 0, "1"), 7.0)
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "status", "code", "error_type"),
+    ("platform_call", "status", "code", "error_type"),
     [
-        (endpoints.QUERY_USER_CERTIFICATES, 503, 28001008, errors.TokenRefusedError),
-        (endpoints.QUERY_USER_CERTIFICATES, 429, 28003017, errors.QuotaExhaustedError),
-        (endpoints.QUERY_USER_CERTIFICATES, 429, 2100004, errors.UpstreamUnavailableError),
-        (endpoints.CLIENT_TOKEN, 500, 10013, errors.AppMisconfiguredError),
-        (endpoints.JSCODE2SESSION, 503, 40018, errors.LoginRefusedError),
-        (endpoints.CODE2SESSION, 503, 28001008, errors.TokenRefusedError),
+        (calls.QUERY_USER_CERTIFICATES, 503, 28001008, errors.TokenRefusedError),
+        (calls.QUERY_USER_CERTIFICATES, 429, 28003017, errors.QuotaExhaustedError),
+        (calls.QUERY_USER_CERTIFICATES, 429, 2100004, errors.UpstreamUnavailableError),
+        (calls.CLIENT_TOKEN, 500, 10013, errors.AppMisconfiguredError),
+        (calls.JSCODE2SESSION, 503, 40018, errors.LoginRefusedError),
+        (calls.CODE2SESSION, 503, 28001008, errors.TokenRefusedError),
     ],
 )
 def test_the_codes_of_an_endpoint_are_read_before_the_status(
-    endpoint: Endpoint[Any], status: int, code: int, error_type: type[errors.UpstreamError]
+    platform_call: PlatformCall[Any], status: int, code: int, error_type: type[errors.UpstreamError]
 ) -> None:
     for place in ("data.error_code", "extra.error_code", "err_no"):
-        error = raised_by(parser(endpoint), json_reply(body_with_code(place, code), status, retry_after="7"))
+        error = raised_by(parser(platform_call), json_reply(body_with_code(place, code), status, retry_after="7"))
         assert (type(error), error.reason, error.upstream) == (
             error_type,
             str(code),

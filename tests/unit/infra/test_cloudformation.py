@@ -92,7 +92,7 @@ def test_only_alarms_with_periods_longer_than_the_delay_of_metrics_take_late_dat
 def test_no_alarm_on_one_long_period_keeps_its_state_because_older_data_are_looked_at() -> None:
     """With FILL there are no missing data. Of what remains of a certificate, 0 would be an alarm."""
     single = {name for name, alarm in read_alarms().items() if alarm["EvaluationPeriods"] == 1 and alarm not in FILLED}
-    assert single == {"CertificateAlarm"}
+    assert single == {"TlsCertificateAlarm"}
 
 
 def fires(name: str, **values: float | None) -> bool:
@@ -134,5 +134,5 @@ def test_an_alarm_fires_at_its_limit_and_clears_when_a_metric_has_no_data(
 def test_the_alarms_are_those_of_the_guide() -> None:
     """Their eight metrics cost 0.80 USD a month."""
     assert {alarm["AlarmName"].removeprefix("douyin-redemption-dev-") for alarm in read_alarms().values()} == {
-        "availability", "refused", "api-errors", "latency", "empty-lists", "tokens", "certificate",
+        "availability", "refused", "api-errors", "latency", "empty-lists", "tokens", "tls-certificate",
     }  # fmt: skip

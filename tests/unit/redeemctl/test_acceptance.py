@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.douyin.endpoints import QUERY_USER_CERTIFICATES
+from chalicelib.douyin.calls import QUERY_USER_CERTIFICATES
 from redeemctl import acceptance
 from redeemctl.acceptance import compare_forms, find_forms
 

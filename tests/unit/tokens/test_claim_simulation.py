@@ -16,7 +16,7 @@ from chalicelib import errors
 from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.aws import Item
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.endpoints import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, Endpoint
+from chalicelib.douyin.calls import CLIENT_TOKEN, QUERY_USER_CERTIFICATES, PlatformCall
 from chalicelib.douyin.protocol import MintedToken
 from chalicelib.tokens.renewal import renew_expiring_tokens
 from chalicelib.tokens.rows import CLAIM_INTERVAL_SECONDS
@@ -206,14 +206,14 @@ class SimulatedDouyin(FakeDouyin):
 
     def send(
         self,
-        endpoint: Endpoint[Any],
+        platform_call: PlatformCall[Any],
         body: Mapping[str, Any],
         context: RequestContext,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         del body
         world, limit = self._instance.world, context.deadline.require_remaining()
-        if endpoint is not CLIENT_TOKEN:
+        if platform_call is not CLIENT_TOKEN:
             self._instance.step()
             if not world.accepts((headers or {})["access-token"]):
                 raise errors.TokenRefusedError("2190008")

@@ -1,6 +1,6 @@
-"""The calls of the platform that this service makes: one `Endpoint` for each. `DouyinClient.send` sends any of them.
+"""The calls of the platform that this service makes: one `PlatformCall` for each.
 
-An `Endpoint` has the properties of one call. `client` does what every call needs: time limits, call log, retries.
+A `PlatformCall` has the properties of one call. `client` does what every call needs: time limits, call log, retries.
 `authorized_calls` does what a call with an app's token needs in addition: it adds the token, and replaces it.
 """
 
@@ -24,7 +24,7 @@ BY_CERTIFICATE = 1
 """The `page_dimension` in which `total` and the page size count certificates; 2 counts orders."""
 
 
-class Endpoint(msgspec.Struct, Generic[T], frozen=True):
+class PlatformCall(msgspec.Struct, Generic[T], frozen=True):
     """A call of the platform: a POST request with a JSON body."""
 
     #: The name in logs and traces. The mock platform has the same names.
@@ -46,7 +46,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
 
 # A page of 50 certificates with every field is below 100 KiB: up to 2 KiB for each. Four pages of `max_bytes` fit into
 # one response of Lambda, even if its runtime client writes all characters but printable ASCII as escapes.
-QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
+QUERY_USER_CERTIFICATES: PlatformCall[Page] = PlatformCall(
     "query_user_certificates",
     "/api/trade/v2/fulfillment/query_user_certificates/",
     codes.QUERY_ERRORS,
@@ -56,17 +56,17 @@ QUERY_USER_CERTIFICATES: Endpoint[Page] = Endpoint(
     max_bytes=320 * 1024,
 )
 # If only the reply to a mint is lost, the app has a new token. A second mint could invalidate the token in use.
-CLIENT_TOKEN: Endpoint[MintedToken] = Endpoint(
+CLIENT_TOKEN: PlatformCall[MintedToken] = PlatformCall(
     "client_token", "/oauth/client_token/", codes.MINT_ERRORS, partial(parse_data, model=MintedToken),
     needs_token=False, is_repeatable=False,
 )  # fmt: skip
 # Not repeatable, because a login code is valid once.
-JSCODE2SESSION: Endpoint[LoginData] = Endpoint(
+JSCODE2SESSION: PlatformCall[LoginData] = PlatformCall(
     "jscode2session", "/api/apps/v2/jscode2session", codes.LOGIN_ERRORS, partial(parse_data, model=LoginData),
     needs_token=False, is_repeatable=False, uses_login_api=True,
 )  # fmt: skip
 # docs/platform.md names its document, code2session-v2.
-CODE2SESSION: Endpoint[ProviderLoginData] = Endpoint(
+CODE2SESSION: PlatformCall[ProviderLoginData] = PlatformCall(
     "code2session", "/api/apps/v1/microapp/code2session/", codes.PROVIDER_LOGIN_ERRORS,
     partial(parse_data, model=ProviderLoginData), needs_token=True, is_repeatable=False,
 )  # fmt: skip
