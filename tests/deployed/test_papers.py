@@ -10,7 +10,7 @@ from tests.unit.test_documents import PAPERS, ROOT
 
 STYLE = """@page { size: A4; margin: 14mm } h1, h2 { margin: 0; font-size: 14pt } p, ul, ol { margin: 4px 0 }
 table { border-collapse: collapse } td, th { padding: 1px 4px; border: 1px solid }"""
-SIZES = {"staff-card.zh-CN.md": "15pt", "manager-card.zh-CN.md": "12pt"}
+SIZES = {"staff-card.zh-CN.md": "22pt", "manager-card.zh-CN.md": "15pt", "pilot-sheet.zh-CN.md": "12pt"}
 """The size of the text."""
 
 
