@@ -65,7 +65,7 @@ class Merchant(msgspec.Struct, frozen=True):
     name: str | None = None
     #: A sentence that the mini-program shows above the list and above a coupon.
     notice: str | None = None
-    #: Whether the mini-program may offer to redeem (`onSelect`).
+    #: Whether the mini-program may offer to redeem (`redeemPage`).
     redeeming: bool = True
 
     def check_app(self, app_id: str) -> None:

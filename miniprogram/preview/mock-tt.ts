@@ -2,7 +2,7 @@
  * Mock of Douyin's `tt` API, built on fetch and the mock platform. The preview and the client's tests use it.
  *
  * It has the functions that this mini-program calls, except for navigation, which phone.ts adds; and tt.showModal for
- * hooks. Like Douyin's `tt`, it calls `success` for every HTTP status, passes a body that is not JSON as text, and
+ * `beforeLogin`. Like Douyin's `tt`, it calls `success` for every HTTP status, passes a body that is not JSON as text, and
  * returns copies from the storage.
  */
 

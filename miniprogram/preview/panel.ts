@@ -25,7 +25,6 @@ const phone = element<HTMLIFrameElement>("phone");
 const customer = element<HTMLSelectElement>("customer");
 const store = element<HTMLSelectElement>("store");
 const textSizePercent = element<HTMLSelectElement>("text");
-const hook = element<HTMLSelectElement>("hook");
 const notice = element<HTMLInputElement>("notice");
 const redeeming = element<HTMLInputElement>("redeeming");
 const situations = new Map<string, string>();
@@ -48,7 +47,7 @@ async function start(): Promise<void> {
   store.append(new Option("不存在的商家", storeQuery("unknown")));
   element("faults").append(...Object.entries(FAULTS).map(([name, rule]) => faultSwitch(name, rule)));
   showSituation();
-  for (const setting of [customer, store, textSizePercent, hook]) {
+  for (const setting of [customer, store, textSizePercent]) {
     setting.addEventListener("change", loadPhone);
   }
   customer.addEventListener("change", showSituation);
@@ -81,7 +80,6 @@ async function loadPhone(): Promise<void> {
     customer: customer.value,
     text: textSizePercent.value,
     place: "31.2304,121.4737",
-    hook: hook.value,
   });
   phone.src = `phone.html?${store.value}&${settings}`;
 }

@@ -8,7 +8,7 @@
  * - `account_id`, `poi_id`: the page's own parameters
  * - `customer`; `text`: the phone's font size in per cent; `place`: "latitude,longitude"
  * - `host=bare`: `tt` has only login, request, storage and navigation
- * - settings of config.ts: `help`; `hook`, a name in `HOOKS`, for `onSelect`; `orders` for `openOrders`
+ * - settings of config.ts: `help`; `redeem`, the `url` of `redeemPage`; `orders` for `openOrders`
  */
 
 import { createApp, reactive } from "vue";
@@ -41,13 +41,6 @@ interface NavigateOptions {
 }
 
 const TOAST_MS = 1500;
-
-/** The ways in which an `onSelect` can end, by the value of `hook` in the URL. */
-const HOOKS: Record<string, () => Promise<unknown>> = {
-  resolves: async () => true,
-  rejects: () => Promise.reject(new Error("the hook has failed")),
-  never: () => new Promise(() => {}),
-};
 
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -135,12 +128,8 @@ async function start(): Promise<void> {
   if (query.has("help")) {
     config.help = query.get("help") as string;
   }
-  const hookEnd = HOOKS[query.get("hook") ?? ""];
-  if (hookEnd) {
-    config.onSelect = ({ certificate_id }) => {
-      parent.dispatchEvent(new CustomEvent("phone-select", { detail: certificate_id }));
-      return hookEnd();
-    };
+  if (query.has("redeem")) {
+    config.redeemPage = { url: query.get("redeem") as string, text: "核销这张券" };
   }
   if (query.has("orders")) {
     config.openOrders = async () => showToast("这里会打开抖音「我的订单」");

@@ -89,6 +89,8 @@ export class FakeTt implements TtApi {
       });
   }
 
+  navigateTo(_: object): void {}
+
   login(options: LoginOptions): unknown {
     this.logins += 1;
     return this.onLogin(options);

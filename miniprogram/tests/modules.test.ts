@@ -31,11 +31,11 @@ function certificate(fields: Partial<Certificate>): Certificate {
 }
 
 function cardOf(group: Certificate[]) {
-  return cardsOf(withRemark(group), NOW)[0] as Cards.Card;
+  return cardsOf(withDoubts(group), NOW)[0] as Cards.Card;
 }
 
-function withRemark(certificates: Certificate[], remarks: { [id: string]: string } = {}) {
-  return certificates.map((each) => ({ ...each, remark: remarks[each.certificate_id] ?? "" }));
+function withDoubts(certificates: Certificate[], doubts: { [id: string]: string } = {}) {
+  return certificates.map((each) => ({ ...each, doubt: doubts[each.certificate_id] ?? "" }));
 }
 
 function card(fields: Partial<Certificate>) {
@@ -53,7 +53,7 @@ describe("a card", () => {
       until: "有效期以抖音订单为准",
       isLastDay: false,
       note: "",
-      remark: "",
+      doubt: "",
       paid: "",
       orderTail: "订单尾号\u00a02",
     });
@@ -107,9 +107,9 @@ describe("a card", () => {
       const { until, isLastDay } = card({ expire_time: seconds });
       return [until, isLastDay];
     };
-    assert.deepEqual(expiry(NOW + HOUR / 4), ["今天 23:45 到期", true]);
-    assert.deepEqual(expiry(NOW + HOUR), ["明天 00:30 到期", false]);
-    assert.deepEqual(expiry(NOW + DAY + 60), ["明天 23:31 到期", false]);
+    assert.deepEqual(expiry(NOW + HOUR / 4), ["今天\u00a023:45\u00a0到期", true]);
+    assert.deepEqual(expiry(NOW + HOUR), ["明天\u00a000:30\u00a0到期", false]);
+    assert.deepEqual(expiry(NOW + DAY + 60), ["明天\u00a023:31\u00a0到期", false]);
     assert.deepEqual(expiry(NOW + 7 * DAY), ["有效期至 2026.12.01，还剩\u00a07\u00a0天", false]);
     assert.deepEqual(expiry(NOW + 8 * DAY), ["有效期至 2026.12.02", false]);
     assert.deepEqual(expiry(NOW), ["", false], "its doubt says it");
@@ -120,17 +120,19 @@ describe("a doubt", () => {
   const HOURS = { hours: [["14:00", "17:00"]] };
   /** 2026-12-03 16:07 in China. */
   const AT = Date.UTC(2026, 11, 3, 8, 7) / 1000;
-  const doubt = (fields: Partial<Certificate>, now = AT) => doubtOf(certificate(fields), now);
+  /** Return the reason of a doubt, without what every doubt begins with. */
+  const doubt = (fields: Partial<Certificate>, now = AT) =>
+    doubtOf(certificate(fields), now).replace(/^请照常让店员扫码；/, "");
 
   test("is a text, and never refuses", () => {
     const rows: [Partial<Certificate>, string][] = [
       [{ start_time: AT, expire_time: AT + 1 }, ""],
-      [{ expire_time: AT }, "今天 16:07 已到期"],
-      [{ expire_time: AT - DAY }, "2026.12.02 已到期"],
-      [{ start_time: AT + 58 * 60 }, "今天 17:05 起可用"],
-      [{ start_time: AT + DAY }, "2026.12.04 起可用"],
-      [{ lock: {} }, "暂时查不到状态"],
-      [{ times: { usable: 0 } }, "剩余 0 次"],
+      [{ expire_time: AT }, "本页显示 16:07\u00a0已到期"],
+      [{ expire_time: AT - DAY }, "本页显示 2026.12.02\u00a0已到期"],
+      [{ start_time: AT + 58 * 60 }, "本页显示 17:05\u00a0起可用"],
+      [{ start_time: AT + DAY }, "本页显示 2026.12.04\u00a0起可用"],
+      [{ lock: {} }, "本页暂时查不到状态"],
+      [{ times: { usable: 0 } }, "本页显示剩余 0\u00a0次"],
       [{ off_peak: HOURS }, ""],
       [{ off_peak: { ...HOURS, weekdays: [] } }, ""],
     ];
@@ -150,23 +152,28 @@ describe("a doubt", () => {
     const doubts = Object.keys(fields).map((_, index) =>
       doubt({ ...Object.fromEntries(Object.entries(fields).slice(index)), off_peak }),
     );
-    assert.deepEqual(doubts, ["1970.01.01 已到期", "2026.12.04 起可用", "暂时查不到状态", "剩余 0 次"]);
-    assert.equal(doubt({ off_peak }), "不在可用时段内");
+    assert.deepEqual(doubts, [
+      "本页显示 1970.01.01\u00a0已到期",
+      "本页显示 2026.12.04\u00a0起可用",
+      "本页暂时查不到状态",
+      "本页显示剩余 0\u00a0次",
+    ]);
+    assert.equal(doubt({ off_peak }), "本页显示不在可用时段");
   });
 
   // biome-ignore format: one row a line
   const hours: [string[][] | undefined, time: string, text: string][] = [
-    [[["14:00", "17:00"]], "13:59", "今天 14:00 起可用"],
+    [[["14:00", "17:00"]], "13:59", "本页显示 14:00\u00a0起可用"],
     [[["14:00", "17:00"]], "14:00", ""],
-    [[["14:00", "17:00"]], "17:00", "今天的可用时段已过"],
-    [[["22:00", "02:00"]], "21:59", "今天 22:00 起可用"],
+    [[["14:00", "17:00"]], "17:00", "本页显示今天时段已过"],
+    [[["22:00", "02:00"]], "21:59", "本页显示 22:00\u00a0起可用"],
     [[["22:00", "02:00"]], "23:00", ""],
     [[["22:00", "02:00"]], "01:59", ""],
-    [[["22:00", "02:00"]], "02:00", "今天 22:00 起可用"],
+    [[["22:00", "02:00"]], "02:00", "本页显示 22:00\u00a0起可用"],
     [[["00:00", "24:00"]], "23:59", ""],
     [[["10:00", "10:00"]], "09:00", ""],
     [[["9:30", "11:00"], ["14:00:00", "17:00:30"]], "17:00", ""],
-    [[["9:30", "11:00"], ["14:00", "17:00"]], "12:00", "今天 14:00 起可用"],
+    [[["9:30", "11:00"], ["14:00", "17:00"]], "12:00", "本页显示 14:00\u00a0起可用"],
     [[["晚市", "打烊"]], "16:00", "可用时段见抖音订单"],
     [[["14:00", "17:00"], ["晚市", "打烊"]], "16:00", "可用时段见抖音订单"],
     [[["14:60", "17:00"]], "16:00", "可用时段见抖音订单"],
@@ -211,11 +218,11 @@ describe("groups", () => {
     assert.deepEqual(sizes(one, other), [1, 1]);
   });
 
-  test("are of one remark", () => {
-    const remarked = withRemark([twin("0001"), twin("0002"), twin("0003")], { "0002": "暂时查不到状态" });
-    const cards = cardsOf(remarked, NOW);
+  test("are of one doubt", () => {
+    const doubted = withDoubts([twin("0001"), twin("0002"), twin("0003")], { "0002": "暂时查不到状态" });
+    const cards = cardsOf(doubted, NOW);
     assert.deepEqual(
-      cards.map(({ countText, remark }) => [countText, remark]),
+      cards.map(({ countText, doubt }) => [countText, doubt]),
       [
         ["2 张", ""],
         ["", "暂时查不到状态"],
@@ -232,13 +239,13 @@ describe("groups", () => {
       return [quantityText, orderText];
     };
     const orderText = "实付\u00a0¥44.99";
-    assert.deepEqual(shown(group), ["共 2 张，扫码前说用几张", orderText]);
+    assert.deepEqual(shown(group), ["共 2\u00a0张，扫码前请告诉店员\u200b用几张", orderText]);
     assert.deepEqual(shown(group.slice(1)), ["", `${orderText}，订单尾号\u00a00002`]);
   });
 
   test("are at the place of their first certificate", () => {
     const certificates = [twin("0001"), twin("0002", { title: "其他" }), twin("0003")];
-    const cards = cardsOf(withRemark(certificates), NOW);
+    const cards = cardsOf(withDoubts(certificates), NOW);
     assert.deepEqual(
       cards.map(({ title, countText }) => title + countText),
       ["四人套餐2 张", "其他"],
@@ -257,9 +264,9 @@ describe("the detail", () => {
     assert.deepEqual(shown, {
       id: "1",
       title: "双人套餐",
-      kindAndUntil: "团购券\u00a0· 有效期至 2026.12.14",
+      kindAndUntil: "团购券，有效期至 2026.12.14",
       isLastDay: false,
-      quantityText: "剩余 2 次，共 10 次，扫码前说用几次",
+      quantityText: "剩余 2\u00a0次，共 10\u00a0次，扫码前请告诉店员\u200b用几次",
       orderText: "订单尾号\u00a02",
     });
     assert.equal(detail({ times: { total: 10 } }).quantityText, "");
@@ -280,8 +287,7 @@ describe("the detail", () => {
       off_peak: { start_time: NOW, end_time: NOW + DAY, weekdays: [1], hours: [["14:00", "17:00"]] },
     });
     assert.deepEqual(known, {
-      可抵: "最高 ¥100，超出部分另付",
-      抵扣规则: "平日可抵100元",
+      抵扣: "平日可抵100元，超出部分另付",
       可用时段: "14:00~17:00",
       门市价: "¥50",
       来源: "转赠券",
@@ -289,11 +295,12 @@ describe("the detail", () => {
   });
 
   test("mentions the remainder to pay for vouchers only", () => {
-    const voucher = { kind: "voucher", voucher: { description: "平日可抵100元" } } as const;
-    assert.equal(facts(voucher).可抵, "超出部分另付");
+    const voucher = { kind: "voucher", voucher: { max_amount: 10000 } } as const;
+    assert.equal(facts(voucher).抵扣, "最高 ¥100，超出部分另付");
+    assert.equal(facts({ voucher: { description: "平日可抵100元" } }).抵扣, "平日可抵100元");
     const others = [{ kind: "voucher" }, { pay_amount: 0 }, { kind: "times_card", times: { usable: 1 } }] as const;
     assert.deepEqual(
-      others.map((fields) => facts(fields).可抵),
+      others.map((fields) => facts(fields).抵扣),
       [undefined, undefined, undefined],
     );
   });
@@ -357,17 +364,17 @@ describe("messages", () => {
     assert.deepEqual(
       [countTexts(many(8), 3, false), countTexts(many(8), 3, true)],
       [
-        ["8 张显示可用，以扫码结果为准", "另 3 张可能暂不可用，可请店员扫"],
-        ["已找到 8 张显示可用，以扫码结果为准", "另 3 张可能暂不可用，可请店员扫"],
+        ["本店可用 8\u00a0张，以扫码结果为准", "另\u00a03\u00a0张，请照常让店员扫码"],
+        ["已找到本店可用 8\u00a0张，以扫码结果为准", "另\u00a03\u00a0张，请照常让店员扫码"],
       ],
     );
     assert.deepEqual(
       [false, true].flatMap((hasMore) => [countTexts(many(8, 6), 0, hasMore)[0], countTexts(many(0), 3, hasMore)[1]]),
       [
-        "共 6 种 8 张显示可用，以扫码结果为准",
-        "共 3 张可能暂不可用，可请店员扫",
-        "已找到 6 种 8 张显示可用，以扫码结果为准",
-        "已找到 3 张可能暂不可用，可请店员扫",
+        "本店可用 6\u00a0种、共\u00a08\u00a0张，以扫码结果为准",
+        "共\u00a03\u00a0张，请照常让店员扫码",
+        "已找到本店可用 6\u00a0种、共\u00a08\u00a0张，以扫码结果为准",
+        "已找到\u00a03\u00a0张，请照常让店员扫码",
       ],
     );
   });

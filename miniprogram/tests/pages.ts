@@ -18,7 +18,7 @@ export interface Visit {
 export interface Page {
   data: ReturnType<typeof certificateView> & ReturnType<typeof cardsView> & ReturnType<typeof listView>;
   setData(data: object): void;
-  redeem(): void;
+  openRedeemPage(): void;
   openOrders(): void;
   leave(): void;
   openCertificate(event: object): void;
@@ -36,9 +36,8 @@ export function cardsIn({ data }: Page) {
   return data.sections.flatMap(({ cards }) => cards);
 }
 
-/** Settings as a developer may write them: in JavaScript, a hook can return anything. */
-export interface Settings extends Partial<Omit<Config, "onSelect" | "beforeLogin">> {
-  onSelect?: (...values: Parameters<NonNullable<Config["onSelect"]>>) => unknown;
+/** Settings as a developer may write them: in JavaScript, `beforeLogin` can return anything. */
+export interface Settings extends Partial<Omit<Config, "beforeLogin">> {
   beforeLogin?: () => unknown;
 }
 
@@ -64,4 +63,10 @@ export function openPage(name: string, query: object): Page {
   page.onLoad(query);
   page.onShow();
   return page;
+}
+
+/** Open 券详情 over the list, as a tap on a card does. */
+export function openDetail(list: Page, id: string): Page {
+  list.openCertificate({ currentTarget: { dataset: { id } } });
+  return openPage("certificate", { id });
 }

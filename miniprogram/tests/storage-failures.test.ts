@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 import { codeOf, FakeTt, flush, listOf, reply, STORE, thrower } from "./fake-tt";
-import { cardsIn, openPage, type Page, start } from "./pages";
+import { cardsIn, openDetail, openPage, type Page, start } from "./pages";
 
 beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout"] });
@@ -34,14 +34,11 @@ const fullStorage = () => ({ setStorageSync: thrower(new Error("exceed")) });
 const KEY = "redemption.session";
 
 for (const back of ["detail", "same page"]) {
-  test(`after a login that could not be stored or renewed, another user sees and submits nothing (${back})`, async () => {
-    const tt = Object.assign(new FakeTt(), fullStorage());
-    const submitted: string[] = [];
-    start(tt, {
-      onSelect: (certificate) => {
-        submitted.push(certificate.certificate_id);
-      },
-    });
+  test(`after a login that could not be stored or renewed, another user sees and opens nothing (${back})`, async () => {
+    const opened: string[] = [];
+    const navigateTo = ({ url }: { url: string }) => opened.push(url);
+    const tt = Object.assign(new FakeTt(), fullStorage(), { navigateTo });
+    start(tt, { redeemPage: { url: "/redeem", text: "r" } });
     const { onRequest } = tt;
     tt.onRequest = (options) =>
       options.url.endsWith("/stores")
@@ -59,15 +56,14 @@ for (const back of ["detail", "same page"]) {
     if (back === "detail") {
       const detail = openPage("certificate", { id: "lin" });
       shown = detail.data.detail?.id;
-      mock.timers.tick(1000);
-      detail.redeem();
+      detail.openRedeemPage();
       await flush();
     } else {
       page.onShow();
       shown = ids(page)[0];
       await flush();
     }
-    assert.deepEqual([shown, submitted, back === "detail" ? [] : ids(page)], [undefined, [], []]);
+    assert.deepEqual([shown, opened, back === "detail" ? [] : ids(page)], [undefined, [], []]);
   });
 }
 
@@ -93,8 +89,7 @@ for (const old of ["full, old token", "one failed write"]) {
       const page = openPage("certificates", { poi_id: STORE.poi_id });
       await flush();
       const first = ids(page);
-      page.onHide();
-      const detail = openPage("certificate", { id: "lin" });
+      const detail = openDetail(page, "lin");
       const shown = detail.data.detail?.id;
       await flush();
       detail.onUnload();
@@ -146,8 +141,7 @@ test("a user who comes behind 券详情 while a login runs, where nothing can be
   start(tt, {});
   const page = openPage("certificates", { poi_id: STORE.poi_id });
   await flush();
-  page.onHide();
-  const detail = openPage("certificate", { id: "lin" });
+  const detail = openDetail(page, "lin");
   await flush();
   const answer = holdNextList(tt);
   detail.onPullDownRefresh();

@@ -127,7 +127,7 @@ describe("the stores", () => {
     const lateState = nextStoreState(state, late(2));
     assert.deepEqual(
       [storesView(state).loadingText, storesView(lateState).loadingText],
-      ["正在加载门店…", "查询时间较长"],
+      ["正在加载门店…", "查得有点慢，先打开抖音订单也能用"],
     );
     assert.deepEqual(
       [nextStoreState(lateState, requested).phase, tasks(lateState, requested)],

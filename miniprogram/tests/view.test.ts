@@ -18,7 +18,8 @@ const { cardsView, certificateView, INITIAL_VISIT_STATE, listView } = loadBuilt<
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
 const CONFIG: Config = { api: "", account_id: "1", basePath: "" };
-const HELP = "请打开抖音「我的订单」给店员扫码；它一般在「我」→ 右上角 ☰ 里";
+const PATH = "我\u00a0→\u00a0右上角\u00a0☰\u00a0→ 我的订单";
+const HELP = `请打开抖音「我的订单」给店员扫码：${PATH}`;
 const COUPON: Certificate = { certificate_id: "1", order_id: "2", kind: "groupon", sku_id: "3" };
 const STORES = { ...INITIAL_STORE_STATE, accountId: "1", poiId: "6601" };
 const EMPTY = { ...INITIAL_VISIT_STATE, storeState: STORES };
@@ -31,13 +32,13 @@ describe("the list", () => {
     const late = view({ ...INITIAL_LIST_STATE, activity: "first", phase: "late" });
     const { isLoading, isLoadingMore, isEmpty, isLate, loadingText, help } = late;
     assert.deepEqual([isLoading, isLoadingMore, isEmpty, isLate, help], [true, false, false, true, HELP]);
-    assert.equal(loadingText, "查询时间较长");
+    assert.equal(loadingText, "查得有点慢，先打开抖音订单也能用");
     assert.equal(view({ ...INITIAL_LIST_STATE, activity: "first" }).loadingText, "正在查询可用的券…");
     assert.equal(view({ ...INITIAL_LIST_STATE, phase: "searching" }).loadingText, "正在继续查找可用的券…");
   });
 
   test("that is old has its time, and offers no more of it after a problem", () => {
-    const text = "本页为今天 23:30\u00a0的数据";
+    const text = "请照常让店员扫码；本页更新于 23:30";
     const { age, canLoadMore, isEmpty } = view({ ...LISTED, hasMore: true, problem: PROBLEM, isStale: true }, NOW + 60);
     assert.deepEqual([age, canLoadMore, isEmpty], [text, false, false]);
     assert.deepEqual(
@@ -58,7 +59,7 @@ describe("the list", () => {
 
   test("that is partial and still empty says so", () => {
     const list = { ...INITIAL_LIST_STATE, updatedAt: NOW, hasMore: true };
-    assert.equal(view(list).unfinishedText, "还没查完，暂时没有找到券");
+    assert.equal(view(list).unfinishedText, "还没查全，可先打开抖音订单");
     for (const other of [{ ...list, certificates: [COUPON] }, INITIAL_LIST_STATE]) {
       assert.equal(view(other).unfinishedText, "");
     }
@@ -70,10 +71,10 @@ describe("the list", () => {
   });
 
   /** Return each section: its heading, and its cards. */
-  const cards = (certificates: Certificate[], visitState = EMPTY) =>
-    cardsView({ ...visitState, listState: { ...LISTED, certificates } }, NOW).sections.map((section) => [
+  const cards = (certificates: Certificate[]) =>
+    cardsView({ ...EMPTY, listState: { ...LISTED, certificates } }, NOW).sections.map((section) => [
       section.heading,
-      ...section.cards.map(({ id, countText, remark }) => [id, countText, remark]),
+      ...section.cards.map(({ id, countText, doubt }) => [id, countText, doubt]),
     ]);
 
   test("counts coupons with a doubt apart, and has them last", () => {
@@ -84,24 +85,15 @@ describe("the list", () => {
       { ...COUPON, certificate_id: "5", expire_time: NOW },
     ];
     const doubted = [
-      ["3", "", "暂时查不到状态，以扫码结果为准"],
-      ["4", "", "今天 23:31 起可用，以扫码结果为准"],
-      ["5", "", "今天 23:30 已到期，以扫码结果为准"],
+      ["3", "", "请照常让店员扫码；本页暂时查不到状态"],
+      ["4", "", "请照常让店员扫码；本页显示 23:31\u00a0起可用"],
+      ["5", "", "请照常让店员扫码；本页显示 23:30\u00a0已到期"],
     ];
     assert.deepEqual(cards([...others, COUPON, twin]), [
-      ["1 种 2 张显示可用，以扫码结果为准", ["1", "2 张", ""]],
-      ["另 3 张可能暂不可用，可请店员扫", ...doubted],
+      ["本店可用 1\u00a0种、共\u00a02\u00a0张，以扫码结果为准", ["1", "2 张", ""]],
+      ["另\u00a03\u00a0张，请照常让店员扫码", ...doubted],
     ]);
-    assert.deepEqual(cards(others), [["共 3 张可能暂不可用，可请店员扫", ...doubted]]);
-  });
-
-  test("tells the customer of a tapped coupon not to tap or scan it again", () => {
-    const certificates = [COUPON, { ...COUPON, certificate_id: "2" }, { ...COUPON, certificate_id: "3", lock: {} }];
-    assert.deepEqual(cards(certificates, { ...EMPTY, submittedIds: ["1"] }), [
-      ["1 张显示可用，以扫码结果为准", ["2", "", ""]],
-      ["另 1 张可能暂不可用，可请店员扫", ["3", "", "暂时查不到状态，以扫码结果为准"]],
-      ["1 张已点过", ["1", "", "已点过，先请店员查记录，不要再点、再扫"]],
-    ]);
+    assert.deepEqual(cards(others), [["共\u00a03\u00a0张，请照常让店员扫码", ...doubted]]);
   });
 });
 
@@ -119,64 +111,36 @@ describe("a problem", () => {
 describe("券详情", () => {
   const view = (listState: States.ListState, config: Config = CONFIG, visitState = EMPTY, id = "1") =>
     certificateView({ ...visitState, listState }, config, id, NOW);
-  const REDEEMS: Config = { ...CONFIG, onSelect: async () => true };
+  const REDEEMS: Config = { ...CONFIG, redeemPage: { url: "/redeem", text: "核销这张券" } };
 
   test("shows its coupon, also of an old list, and the orders if the program can open them", () => {
-    const { detail, doubt, age, button, canOpenOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true }, REDEEMS);
-    assert.deepEqual([detail?.id, doubt, button, canOpenOrders], ["1", "", "", false]);
-    assert.equal(age, "本页为今天 23:30\u00a0的数据，以扫码结果为准");
+    const { detail, doubt, age, canOpenOrders } = view({ ...LISTED, problem: PROBLEM, isStale: true });
+    assert.deepEqual([detail?.id, doubt, canOpenOrders], ["1", "", false]);
+    assert.equal(age, "请照常让店员扫码；本页更新于 23:30");
     const locked = view({ ...LISTED, certificates: [{ ...COUPON, lock: {} }], isStale: true });
-    assert.deepEqual([locked.doubt, locked.age], ["暂时查不到状态", ""]);
+    assert.deepEqual([locked.doubt, locked.age], ["请照常让店员扫码；本页暂时查不到状态", ""]);
     assert.ok(view(LISTED, { ...CONFIG, openOrders: () => {} }).canOpenOrders);
   });
 
-  test("has a button for the hook only on a new list, without a doubt, and before a tap", () => {
+  test("has a button for the page that redeems only on a new list, and without a doubt", () => {
     const card = { ...COUPON, times: { usable: 0 } };
-    const texts: [list: Partial<States.ListState>, visitState: Partial<typeof EMPTY>, button: string][] = [
-      [{}, {}, "店长点此验券"],
-      [{ updatedAt: NOW - 300 }, {}, "店长点此验券"],
-      [{ updatedAt: NOW - 300, activity: "refresh" }, {}, "店长点此验券"],
-      [{ updatedAt: NOW - 301 }, {}, ""],
-      [{ updatedAt: NOW + 1 }, {}, ""],
-      [{ isStale: true }, {}, ""],
-      [{ allowsRedeeming: false }, {}, ""],
-      [{ certificates: [card] }, {}, ""],
-      [{ certificates: [] }, {}, ""],
-      [{}, { submittedIds: ["1"] }, ""],
-      [{}, { submittedIds: ["2"] }, "店长点此验券"],
-      [{}, { isHookRunning: true }, ""],
-      [{}, { storeState: { ...STORES, poiId: "" } }, ""],
+    const states: [list: Partial<States.ListState>, isShown: boolean, storeState?: typeof STORES][] = [
+      [{}, true],
+      [{ updatedAt: NOW - 300 }, true],
+      [{ updatedAt: NOW - 300, activity: "refresh" }, true],
+      [{ updatedAt: NOW - 301 }, false],
+      [{ updatedAt: NOW + 1 }, false],
+      [{ isStale: true }, false],
+      [{ allowsRedeeming: false }, false],
+      [{ certificates: [card] }, false],
+      [{ certificates: [] }, false],
+      [{}, false, { ...STORES, poiId: "" }],
     ];
-    for (const [list, visitState, button] of texts) {
-      assert.equal(
-        view({ ...LISTED, ...list }, REDEEMS, { ...EMPTY, ...visitState }).button,
-        button,
-        JSON.stringify(list),
-      );
+    for (const [list, isShown, storeState = STORES] of states) {
+      const { redeemText } = view({ ...LISTED, ...list }, REDEEMS, { ...EMPTY, storeState });
+      assert.equal(redeemText, isShown ? "核销这张券" : "", JSON.stringify(list));
     }
-    assert.equal(view(LISTED, { ...REDEEMS, selectText: "现在用掉" }).button, "现在用掉");
-    assert.equal(view(LISTED).button, "");
-  });
-
-  test("says after a tap what is not to be done again", () => {
-    const visitState = { ...EMPTY, submittedIds: ["1"], isHookRunning: true };
-    const { tappedText, isHookRunning, staffText } = view(LISTED, REDEEMS, visitState);
-    assert.deepEqual([tappedText, isHookRunning], ["已点过，先请店员查记录，不要再点、再扫", true]);
-    const coded = view({ ...LISTED, certificates: [{ ...COUPON, code_tail: "7001" }] }).staffText;
-    assert.deepEqual(
-      [staffText, coded],
-      [
-        "先别出餐，叫店长查核销记录；有、没出过餐才出；没有，听店长的",
-        "先别出餐，叫店长查核销记录（尾号\u00a07001）；有、没出过餐才出；没有，听店长的",
-      ],
-    );
-  });
-
-  test("counts identical coupons without the tapped ones", () => {
-    const certificates = ["1", "2", "3"].map((certificate_id) => ({ ...COUPON, certificate_id }));
-    const quantity = (id: string) =>
-      view({ ...LISTED, certificates }, CONFIG, { ...EMPTY, submittedIds: ["1"] }, id).detail?.quantityText;
-    assert.deepEqual([quantity("1"), quantity("2")], ["", "共 2 张，扫码前说用几张"]);
+    assert.equal(view(LISTED).redeemText, "");
   });
 
   test("names the store whose list it is", () => {
@@ -195,37 +159,27 @@ describe("券详情", () => {
     assert.deepEqual(shown, ["null true undefined", `null false ${PROBLEM.detail}`, "null false undefined"]);
   });
 
-  test("is rendered with its orders, after a tap, gone and with a problem; its words are the customer's", async () => {
-    const html = (list: States.ListState, config = CONFIG, visitState = EMPTY) =>
-      rendered("certificate", { textSize: 16, ...view(list, config, visitState) });
+  test("is rendered with its orders, gone and with a problem; its words are the customer's", async () => {
+    const html = (list: States.ListState, config = CONFIG) =>
+      rendered("certificate", { textSize: 16, ...view(list, config) });
     const usual = await html(LISTED, { ...REDEEMS, openOrders: () => {} });
-    const order = ["请出示抖音订单", "记住这张券", "打开我的订单", "打不开：一般在「我」→ 右上角 ☰ 里"].concat(
-      ["找到这张券，请店员扫二维码", "没有二维码：请店员输完整券码，不是尾号"],
-      ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"],
-      ["扫不了码，店长才点。顾客请勿点", "店长点此验券"],
+    const order = ["店员：", "扫订单里的码，验券成功才出餐；扫不成，叫店长"].concat(
+      ["本页没有券码，请店员扫抖音订单", "认准这张券", "打开我的订单", `打不开：${PATH}`],
+      ["找到这张券，请店员扫二维码", "没有二维码：请店员输完整券码，不是尾号", "核销这张券"],
     );
     assert.deepEqual(
       order,
       order.slice().sort((a, b) => usual.indexOf(a) - usual.indexOf(b)),
     );
     assert.ok(order.every((text) => usual.includes(text)));
-    assert.deepEqual(
-      [usual, await html(LISTED)].map((text) => text.includes("本页不能验券")),
-      [false, true],
-    );
-    const locked = { ...LISTED, certificates: [{ ...COUPON, lock: {} }] };
-    const tapped = await html(locked, REDEEMS, { ...EMPTY, submittedIds: ["1"] });
-    assert.deepEqual(
-      ["不要再点、再扫", "核销记录", "请店员扫", "店长点此验券"].map((text) => tapped.includes(text)),
-      [true, true, false, false],
-    );
+    assert.ok((await html(LISTED)).includes(`回到抖音：${PATH}`));
     assert.match(
       await html({ ...LISTED, certificates: [] }),
-      /这里查不到这张券了.*可能已用完、已退款，或还没更新.*「待使用」或还有次数：请店员扫码.*验券成功才出餐/s,
+      /验券成功才出餐.*这里暂时没有这张券，请打开抖音订单核对.*刷新.*「待使用」或还有次数：请店员扫码.*查看其他券/s,
     );
     assert.match(
-      await html({ ...INITIAL_LIST_STATE, problem: PROBLEM }),
-      /网络不给力.*重试.*请打开抖音「我的订单」给店员扫码.*店员：.*扫订单里的码/s,
+      await html({ ...INITIAL_LIST_STATE, problem: { ...PROBLEM, requestId: "8a6b51c0-1234" } }),
+      /店员：.*扫订单里的码.*网络不给力.*重试.*请打开抖音「我的订单」给店员扫码.*报障编号 8a6b51c0/s,
     );
   });
 });

@@ -2,13 +2,12 @@
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from playwright.sync_api import Locator, Page, ViewportSize, expect
+from playwright.sync_api import Locator, Page, ViewportSize
 
 from infra.bundle import ROOT
 from sandbox import preview, sample_data
@@ -17,8 +16,6 @@ from sandbox.sample_data import ACCOUNT_ID, CUSTOMER, POI_ID
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SCREEN: ViewportSize = {"width": 375, "height": 812}
 AXE = preview.MINIPROGRAM_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
-GUARD_MS = 850
-"""After the button of 券详情 was shown, taps count; a little later than the pages' own time."""
 
 CHAIN = {
     "人民广场": "黄浦区西藏中路180", "徐家汇": "徐汇区肇嘉浜路1000", "五角场": "杨浦区淞沪路8",
@@ -113,16 +110,6 @@ class Phone:
     def doubt(self) -> Locator:
         """What makes a coupon doubtful, in 券详情."""
         return self.page.locator(".coupons-doubt")
-
-    def redeem(self) -> None:
-        """Tap the button of 券详情 when taps count."""
-        # On a busy machine, the page's own timer may be late.
-        for _ in range(5):
-            self.page.wait_for_timeout(GUARD_MS)
-            if not self.button("店长点此验券").is_visible():
-                break
-            self.button("店长点此验券").click()
-        expect(self.how).to_contain_text(re.compile("已点过|正在验券"))
 
     def show_certificate(self, title: str) -> None:
         """Tap the card with this title."""

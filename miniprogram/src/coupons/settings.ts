@@ -1,7 +1,5 @@
 /** What `config.ts` can set. */
 
-import type { Certificate } from "./client/client";
-
 export interface Config {
   api: string;
   account_id: string;
@@ -25,14 +23,10 @@ export interface Config {
    */
   beforeLogin?: () => boolean | Promise<boolean>;
   /**
-   * Redeems a certificate. Called when the button of 券详情 was tapped. Your program decides what it asks, submits, shows
-   * and stores. Read `miniprogram/docs/redeem.zh-CN.md` of this project first.
-   *
-   * It is not called again before its promise is settled. Then the list is read again. The result `false` means that
-   * nothing was submitted: the certificate keeps its button. After any other result or an error, it has no button until
-   * the program is restarted.
+   * A page of your program that redeems: its path, with a leading slash, and the text of its button on 券详情. The button
+   * opens `url` with `certificate_id`, `order_id`, `account_id` and `poi_id` added to its query. Only a certificate
+   * without a doubt has it, on a list that is at most five minutes old, while the merchant has not switched redemption
+   * off. Everything else is up to your page: read `miniprogram/docs/redeem.zh-CN.md` of this project first.
    */
-  onSelect?: (certificate: Certificate, store: { account_id: string; poi_id: string }) => Promise<unknown>;
-  /** The text of the button of 券详情. Default: 店长点此验券. */
-  selectText?: string;
+  redeemPage?: { url: string; text: string };
 }

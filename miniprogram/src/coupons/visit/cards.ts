@@ -22,15 +22,16 @@ export interface Card {
   isLastDay: boolean;
   /** The rule of a voucher, the hours, and, for identical certificates, what the customer must tell the staff. */
   note: string;
-  remark: string;
+  /** What is doubtful; empty without a doubt. */
+  doubt: string;
   /** What the customer paid for each certificate. */
   paid: string;
   /** The end of the order's number; empty if the certificates are of several orders. */
   orderTail: string;
 }
 
-/** A certificate with the remark under its card: a doubt, or that it was tapped; empty without one. */
-export type RemarkedCertificate = Certificate & { remark: string };
+/** A certificate with its doubt; empty without one. */
+export type JudgedCertificate = Certificate & { doubt: string };
 
 const KINDS: { [kind in Certificate["kind"]]: string } = {
   groupon: "团购券",
@@ -42,25 +43,25 @@ const KINDS: { [kind in Certificate["kind"]]: string } = {
 /** Title of a certificate that has no title, and whose kind this program cannot name. */
 const UNKNOWN_TITLE = "优惠券";
 
-/** Return the cards. One card shows the identical certificates that have the same remark. */
-export function cardsOf(certificates: RemarkedCertificate[], now: number): Card[] {
+/** Return the cards. One card shows the identical certificates that have the same doubt. */
+export function cardsOf(certificates: JudgedCertificate[], now: number): Card[] {
   return groupsOf(certificates).map((group) => cardOf(group, now));
 }
 
 /** Return the card of identical certificates at `now` (epoch seconds). */
-function cardOf(group: RemarkedCertificate[], now: number): Card {
-  const certificate = group[0] as RemarkedCertificate;
-  const { certificate_id: id, kind, pay_amount, off_peak, voucher, remark } = certificate;
+function cardOf(group: JudgedCertificate[], now: number): Card {
+  const certificate = group[0] as JudgedCertificate;
+  const { certificate_id: id, kind, pay_amount, off_peak, voucher, doubt } = certificate;
   const countText = group.length > 1 ? `${group.length} 张` : "";
   const { figure = kindTextOf(kind) || UNKNOWN_TITLE, caption = "" } = worthOf(certificate) || {};
   const title = titleOf(certificate);
   const { until, isLastDay } = expiryOf(certificate, now);
   const hours = off_peak ? hoursText(off_peak) : "";
-  const notes = [voucher?.description, hours && `可用时段 ${hours}`, countText && "扫码前说用几张"];
+  const notes = [voucher?.description, hours && `可用时段 ${hours}`, countText && "扫码前请告诉店员\u200b用几张"];
   const note = notes.filter(Boolean).join("，");
   const paid = pay_amount === undefined ? "" : `${countText && "每张"}实付 ${yuan(pay_amount)}`;
   const orderTail = orderTailOf(group);
-  return { id, figure, caption, title, countText, until, isLastDay, note, remark, paid, orderTail };
+  return { id, figure, caption, title, countText, until, isLastDay, note, doubt, paid, orderTail };
 }
 
 /** Return the end of the order's number, by which a customer finds it in Douyin; empty for several orders. */

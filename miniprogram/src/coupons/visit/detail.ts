@@ -32,7 +32,7 @@ export function detailOf(certificate: Certificate, storeName: string, counted: C
   return {
     id: certificate_id,
     title: titleOf(certificate),
-    kindAndUntil: [kindTextOf(kind), until].filter(Boolean).join("\u00a0· "),
+    kindAndUntil: [kindTextOf(kind), until].filter(Boolean).join("，"),
     isLastDay,
     quantityText: quantityTextOf(certificate, group.length),
     orderText: orderTextOf(certificate, group),
@@ -43,10 +43,10 @@ export function detailOf(certificate: Certificate, storeName: string, counted: C
 function quantityTextOf({ times }: Certificate, count: number): string {
   const { usable, total } = times || {};
   if (usable !== undefined) {
-    const all = total === undefined ? "" : `，共 ${total} 次`;
-    return `剩余 ${usable} 次${all}${usable > 1 ? "，扫码前说用几次" : ""}`;
+    const all = total === undefined ? "" : `，共 ${total}\u00a0次`;
+    return `剩余 ${usable}\u00a0次${all}${usable > 1 ? "，扫码前请告诉店员\u200b用几次" : ""}`;
   }
-  return count > 1 ? `共 ${count} 张，扫码前说用几张` : "";
+  return count > 1 ? `共 ${count}\u00a0张，扫码前请告诉店员\u200b用几张` : "";
 }
 
 function orderTextOf({ pay_amount }: Certificate, group: Certificate[]): string {
@@ -62,12 +62,9 @@ function factsOf(certificate: Certificate, storeName: string): Fact[] {
       facts.push({ name, text });
     }
   };
-  const worth = worthOf(certificate);
-  if (kind === "voucher" && (worth || voucher?.description)) {
-    // A voucher usually leaves a remainder to pay. Of other kinds, this is not known.
-    add("可抵", `${worth ? `${worth.figure}，` : ""}超出部分另付`);
-  }
-  add("抵扣规则", voucher?.description);
+  const deduction = voucher?.description || (kind === "voucher" && worthOf(certificate)?.figure);
+  // A voucher usually leaves a remainder to pay. Of other kinds, this is not known.
+  add("抵扣", deduction && kind === "voucher" ? `${deduction}，超出部分另付` : deduction || "");
   add("可用时段", off_peak && hoursText(off_peak));
   add("门市价", market_price !== undefined && market_price > (pay_amount || 0) ? yuan(market_price) : "");
   add("来源", certificate.is_transfer_asset ? "转赠券" : "");

@@ -54,7 +54,7 @@ export function closePage(fail: () => void): void {
 
 function navigationFailed(url: string, reason: unknown, fail: () => void): void {
   const { errMsg = "" } = Object(reason) as { errMsg?: string };
-  logOnce(`cannot open ${url.split("?")[0]} (basePath, qualificationPage of config.ts?) ${errMsg}`);
+  logOnce(`cannot open ${url.split("?")[0]} (basePath, qualificationPage, redeemPage of config.ts?) ${errMsg}`);
   fail();
 }
 

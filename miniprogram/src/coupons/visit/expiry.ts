@@ -26,6 +26,6 @@ export function expiryOf(certificate: Certificate, now: number): Expiry {
   const days = daysBetween(now, expire_time);
   const day = ["今天", "明天"][days];
   const left = days <= SOON_DAYS ? `，还剩\u00a0${days}\u00a0天` : "";
-  const until = day ? `${day} ${timeText(expire_time)} 到期` : `有效期至 ${dateText(expire_time)}${left}`;
+  const until = day ? `${day}\u00a0${timeText(expire_time)}\u00a0到期` : `有效期至 ${dateText(expire_time)}${left}`;
   return { until, isLastDay: days === 0 };
 }

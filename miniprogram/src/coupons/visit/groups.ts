@@ -19,7 +19,7 @@ export function groupsOf<C extends Certificate>(certificates: C[]): C[][] {
 
 /**
  * Return the key of a certificate's group. Certificates of one product have the same key if they differ only in
- * `certificate_id`, `order_id` or `code_tail`. Any other difference makes two groups: also in the remark of a card,
+ * `certificate_id`, `order_id` or `code_tail`. Any other difference makes two groups: also in the doubt of a card,
  * or in a field that only a newer service sends.
  */
 function groupKeyOf({ certificate_id, order_id: _, code_tail: __, ...shared }: Certificate): string {

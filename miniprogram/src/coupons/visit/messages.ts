@@ -15,7 +15,7 @@ export interface ProblemView {
   button: string;
   /** Seconds until the button is enabled. */
   waitSeconds: number;
-  /** Short problem number for the staff; empty without one. */
+  /** Short number for reporting the problem (报障编号); empty without one. */
   number: string;
 }
 
@@ -41,7 +41,7 @@ export const SCAN_DECIDES = "以扫码结果为准";
 /** What a customer can do in any case. `help` of `config.ts` replaces this text. */
 export const DEFAULT_HELP = "请打开抖音「我的订单」给店员扫码";
 /** Where Douyin has the orders. Douyin does not document this. */
-export const ORDERS_PATH = "一般在「我」→ 右上角 ☰ 里";
+export const ORDERS_PATH = "我\u00a0→\u00a0右上角\u00a0☰\u00a0→ 我的订单";
 /** The problem if `beforeLogin` of `config.ts` has not returned `true`. */
 export const NO_CONSENT: Problem = {
   code: "no_consent",
@@ -125,10 +125,11 @@ export function countTexts(
   hasMore: boolean,
 ): [plain: string, doubted: string] {
   const { certificates, titles } = plain;
-  const start = hasMore ? "已找到 " : certificates && doubted ? "" : "共 ";
+  const start = hasMore ? "已找到" : "";
+  const kinds = titles === certificates ? " " : ` ${titles}\u00a0种、共\u00a0`;
   return [
-    `${start}${titles === certificates ? "" : `${titles} 种 `}${certificates} 张显示可用，${SCAN_DECIDES}`,
-    `${certificates ? "另 " : start}${doubted} 张可能暂不可用，可请店员扫`,
+    `${start}本店可用${kinds}${certificates}\u00a0张，${SCAN_DECIDES}`,
+    `${certificates ? "另" : start || "共"}\u00a0${doubted}\u00a0张，请照常让店员扫码`,
   ];
 }
 
@@ -151,5 +152,5 @@ export type RequestPhase = "" | "searching" | "late";
 
 /** Return the text that is shown during a request. `usual`: the text if it is neither late nor searching. */
 export function phaseText(phase: RequestPhase, usual: string): string {
-  return { "": usual, searching: "正在继续查找可用的券…", late: "查询时间较长" }[phase];
+  return { "": usual, searching: "正在继续查找可用的券…", late: "查得有点慢，先打开抖音订单也能用" }[phase];
 }

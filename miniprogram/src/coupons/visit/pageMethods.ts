@@ -14,7 +14,7 @@ export const pageMethods = {
   },
 
   onHide(this: VisitPage) {
-    visit.hide(this);
+    visit.cover(this);
   },
 
   onUnload(this: VisitPage) {

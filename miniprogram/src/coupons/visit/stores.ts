@@ -27,7 +27,12 @@ export function onlyStore(stores: Store[]): Store | undefined {
 /** Return the texts about a store. They are empty if it is unknown, also while the stores are still being loaded. */
 export function storeHeader(poiId: string, stores: Store[]) {
   const store = stores.filter(({ poi_id }) => poi_id === poiId)[0];
-  return { store: store?.name || "", address: store?.address || "", phone: store?.phone || "" };
+  return { store: store?.name || "", address: addressText(store?.address), phone: store?.phone || "" };
+}
+
+/** Return an address that can wrap after its district and after 号. Elsewhere, a break would split a name. */
+function addressText(address = ""): string {
+  return address.replace(/^.{2,8}?[区县]|号(?=.)/g, "$&\u200b");
 }
 
 /**
@@ -64,7 +69,7 @@ export function storeRows(stores: Store[], { position, poiId = "", lastPoiId = "
       const distanceLabel = distanceText(metres);
       const tag = tags[poi_id] || (index === 0 && distanceLabel ? "离您最近" : "");
       const label = [name, tag, distanceLabel, address].filter((text) => text).join("，");
-      return { poi_id, name, address, distance: distanceLabel, tag, label };
+      return { poi_id, name, address: addressText(address), distance: distanceLabel, tag, label };
     });
 }
 

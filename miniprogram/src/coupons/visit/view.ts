@@ -14,7 +14,6 @@ import {
   ORDERS_PATH,
   phaseText,
   problemView,
-  SCAN_DECIDES,
   type Situation,
   unusableText,
 } from "./messages";
@@ -25,10 +24,6 @@ import { storeHeader, storeRows } from "./stores";
 export interface VisitState {
   listState: ListState;
   storeState: StoreState;
-  /** Ids of the certificates that the hook may have submitted: it was called for them, and did not return `false`. */
-  submittedIds: readonly string[];
-  /** The hook is running: it is not called again. */
-  isHookRunning: boolean;
   /** The detail that was shown last; the page names it when the list no longer has it. */
   lastDetail: Detail | null;
   /** `openOrders` of `config.ts` has failed: no page has its button until the program is restarted. */
@@ -38,14 +33,9 @@ export interface VisitState {
 export const INITIAL_VISIT_STATE: VisitState = {
   listState: INITIAL_LIST_STATE,
   storeState: INITIAL_STORE_STATE,
-  submittedIds: [],
-  isHookRunning: false,
   lastDetail: null,
   hasOpenOrdersFailed: false,
 };
-
-const DEFAULT_SELECT_TEXT = "店长点此验券";
-const TAPPED = "已点过，先请店员查记录，不要再点、再扫";
 
 const LOCATING_TEXTS: { [locating in StoreState["locating"]]: string } = {
   "": "",
@@ -68,7 +58,7 @@ export function listView(visit: VisitState, config: Config, now: number) {
     canLoadMore: canLoadMore(listState),
     isEmpty: isEmpty(listState),
     notice: listState.notice,
-    unfinishedText: canLoadMore(listState) && !certificates.length ? "还没查完，暂时没有找到券" : "",
+    unfinishedText: canLoadMore(listState) && !certificates.length ? "还没查全，可先打开抖音订单" : "",
     unusableText: isLoading || (problem && !certificates.length) ? "" : unusableText(unusable),
     age: certificates.length ? ageText(listState, now) : "",
     problem: problemView(listState, situationOf(visit, config), now),
@@ -78,36 +68,25 @@ export function listView(visit: VisitState, config: Config, now: number) {
     canOpenOrders: canOpenOrders(visit, config),
     help: helpOf(visit, config),
     // Further up, the page shows where Douyin has the orders.
-    helpWithoutPath: config.help || DEFAULT_HELP,
+    shortHelp: config.help || DEFAULT_HELP,
     ordersPath: ORDERS_PATH,
   };
 }
 
-/** Return the cards in sections with headings, in this order: without a remark, with a doubt, submitted. */
-export function cardsView(visit: VisitState, now: number) {
-  const { certificates, hasMore } = visit.listState;
-  const remarked = certificates.map((certificate) => ({ ...certificate, remark: remarkOf(visit, certificate, now) }));
-  const cardsWhere = (fits: (remark: string) => boolean) => {
-    const selected = remarked.filter(({ remark }) => fits(remark));
-    const cards = cardsOf(selected, now);
-    return { cards, certificates: selected.length, titles: new Set(cards.map(({ title }) => title)).size };
-  };
-  const plain = cardsWhere((remark) => !remark);
-  const doubted = cardsWhere((remark) => !!remark && remark !== TAPPED);
-  const submitted = cardsWhere((remark) => remark === TAPPED);
-  const [plainText, doubtedText] = countTexts(plain, doubted.certificates, hasMore);
+/** Return the cards in sections with headings: those without a doubt, then the doubted ones. */
+export function cardsView({ listState }: VisitState, now: number) {
+  const { certificates, hasMore } = listState;
+  const judged = certificates.map((certificate) => ({ ...certificate, doubt: doubtOf(certificate, now) }));
+  const plain = judged.filter(({ doubt }) => !doubt);
+  const doubted = judged.filter(({ doubt }) => doubt);
+  const plainCards = cardsOf(plain, now);
+  const titles = new Set(plainCards.map(({ title }) => title)).size;
+  const [plainText, doubtedText] = countTexts({ certificates: plain.length, titles }, doubted.length, hasMore);
   const sections = [
-    { heading: plainText, cards: plain.cards },
-    { heading: doubtedText, cards: doubted.cards },
-    { heading: `${submitted.certificates} 张已点过`, cards: submitted.cards },
+    { heading: plainText, cards: plainCards },
+    { heading: doubtedText, cards: cardsOf(doubted, now) },
   ];
   return { sections: sections.filter(({ cards }) => cards.length) };
-}
-
-/** Return the remark under a certificate's card: that it was tapped, or its doubt; empty without one. */
-function remarkOf(visit: VisitState, certificate: Certificate, now: number): string {
-  const doubt = doubtOf(certificate, now);
-  return isSubmitted(visit, certificate.certificate_id) ? TAPPED : doubt && `${doubt}，${SCAN_DECIDES}`;
 }
 
 /**
@@ -115,31 +94,23 @@ function remarkOf(visit: VisitState, certificate: Certificate, now: number): str
  * problem, or no longer contains it.
  */
 export function certificateView(visit: VisitState, config: Config, id: string, now: number) {
-  const { listState, storeState, submittedIds } = visit;
+  const { listState, storeState } = visit;
   const header = headerOf(storeState, now);
   const certificate = findCertificate(visit, id);
-  const doubt = certificate && !isSubmitted(visit, id) ? doubtOf(certificate, now) : "";
-  const age = ageText(listState, now);
-  const codeTail = certificate?.code_tail || "";
-  // As in the list, the submitted ones of identical certificates are counted separately.
-  const isCounted = (other: string) => isSubmitted(visit, other) === isSubmitted(visit, id);
-  const counted = listState.certificates.filter(({ certificate_id }) => isCounted(certificate_id));
-  const detail = certificate ? detailOf(certificate, header.store, counted, now) : null;
+  const doubt = certificate ? doubtOf(certificate, now) : "";
+  const age = doubt ? "" : ageText(listState, now);
+  const detail = certificate ? detailOf(certificate, header.store, listState.certificates, now) : null;
   return {
     ...header,
     detail,
     lastDetail: detail || (visit.lastDetail?.id === id ? visit.lastDetail : null),
     doubt,
-    adviceText: `仍可请店员扫，${SCAN_DECIDES}`,
     hasEnded: !!certificate && hasEnded(certificate, now),
-    age: doubt || !age ? "" : `${age}，${SCAN_DECIDES}`,
+    age,
     ordersPath: ORDERS_PATH,
     canOpenOrders: canOpenOrders(visit, config),
-    /** Text of the button that calls the hook; empty without a button. */
-    button: canRedeem(visit, config, id, now) ? config.selectText || DEFAULT_SELECT_TEXT : "",
-    tappedText: isSubmitted(visit, id) ? TAPPED : "",
-    staffText: `先别出餐，叫店长查核销记录${codeTail && `（尾号\u00a0${codeTail}）`}；有、没出过餐才出；没有，听店长的`,
-    isHookRunning: visit.isHookRunning && submittedIds[submittedIds.length - 1] === id,
+    /** Text of the button that opens `redeemPage`; empty without a button. */
+    redeemText: (redeemUrl(visit, config, id, now) && config.redeemPage?.text) || "",
     notice: listState.notice,
     isLoading: !certificate && listState.activity !== "idle",
     loadingText: phaseText(listState.phase, "正在查询这张券…"),
@@ -148,18 +119,22 @@ export function certificateView(visit: VisitState, config: Config, id: string, n
 }
 
 /**
- * Whether the hook can be called for a certificate: a recent list has it, it has no doubt and was not submitted, the
- * merchant has redemption on, and the hook is not running.
+ * Return the address of `redeemPage` for a certificate. It is empty unless a recent list has the certificate, it has no
+ * doubt, and the merchant has redemption on.
  */
-export function canRedeem(visit: VisitState, config: Config, id: string, now: number): boolean {
-  const { listState, isHookRunning } = visit;
+export function redeemUrl(visit: VisitState, { redeemPage }: Config, id: string, now: number): string {
+  const { listState, storeState } = visit;
   const certificate = findCertificate(visit, id);
-  const isPlain = !!certificate && !doubtOf(certificate, now) && !ageText(listState, now);
-  return isPlain && !!config.onSelect && listState.allowsRedeeming && !isHookRunning && !isSubmitted(visit, id);
-}
-
-function isSubmitted({ submittedIds }: VisitState, id: string): boolean {
-  return submittedIds.indexOf(id) >= 0;
+  const isPlain = certificate && !doubtOf(certificate, now) && !ageText(listState, now);
+  if (!redeemPage || !certificate || !isPlain || !listState.allowsRedeeming) {
+    return "";
+  }
+  const { certificate_id, order_id } = certificate;
+  const ids = { certificate_id, order_id, account_id: storeState.accountId, poi_id: storeState.poiId };
+  const names = Object.keys(ids) as (keyof typeof ids)[];
+  const query = names.map((name) => `${name}=${encodeURIComponent(ids[name])}`).join("&");
+  const { url } = redeemPage;
+  return `${url}${url.indexOf("?") < 0 ? "?" : "&"}${query}`;
 }
 
 /** Return a certificate of the list; undefined while no store is chosen. */
@@ -174,7 +149,7 @@ function canOpenOrders({ hasOpenOrdersFailed }: VisitState, { openOrders }: Conf
 
 /** Return what a customer can do in any case. Without a button for the orders, it says where Douyin has them. */
 function helpOf(visit: VisitState, config: Config): string {
-  return config.help || DEFAULT_HELP + (canOpenOrders(visit, config) ? "" : `；它${ORDERS_PATH}`);
+  return config.help || DEFAULT_HELP + (canOpenOrders(visit, config) ? "" : `：${ORDERS_PATH}`);
 }
 
 /** Return the data of the store selection. */

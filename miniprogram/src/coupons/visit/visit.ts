@@ -9,10 +9,10 @@
 import { createClient, type Outcome, type Pager, type Progress, type StoresOutcome } from "../client/client";
 import { config } from "../config";
 import * as device from "./device";
-import { certificateOf, type ListEvent, nextListState } from "./listState";
+import { type ListEvent, nextListState } from "./listState";
 import { LATE_SECONDS, NO_CONSENT, secondsLeft } from "./messages";
 import { nextStoreState, type StoreEvent, storeTasks } from "./storeState";
-import { canRedeem, INITIAL_VISIT_STATE } from "./view";
+import { INITIAL_VISIT_STATE } from "./view";
 
 // Every JavaScript runtime has this function; Douyin's types lack it.
 declare function clearTimeout(timer: number): void;
@@ -42,7 +42,8 @@ export const visit = {
   /** What the present user has answered to `beforeLogin` since the program was started. */
   consent: "unasked" as "unasked" | "asked" | "given" | "refused",
   shown: undefined as VisitPage | undefined,
-  lastHidden: undefined as VisitPage | undefined,
+  /** Something other than these pages is over them: Douyin, another program, or one of the merchant's own pages. */
+  isCovered: false,
   timer: 0,
 
   // Pages
@@ -52,6 +53,7 @@ export const visit = {
     // Douyin does not document the parameters that 去使用 appends: both ids may be missing.
     const accountId = query.account_id || config.account_id;
     const lastPoiId = device.readLastStore(accountId);
+    this.isCovered = false;
     this.updateStores({ kind: "entered", accountId, poiId: query.poi_id || "", lastPoiId, now: device.epochSeconds() });
   },
 
@@ -71,10 +73,9 @@ export const visit = {
     client.checkUser();
     // Only a report of another user changes the state of the list here.
     const isOtherUser = this.listState.requestNumber !== requestNumber;
-    // If the page that was left last is shown again, something else was over it: Douyin, another program, or one of the
-    // merchant's own pages. Meanwhile, the customer may have used a certificate, so load the list again.
-    const isBack = page === this.lastHidden;
-    this.lastHidden = undefined;
+    // Meanwhile, the customer may have used a certificate, so load the list again.
+    const isBack = this.isCovered;
+    this.isCovered = false;
     this.shown = page;
     // The customer may have changed the text size since the program was started.
     page.setData({ textSize: device.readTextSize() });
@@ -91,10 +92,15 @@ export const visit = {
   hide(page: VisitPage) {
     // If the page that covers this one is shown already, there is nothing to hide.
     if (this.shown === page) {
-      this.lastHidden = page;
       this.shown = undefined;
       clearTimeout(this.timer);
     }
+  },
+
+  /** Hide the shown page, because something other than these pages covers it. */
+  cover(page: VisitPage) {
+    this.isCovered = this.isCovered || this.shown === page;
+    this.hide(page);
   },
 
   /** Open a page over the one that is shown. */
@@ -104,6 +110,12 @@ export const visit = {
       () => {},
       (fail) => device.openPage(url, fail),
     );
+  },
+
+  /** Open one of the merchant's own pages over the one that is shown. */
+  openOwn(page: VisitPage, url: string) {
+    this.isCovered = true;
+    this.openOver(page, url);
   },
 
   /** Return to the page under the one that is shown. If that fails, `onFailed` is called, and the page is shown again. */
@@ -122,7 +134,7 @@ export const visit = {
       this.hide(page);
       navigate(() => {
         onFailed();
-        this.lastHidden = undefined;
+        this.isCovered = false;
         this.show(page);
       });
     }
@@ -312,32 +324,6 @@ export const visit = {
     }
   },
 
-  /** Call the program's hook for a certificate. */
-  redeem(id: string) {
-    const { onSelect } = config;
-    const certificate = certificateOf(this.listState, id);
-    if (!onSelect || !certificate || !canRedeem(this, config, id, device.epochSeconds())) {
-      // Since the page was rendered, the list has changed or grown old: remove the button.
-      this.render();
-      return;
-    }
-    this.isHookRunning = true;
-    this.submittedIds = this.submittedIds.concat(id);
-    this.render();
-    // The hook gets a copy, because it may change it. It runs in a promise, so that an exception counts as a rejection.
-    const copy = JSON.parse(JSON.stringify(certificate)) as typeof certificate;
-    new Promise((resolve) => resolve(onSelect(copy, this.storeIds())))
-      .catch((error) => device.logError("onSelect", error))
-      .then((result) => {
-        this.isHookRunning = false;
-        if (result === false) {
-          this.submittedIds = this.submittedIds.filter((submittedId) => submittedId !== id);
-        }
-        this.render();
-        this.refresh();
-      });
-  },
-
   /** Open the user's orders with the program's hook. If it fails, the pages show the way to them instead. */
   openOrders() {
     new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
@@ -348,7 +334,7 @@ export const visit = {
     });
   },
 
-  /** The ids of the current store, for requests and for the hook. */
+  /** The ids of the current store, for requests. */
   storeIds() {
     return { account_id: this.storeState.accountId, poi_id: this.storeState.poiId };
   },

@@ -5,11 +5,8 @@ import { config } from "../../config";
 import * as device from "../../visit/device";
 import { canLoadMore, certificateOf } from "../../visit/listState";
 import { pageMethods } from "../../visit/pageMethods";
-import { certificateView } from "../../visit/view";
+import { certificateView, redeemUrl } from "../../visit/view";
 import { visit } from "../../visit/visit";
-
-/** For this long after it was shown, taps on the button that redeems are ignored: they were meant for something else. */
-const GUARD_SECONDS = 0.8;
 
 Page({
   ...pageMethods,
@@ -22,19 +19,11 @@ Page({
   },
 
   id: "",
-  /** Number of the last call of `guard`: only the timer of this call sets `acceptsRedeemTaps`. */
-  guardNumber: 0,
-  acceptsRedeemTaps: false,
 
   onLoad(query: { id?: string }) {
     const { id = "" } = query;
     // Douyin does not document whether it decodes the query: try the id unchanged, then decoded.
     this.id = certificateOf(visit.listState, id) ? id : attempt(() => decodeURIComponent(id)) || id;
-  },
-
-  onShow() {
-    this.guard();
-    visit.show(this);
   },
 
   render() {
@@ -45,27 +34,17 @@ Page({
       return;
     }
     const view = certificateView(visit, config, this.id, device.epochSeconds());
-    if (view.button && !this.data.button) {
-      this.guard();
-    }
     visit.lastDetail = view.lastDetail;
     this.setData(view);
   },
 
-  /** Ignore taps on the button that redeems for `GUARD_SECONDS`. */
-  guard() {
-    this.guardNumber += 1;
-    const { guardNumber } = this;
-    this.acceptsRedeemTaps = false;
-    device.later(GUARD_SECONDS, () => {
-      this.acceptsRedeemTaps = guardNumber === this.guardNumber;
-    });
-  },
-
-  /** Call the program's hook. */
-  redeem() {
-    if (this.acceptsRedeemTaps && this.data.button) {
-      visit.redeem(this.id);
+  openRedeemPage() {
+    const url = redeemUrl(visit, config, this.id, device.epochSeconds());
+    if (url) {
+      visit.openOwn(this, url);
+    } else {
+      // Since the page was rendered, the list has changed or grown old: remove the button.
+      this.render();
     }
   },
 

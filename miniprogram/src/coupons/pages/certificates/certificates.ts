@@ -69,7 +69,7 @@ Page({
   },
 
   openQualification() {
-    visit.openOver(this, config.qualificationPage || "");
+    visit.openOwn(this, config.qualificationPage || "");
   },
 
   openCertificate(event: TapEvent) {
