@@ -16,7 +16,7 @@ _PURPOSE = b"douyin-redemption session"
 PROBE_OPEN_ID = "redeemctl-doctor"
 """The reserved open_id of this project's own probes. If the platform returns it for a login, the login is refused."""
 
-PROBE_CODE = PROBE_OPEN_ID
+PROBE_CODE = "redeemctl-doctor"
 """The login code of this project's own probes. The platform refuses it.
 
 Logins with this code count in no metric. Anybody can send it, but nobody is logged in with it, so the metrics

@@ -1,21 +1,23 @@
-"""Smoke test of a deployed stage: the public endpoint, a login and a list.
+"""Probes of a stage's public endpoint, what their responses mean, and the smoke test of a deployment.
 
-The login code is invented, and the list is requested for a user who does not exist. Both probes reach the platform. The
-service does not count them in its metrics.
+`redeemctl doctor` sends the same probes. A login with an invented code and a list of a user who does not exist reach
+the platform. The service does not count them in its metrics.
 """
 
 import contextlib
-import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
 import requests
 from botocore.exceptions import ClientError
 
+from chalicelib.api.problems import problem_for_error
 from chalicelib.credentials import parse_credentials
-from chalicelib.errors import ConfigurationError
+from chalicelib.douyin import codes
+from chalicelib.errors import NO_CODES, ConfigurationError, UpstreamCodes
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 from chalicelib.sessions import PROBE_ACCOUNT_ID, PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
 from chalicelib.tokens.rows import TokenRow, token_pk
@@ -25,14 +27,12 @@ from infra.cloudformation import secret_name, shared_name
 from infra.stage_settings import Domain, StageError
 from infra.table import scan_items
 
-T = TypeVar("T")
-
 REPEAT_SECONDS = 30.0
-"""The time for which a check is repeated. API Gateway and Lambda switch to a new version with a delay, and a single
+"""The time for which a probe is repeated. API Gateway and Lambda switch to a new version with a delay, and a single
 call of the platform may fail."""
 
 _PAUSE_SECONDS = 1.0
-"""Pause before a check is repeated."""
+"""Pause before a probe is repeated."""
 
 _PLATFORM_PAUSE_SECONDS = 10.0
 """Pause before a probe that reaches the platform is repeated. The service sends a login to the platform only once, so
@@ -44,12 +44,13 @@ _REQUEST_SECONDS = 15.0
 SESSION_SECONDS = 600
 """Lifetime of the session with which a list is requested."""
 
-NO_ANSWER = "no answer from the platform"
-NO_TOKEN = "no valid access token, or no answer to the request for one"  # noqa: S105 - a text
-UNREACHED = (NO_ANSWER, NO_TOKEN)
-"""What `find_fault` returns if the platform has not answered."""
+PROBE_POI_ID = "redeemctl-doctor-store"
+"""The poi_id for a merchant without a store list. For such a merchant, the service accepts any poi_id."""
 
-_NOT_IN_DNS = "not in DNS"
+OUTAGE_CODES = ("no_answer", "token_unavailable")
+"""The codes of a result, without a code of the platform, with which a deployment passes if the outage is known."""
+
+_PLATFORM_ERRORS = {**codes.MINT_ERRORS, **codes.LOGIN_ERRORS, **codes.SUB_CODE_ERRORS}
 
 
 class Probe(NamedTuple):
@@ -61,21 +62,26 @@ class Probe(NamedTuple):
     expected_status: int
     expected_members: Mapping[str, Any]
     session_token: str = ""
-
-    @property
-    def expected_text(self) -> str:
-        """The expected response as text."""
-        return f"HTTP {self.expected_status} {json.dumps(self.expected_members)}"
+    reaches_platform: bool = False
 
 
-PROBE_POI_ID = PROBE_OPEN_ID
-"""The poi_id for a merchant without a store list. For such a merchant, the service accepts any poi_id."""
+class Result(NamedTuple):
+    """What a response means.
+
+    `code` is "" for the expected response, else the code of the problem, or one of these: `other_build`, `no_answer` or
+    `unknown_error` (of the platform), `broken` (no problem of this service), `no_response`, `not_in_dns`.
+    """
+
+    code: str
+    #: What was seen.
+    text: str
+    upstream: UpstreamCodes = NO_CODES
+    #: Whether the response proves that the stage works, although it may not be the expected one.
+    passes: bool = False
+
 
 UNKNOWN_ROUTE_PROBE = Probe("GET", "/v1/no-such-route", None, 404, {"code": "not_found"})
 """API Gateway responds to it, without the function."""
-
-INVALID_LOGIN_PROBE = Probe("POST", "/v1/sessions", {}, 400, {"code": "invalid_request"})
-"""The function responds to it."""
 
 UNKNOWN_MERCHANT_PROBE = Probe(
     "GET", f"/v1/merchants/{PROBE_ACCOUNT_ID}/stores", None, 404, {"code": "merchant_not_found"}
@@ -94,6 +100,12 @@ def health_probe(build: Build) -> Probe:
     return Probe("GET", "/v1/health", None, 200, {"status": "ok", "version": build.version, **commit})
 
 
+def refused_login_probe(app_id: str) -> Probe:
+    """Return a login with an invented code. To refuse it, the function reads the secret and calls the platform."""
+    login = {"app_id": app_id, "code": PROBE_CODE}
+    return Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"}, reaches_platform=True)
+
+
 def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     """Return the request for the list of a merchant's first store, in a session of the user who does not exist.
 
@@ -103,13 +115,68 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     poi_id = PROBE_POI_ID if merchant.stores is None else next(iter(merchant.stores))
     path = f"/v1/merchants/{merchant.account_id}/stores/{poi_id}/certificates"
     user, expires_at = Session(merchant.app_id, PROBE_OPEN_ID), int(time.time()) + SESSION_SECONDS
-    return Probe("GET", path, None, 200, {}, encode_session(user, expires_at, list(session_keys[-1:])))
+    session_token = encode_session(user, expires_at, list(session_keys[-1:]))
+    return Probe("GET", path, None, 200, {"account_id": merchant.account_id}, session_token, reaches_platform=True)
 
 
-def refused_login_probe(app_id: str) -> Probe:
-    """Return a login with an invented code. To refuse it, the function reads the secret and calls the platform."""
-    login = {"app_id": app_id, "code": PROBE_CODE}
-    return Probe("POST", "/v1/sessions", login, 401, {"code": "unauthenticated"})
+def request(url: str, probe: Probe) -> Result:
+    """Send a probe to the endpoint at `url`, and judge the response."""
+    try:
+        return judge(probe, send(url, probe))
+    except requests.RequestException as error:
+        code = "not_in_dns" if "NameResolutionError" in str(error) else "no_response"
+        return Result(code, f"no response ({type(error).__name__})")
+
+
+def send(url: str, probe: Probe) -> requests.Response:
+    """Send a request to the endpoint at `url`; raises requests.RequestException."""
+    authorization = {"Authorization": f"Bearer {probe.session_token}"} if probe.session_token else {}
+    headers = {"Connection": "close", **authorization}
+    return requests.request(probe.method, url + probe.path, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
+
+
+def judge(probe: Probe, response: requests.Response) -> Result:
+    """Judge the response to a probe. An expected problem must have a problem's content type and a request id."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    code, content_type = str(body.get("code", "")), response.headers.get("Content-Type", "").split(";")[0]
+    is_problem = content_type == "application/problem+json" and bool(body.get("request_id"))
+    is_expected = response.status_code == probe.expected_status and body.items() >= probe.expected_members.items()
+    expected = f"HTTP {probe.expected_status} {json.dumps(probe.expected_members)}"
+    if is_expected and (is_problem or probe.expected_status < 400):
+        return Result("", expected, passes=True)
+    if probe.reaches_platform:
+        try:
+            upstream = msgspec.convert(body["upstream"], UpstreamCodes) if "upstream" in body else NO_CODES
+        except msgspec.ValidationError:
+            upstream = NO_CODES  # not a response of this service
+        # The body is not shown: it may contain a session token or coupons.
+        return judge_problem(code, upstream, f"HTTP {response.status_code}")
+    text = f"HTTP {response.status_code} {content_type} {response.text[:200]}, expected {expected}"
+    return Result("other_build" if body.get("status") == "ok" else code or "broken", text)
+
+
+def judge_problem(code: str, upstream: UpstreamCodes, reason: str) -> Result:
+    """Judge a login or list that was not answered as expected. `reason` is shown if there is no code of the platform.
+
+    A code of the platform, a rate limit and a used-up quota prove that the platform has answered.
+    """
+    if upstream.has_code:
+        decision = codes.decide_error(_PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
+        # They say which error it was. The code does not: `token_unavailable` has the platform's codes of a failed mint.
+        code = problem_for_error(decision[1]("")).view.code if decision else "unknown_error"
+        sub_code = f"/{upstream.sub_error_code}" if upstream.sub_error_code else ""
+        return Result(code, f"{code} (platform error {upstream.error_code}{sub_code})", upstream, passes=True)
+    text = f"{code} ({reason})" if code else reason
+    if code == "token_unavailable":
+        return Result(code, f"{text}: no valid access token, or no answer to the request for one")
+    # After `upstream_malformed`, the platform has answered, and perhaps this build cannot read the answer.
+    if code in ("upstream_timeout", "upstream_unavailable"):
+        return Result("no_answer", f"{text}: no answer from the platform")
+    return Result(code or "broken", text, passes=code in ("rate_limited", "quota_exhausted"))
 
 
 def check(
@@ -125,121 +192,49 @@ def check(
     """Check the endpoint at `url` and, if there is one, at `domain`; return a line for the user.
 
     With `tolerates_outage`, the check also passes if the platform does not answer. Raises StageError, whose message
-    lists each failed check. The message ends with `advice`: what to do now.
+    lists each failed probe. The message ends with `advice`: what to do now.
     """
-    failures: list[str] = []
-    notes = ["smoke test: passed"]
+    failures, notes = list[str](), ["smoke test: passed"]
     if domain is not None:
-        at_domain = f"https://{domain.name}"
-        check_domain = functools.partial(_check_http, at_domain, [health_probe(build)])
-        domain_failures = repeat(check_domain, lambda result: result in ([], [_NOT_IN_DNS]))
-        if domain_failures == [_NOT_IN_DNS]:
+        result = _repeat(f"https://{domain.name}", health_probe(build), ("", "not_in_dns"), REPEAT_SECONDS)
+        if result.code == "not_in_dns":
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
-        else:
-            failures += [f"domain {domain.name}: {failure}" for failure in domain_failures]
-    probes = [health_probe(build), UNKNOWN_ROUTE_PROBE, INVALID_LOGIN_PROBE, UNKNOWN_MERCHANT_PROBE]
+        elif result.code:
+            failures.append(f"domain {domain.name}: GET /v1/health: {result.text}")
     # Before the first app is added, the secret has no value.
     secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
-    if has_app := bool(secret.get("VersionIdsToStages")):
-        probes.append(FORGED_SESSION_PROBE)
-    failures += repeat(functools.partial(_check_http, url, probes), lambda result: not result)
+    has_app = bool(secret.get("VersionIdsToStages"))
     platform_probes, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
     notes += [f"no list was tried: {reason}"] if reason else []
-    accepted = UNREACHED if tolerates_outage else ()
-    for probe in [] if failures else platform_probes:
-        find_probe_fault = functools.partial(_find_probe_fault, url, probe)
-        fault, code = repeat(find_probe_fault, lambda result: result[0] in ("", *accepted), _PLATFORM_PAUSE_SECONDS)
-        if fault in accepted:
-            notes.append(f"{fault} (NO_PLATFORM=1)")
-        elif fault:
-            hint = " (NO_PLATFORM=1 says that this is known)" if fault in UNREACHED else ""
-            failures.append(f"{probe.method} {probe.path}: {fault}{hint}")
+    probes = [health_probe(build), UNKNOWN_ROUTE_PROBE, UNKNOWN_MERCHANT_PROBE]
+    probes += [*([FORGED_SESSION_PROBE] if has_app else []), *platform_probes]
+    tolerated = ("", *(OUTAGE_CODES if tolerates_outage else ()))
+    for probe in probes:
+        if failures and probe.reaches_platform:
             break
-        elif code:
-            notes.append(f"{probe.method} {probe.path} was answered with {code}")
+        # If another probe has failed, the endpoint has had the time to switch.
+        result = _repeat(url, probe, tolerated, 0 if failures else REPEAT_SECONDS)
+        text = f"{probe.method} {probe.path}: {result.text}"
+        if result.passes or result.code in tolerated:
+            notes += [text] if result.code else []
+        else:
+            hint = " (NO_PLATFORM=1 says that this is known)" if result.code in OUTAGE_CODES else ""
+            failures.append(text + hint)
     if failures:
         lines = ["the deployed stage does not work:", *(f"  {failure}" for failure in failures), advice]
         raise StageError("\n".join(filter(None, lines)))
     return "; ".join(notes)
 
 
-def send(url: str, probe: Probe) -> requests.Response:
-    """Send a request to the endpoint at `url`; raises requests.RequestException."""
-    authorization = {"Authorization": f"Bearer {probe.session_token}"} if probe.session_token else {}
-    headers = {"Connection": "close", **authorization}
-    return requests.request(probe.method, url + probe.path, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
-
-
-def compare_response(response: requests.Response, probe: Probe) -> str:
-    """Return how a response differs from the expected one, or "" if it does not.
-
-    If a problem is expected, the response must also have a problem's content type and a request id.
-    """
-    body = read_object(response)
-    content_type = response.headers.get("Content-Type", "").split(";")[0]
-    is_problem = content_type == "application/problem+json" and bool(body.get("request_id"))
-    is_complete = is_problem or probe.expected_status < 400
-    is_expected = response.status_code == probe.expected_status and body.items() >= probe.expected_members.items()
-    if is_expected and is_complete:
-        return ""
-    return f"HTTP {response.status_code} {content_type} {response.text[:200]}, expected {probe.expected_text}"
-
-
-def find_fault(response: requests.Response, expected_code: str | None = None) -> str:
-    """Return what is wrong with the response to a login or list, or "" if nothing is wrong.
-
-    A text of UNREACHED means that the platform has not answered. Nothing is wrong with a list, the expected problem, a
-    rate limit or a used-up quota. The same is true for any other problem with `upstream`, because it proves that the
-    platform has answered.
-    """
-    body = read_object(response)
-    code = str(body.get("code"))
-    if "certificates" in body or "upstream" in body or code in ("rate_limited", "quota_exhausted", expected_code):
-        return ""
-    if code == "token_unavailable":
-        return NO_TOKEN
-    # `upstream_malformed` is not NO_ANSWER: the platform has answered, and perhaps this build cannot read the answer.
-    # Only status and code are reported: the rest of the response may contain a session token.
-    return NO_ANSWER if code in ("upstream_unavailable", "upstream_timeout") else f"HTTP {response.status_code} {code}"
-
-
-def read_object(response: requests.Response) -> dict[str, Any]:
-    """Return the JSON object of a response, or an empty one."""
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def repeat(check: Callable[[], T], is_final: Callable[[T], bool], pause: float = _PAUSE_SECONDS) -> T:
-    """Repeat a check until its result is final, or REPEAT_SECONDS have passed; return the last result."""
-    deadline = time.monotonic() + REPEAT_SECONDS
-    while not is_final(result := check()) and time.monotonic() + pause <= deadline:
+def _repeat(url: str, probe: Probe, tolerated: Collection[str], seconds: float) -> Result:
+    """Repeat a probe until it passes, or its code is tolerated, or the time is over; return the last result."""
+    deadline = time.monotonic() + seconds
+    pause = _PLATFORM_PAUSE_SECONDS if probe.reaches_platform else _PAUSE_SECONDS
+    while True:
+        result = request(url, probe)
+        if result.passes or result.code in tolerated or time.monotonic() + pause > deadline:
+            return result
         time.sleep(pause)
-    return result
-
-
-def _check_http(url: str, probes: Iterable[Probe]) -> list[str]:
-    failures: list[str] = []
-    for probe in probes:
-        try:
-            difference = compare_response(send(url, probe), probe)
-        except requests.RequestException as error:
-            reason = _NOT_IN_DNS if "NameResolutionError" in str(error) else f"{probe.path}: {type(error).__name__}"
-            return [*failures, reason]
-        failures += [f"{probe.method} {probe.path}: {difference}"] if difference else []
-    return failures
-
-
-def _find_probe_fault(url: str, probe: Probe) -> tuple[str, str]:
-    """Send a probe; return what is wrong with the response, and the code of an unexpected problem. Each may be ""."""
-    try:
-        response = send(url, probe)
-    except requests.RequestException as error:
-        return type(error).__name__, ""
-    code, expected = str(read_object(response).get("code", "")), probe.expected_members.get("code")
-    return find_fault(response, expected), "" if code == expected else code
 
 
 def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], str]:
@@ -261,16 +256,14 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
     except ConfigurationError:
         return [], "the secret is malformed"
 
-    def rank(app_id: str) -> int:
+    def has_token(app_id: str) -> bool:
         row = tokens.get(token_pk(app_id), TokenRow())
-        return 0 if credentials.mints_tokens_of(app_id) else 1 if row.is_valid(time.time()) else 2
+        return credentials.mints_tokens_of(app_id) or row.is_valid(time.time())
 
-    app_id = min(credentials.apps, key=rank, default="")
+    apps = sorted(filter(has_token, credentials.apps), key=credentials.mints_tokens_of, reverse=True)
     # A merchant whose list of stores is empty has no store to ask for.
     served = [m for m in merchants if m.active and m.stores != {} and m.app_id in credentials.apps]
-    merchant = min(served, key=lambda merchant: rank(merchant.app_id), default=None)
-    probes = [refused_login_probe(app_id)] if rank(app_id) < 2 else []
-    if merchant is None or rank(merchant.app_id) == 2:
-        missing = "no active merchant has a known app and a store"
-        return probes, "the tokens of all merchants have expired" if served else missing
-    return [*probes, list_probe(merchant, credentials.session_keys)], ""
+    asked = [merchant for app_id in apps for merchant in served if merchant.app_id == app_id][:1]
+    probes = [*map(refused_login_probe, apps[:1]), *(list_probe(m, credentials.session_keys) for m in asked)]
+    missing = "the tokens of all merchants have expired" if served else "no active merchant has a known app and a store"
+    return probes, "" if asked else missing

@@ -35,22 +35,24 @@ def is_missing(error: Exception) -> bool:
 def explain(error: Exception, stage_name: str) -> tuple[str, str]:
     """Return why AWS cannot be used, and what to do."""
     if isinstance(error, StageError):
-        return str(error), "correct the stage's settings, or use its credentials and region"
+        text, _, advice = str(error).partition("\n")
+        return text, advice or "correct the stage's settings, or use its credentials and region"
     code, operation = _code_and_operation(error)
     name = code or type(error).__name__
+    text, advice = f"AWS: {error}", "run it again later; if it stays, this region may not have it"
     if _CREDENTIALS.search(name):
-        return f"AWS credentials are missing or no longer valid ({name})", CHECK_CREDENTIALS
-    if _NETWORK.search(name):
-        return f"AWS cannot be reached: {name}", CHECK_NETWORK
-    if not code:
-        return f"AWS cannot be used: {error}", CHECK_CREDENTIALS
-    if _DENIED.search(code):
-        policy = f"attach policy {shared_name(stage_name)}-operator to your role (docs/run.md, Who may do what)"
-        return f"no permission for {operation}", f"{policy}; if it is, this may be the wrong region"
-    advice = "run it again later; if it stays, this region may not have it"
-    if code in _MISSING:
-        advice = f"is stage {stage_name} deployed here? make deploy STAGE={stage_name}"
-    return f"AWS: {error}", advice
+        text, advice = f"AWS credentials are missing or no longer valid ({name})", CHECK_CREDENTIALS
+    elif _NETWORK.search(name):
+        text, advice = f"AWS cannot be reached: {name}", CHECK_NETWORK
+    elif not code:
+        text, advice = f"AWS cannot be used: {error}", CHECK_CREDENTIALS
+    elif _DENIED.search(code):
+        text, policy = f"no permission for {operation}", f"{shared_name(stage_name)}-operator"
+        advice = f"attach policy {policy} to your role (docs/run.md, Who may do what); if it is, check the region"
+    elif code in _MISSING:
+        text = f"it does not exist here, or is to be deleted: {error}"
+        advice = f'run make deploy STAGE={stage_name}; if it was lost: docs/run.md, "Lost or changed by hand"'
+    return text, advice
 
 
 def _code_and_operation(error: Exception) -> tuple[str, str]:

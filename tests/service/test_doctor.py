@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from redeemctl.doctor import FAILED, MAX_PROBES, OK, UNKNOWN, WARNING, Doctor, Finding
+from redeemctl.doctor import FAILED, MAX_PROBES, OK, WARNING, Doctor, Finding
 from redeemctl.secret import read_secret_version
 from redeemctl.stage import connect_stage
 from sandbox.sample_data import APP_ID, APP_SECRET, OTHER_APP_ID
@@ -34,16 +34,16 @@ def test_a_wrong_secret_is_named(project: Path, aws: Aws) -> None:
     aws.put_secret({APP_ID: "another-secret"}, [STAGE_SESSION_KEY])
     found = diagnose(project)["login", APP_ID]
     assert "app_misconfigured (platform error 40017)" in found.text
-    assert "app add APP_ID" in found.advice
+    assert found.advice == "docs/run.md, By code: app_misconfigured"
 
 
 @pytest.mark.parametrize(
     ("code", "lifetime", "login", "text", "token"),
     [
         (0, 7200, OK, "accepts app id and token", OK),
-        (28001007, 7200, WARNING, "refuses code or app id (28001007)", OK),
+        (28001007, 7200, WARNING, "upstream_rejected (platform error 28001007)", OK),
         (28001003, 7200, FAILED, "token_unavailable (platform error 28001003", OK),
-        (0, -1, UNKNOWN, "its token is not available", FAILED),
+        (0, -1, FAILED, "token_unavailable", FAILED),
     ],
 )
 def test_an_app_of_a_service_provider_is_checked_with_the_token_of_its_row(
@@ -66,7 +66,7 @@ def test_a_login_is_tried_for_twenty_apps_of_service_providers_at_most(project: 
     found = diagnose(project)
     logins = {what: finding.outcome for (check, what), finding in found.items() if check == "login"}
     assert logins.pop(APP_ID) is OK
-    assert [*logins.values()] == [UNKNOWN] * MAX_PROBES, "no provider's app has a token"
+    assert [*logins.values()] == [FAILED] * MAX_PROBES, "no provider's app has a token"
     assert {what for (check, what), finding in found.items() if (check, finding.outcome) == ("token", FAILED)} == {
         *others,
         APP_ID,
