@@ -17,7 +17,6 @@ import requests
 from infra import rollback, smoke
 from infra.bundle import ARCHIVES
 from infra.stage_settings import StageError, settings_path
-from redeemctl import doctor
 from sandbox import sample_data, stack
 from sandbox.sample_data import (
     ACCOUNT_ID,
@@ -43,10 +42,6 @@ class DoctorOperator(Operator):
 
     def client(self, service: str) -> Any:
         return self.account.client(service)
-
-    def put_merchant(self, account_id: str, app_id: str) -> None:
-        item = {"pk": {"S": f"MERCHANT#{account_id}"}, "app_id": {"S": app_id}}
-        self.client("dynamodb").put_item(TableName=TABLE, Item=item)
 
     def diagnose(self, *arguments: str, **options: str) -> list[dict[str, Any]]:
         """Run `redeemctl doctor`, check its exit code, and return its findings."""
@@ -167,40 +162,6 @@ def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator)
     [api] = [finding for finding in findings if finding["id"] == "api"]
     assert api["text"] == "no permission for GetRestApis"
     assert f"{API_FUNCTION}-operator" in api["advice"]
-
-
-def test_few_lists_are_requested_and_none_after_a_rate_limit(operator: DoctorOperator) -> None:
-    ids = [f"77{number:05d}" for number in range(30)]
-    for account_id in ids:
-        operator.put_merchant(account_id, APP_ID)
-    operator.succeed("app", "add", "tt-without-token", "--provider")
-    for account_id in ("70", "71"):
-        operator.put_merchant(account_id, "tt-without-token")
-    platform = operator.sandbox.platform.url
-
-    def diagnose(*options: str) -> tuple[dict[str, str], set[str]]:
-        """Return the outcomes of the merchants, and the account_ids whose lists the platform was asked for."""
-        requests.delete(f"{platform}/_sandbox/calls", timeout=10)
-        findings = operator.diagnose(*options)
-        calls = requests.get(f"{platform}/_sandbox/calls", timeout=10).json()
-        listed = {call["account_id"] for call in calls if call["call"] == "query_user_certificates"}
-        return {f["what"]: f["outcome"] for f in findings if f["id"] == "merchant"}, listed
-
-    data = {"error_code": 0, "description": "", "orders": [], "total": 0}
-    empty = json.dumps({"data": data, "extra": {"error_code": 0, "sub_error_code": 0, "logid": "x"}})
-    operator.set_fault(kind="body", call="query_user_certificates", body=empty)
-    assert diagnose("--merchant", ids[-1]) == ({ids[-1]: "ok"}, {ids[-1]})
-    found, asked = diagnose()
-    assert (found["70"], found["71"]) == ("failed", "failed")
-    assert "the others" not in found, "one app without a token hides no other"
-    assert len(asked) == doctor.MAX_PROBES - 2
-    assert "; tried 20 of 35: --merchant ACCOUNT_ID tries one" in operator.run("doctor").stdout
-
-    stack.set_faults(platform, {"kind": "code", "code": 2119003, "call": "query_user_certificates"})
-    found, asked = diagnose()
-    assert found.pop("the others") == "not_checked"
-    assert [*found.values()] == ["failed", "failed", "not_checked"]
-    assert asked == found.keys() - {"70", "71"}
 
 
 def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(operator: DoctorOperator) -> None:
