@@ -41,9 +41,6 @@ MAX_PROBES = 20
 """The maximum number of merchants whose lists are requested, and of service providers' apps whose login is tried. This
 is enough to find a fault that all of them have, and causes few calls of the platform."""
 
-LIST_PAUSE_SECONDS = 0.5
-"""Pause between two lists. It leaves most of the rate limits to customers."""
-
 MISSED_RUN_SECONDS = 20 * 60
 """The schedule renews a token 30 minutes before its expiry, so a shorter lifetime than this means that it has missed a
 run."""
@@ -254,7 +251,6 @@ class Doctor:
                     text, advice = "not tried after this answer", "run doctor again later"
                     yield Finding("merchant", "the others", UNKNOWN, text, advice)
                 return
-            time.sleep(LIST_PAUSE_SECONDS)
 
     def _check_token(self, app_id: str, is_minted_here: bool) -> Check[None]:
         row = self.stage.components.tokens.read_row(app_id, self.stage.new_context())
