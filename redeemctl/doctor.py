@@ -245,7 +245,8 @@ class Doctor:
         for merchant in chosen:
             result = smoke.request(url, smoke.list_probe(merchant, session_keys))
             finding = report("merchant", merchant.account_id, result, self.stage.name)
-            yield finding._replace(text=finding.text + scope) if finding.outcome == OK else finding
+            text = finding.text if result.code else "the endpoint returns a list"
+            yield finding._replace(text=text + scope if finding.outcome == OK else text)
             if result.code in FINAL_CODES:
                 if merchant is not chosen[-1]:
                     text, advice = "not tried after this answer", "run doctor again later"
