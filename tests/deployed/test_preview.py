@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from sandbox import preview, stack
 from sandbox.gateway import certificates_path, stores_path
-from sandbox.sample_data import ACCOUNT_ID, CERTIFICATE_ID, CUSTOMER, CUSTOMER_WITH_MANY_COUPONS, POI_ID
+from sandbox.sample_data import ACCOUNT_ID, CERTIFICATE_ID, CUSTOMER, POI_ID
 from tests.deployed.phone import Phone, identical_purchases, read_purchases
 from tests.deployed.test_miniprogram import run
-from tests.unit.fakes import PROBLEM_TYPES
 
 LIST = f"GET {certificates_path()}"
 
@@ -238,31 +237,6 @@ def test_the_colours_of_the_guide(phone: Phone, deployed: stack.Sandbox, tmp_pat
             expect(phone.page.locator(".coupons-figure").first).to_have_css("color", "rgb(0, 105, 92)")
 
 
-def test_the_next_page_is_loaded_with_a_button_and_each_certificate_shown_once(phone: Phone) -> None:
-    phone.open(CUSTOMER_WITH_MANY_COUPONS)
-    expect(phone.cards).to_have_count(200)
-    phone.button("加载更多").dispatch_event("click")
-    expect(phone.cards).to_have_count(320)
-    expect(phone.page.get_by_text("本店可用 320 种、共 340 张，以扫码结果为准")).to_be_attached()
-    ids = phone.cards.evaluate_all("(cards) => cards.map((card) => card.dataset.id)")
-    assert len(set(ids)) == 320
-    expect(phone.page.get_by_text("2 张", exact=True)).to_have_count(20)
-    assert phone.calls == ["POST sessions", "GET certificates"]
-
-
-def test_a_card_shows_every_text(phone: Phone) -> None:
-    phone.open()
-    expect(phone.cards).to_have_count(7)
-    expected = {
-        "双人套餐": "团购券 双人套餐 有效期至 2028.06.11 实付 ¥44.99 订单尾号 0001 查看用法",
-        "100元代金券": "¥80 至 ¥100 代金券 100元代金券 有效期至 2028.07.24 平日抵100元，周末抵80元 "
-        "实付 ¥79 订单尾号 0003 查看用法",
-        "拿铁十次卡": "剩 7 次 共 10 次 拿铁十次卡 有效期至 2028.08.27 实付 ¥198 订单尾号 0002 查看用法",
-    }
-    for title, text in expected.items():
-        assert " ".join(phone.card(title).inner_text().split()) == text
-
-
 def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) -> None:
     """The cashier's line, store, number, coupons by expiry, those that cannot be used, what else there is."""
     phone.open()
@@ -275,36 +249,3 @@ def test_the_order_for_a_screen_reader_is_the_order_on_the_screen(phone: Phone) 
     )
     assert tops == sorted(tops)
     assert min(tops) >= 0
-
-
-@pytest.mark.usefixtures("phone")  # which leaves no fault behind
-def test_the_panel_switches_customer_store_faults_and_merchant(browser: Browser, preview_url: str) -> None:
-    panel = browser.new_page(viewport={"width": 1280, "height": 900})
-    phone = panel.frame_locator("#phone")
-    errors: list[str] = []
-    panel.on("pageerror", lambda error: errors.append(str(error)))
-    panel.goto(preview_url)
-    expect(phone.locator(".coupons-item")).to_have_count(7)
-
-    panel.get_by_label("进入的门店").select_option(label="四季小馆·徐家汇店")
-    expect(phone.locator(".coupons-item")).to_have_count(8)
-    panel.get_by_label("顾客").select_option(label="吴空")
-    expect(phone.get_by_role("status")).to_contain_text("这里没查到券，请看抖音订单")
-
-    panel.get_by_label("商家未授权 (2119005)").check()
-    panel.get_by_role("button", name="下拉刷新").click()
-    expect(phone.get_by_role("alert")).to_contain_text(PROBLEM_TYPES["merchant_not_authorized"].detail)
-
-    panel.get_by_label("商家未授权 (2119005)").uncheck()
-    panel.get_by_label("顾客").select_option(label="林小满")
-    expect(phone.locator(".coupons-item")).to_have_count(8)
-    try:
-        panel.get_by_label("商家公告").fill("核销故障，请出示抖音订单")
-        panel.get_by_label("商家公告").blur()
-        expect(phone.get_by_text("核销故障，请出示抖音订单")).to_be_visible()
-    finally:
-        panel.get_by_label("商家公告").fill("")
-        panel.get_by_label("商家公告").blur()
-        expect(phone.get_by_text("核销故障，请出示抖音订单")).to_have_count(0)
-    panel.close()
-    assert errors == []

@@ -191,22 +191,6 @@ class TestConnectTime:
         assert resolve.call_count == RETRY_POLICY.max_attempts
         released.set()
 
-    def test_unreachable_addresses_share_one_connect_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The server has a full backlog, so that connecting to it hangs."""
-        dead = socket.create_server(("127.0.0.1", 0), backlog=0)
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(dead.getsockname())
-        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", dead.getsockname())] * 8
-        resolve = Mock(return_value=addresses)
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        with pytest.raises(UpstreamUnavailableError, match="connect_timeout"):
-            fetch(create_client("http://platform.invalid"), CUSTOMERS[0])
-        assert resolve.call_count == RETRY_POLICY.max_attempts
-        for each in (dead, *fillers):
-            each.close()
-
     def test_an_abandoned_connection_attempt_does_not_affect_the_next_request(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

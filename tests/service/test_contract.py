@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib import __version__, settings
-from tests.harness import JSON_HEADERS, LIST_URL, Api, assert_problem
+from tests.harness import JSON_HEADERS, Api, assert_problem
 
 
 @pytest.mark.parametrize("commit", [None, "0123456789ab+"])
@@ -21,16 +21,6 @@ def test_health_is_version_and_commit_and_needs_no_configuration(
     response = Api(None).call("GET", "/v1/health")  # type: ignore[arg-type]
     expected = {"status": "ok", "version": __version__} | ({"commit": commit} if commit else {})
     assert (response.status, response.text) == (200, json.dumps(expected, separators=(",", ":")))
-
-
-def test_an_invalid_request_names_its_input(api: Api) -> None:
-    """`tests/unit/api/test_validation.py` has what is wrong with each field."""
-    api.login()
-    api.platform.server.calls.clear()
-    response = api.call("GET", f"{LIST_URL}?biz_type=1&biz_type=2&cursor=planted")
-    assert api.platform.server.calls == []
-    [error] = assert_problem(response, 400, "invalid_request")["errors"]
-    assert error == {"field": "biz_type", "detail": "must be given once"}
 
 
 def test_a_body_that_is_no_text_is_named(api: Api) -> None:

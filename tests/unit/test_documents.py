@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```", re.DOTALL)
 TABLE = re.compile(r"(?:^ *\|.*\n)+", re.MULTILINE)
-TERMS = re.compile(r"^\| term \| for \| not \|\n.*\n((?:\|.*\n)+)", re.MULTILINE)
-
 GUIDES = ROOT / "miniprogram" / "docs"
 FOLDERS = (".", "docs", "sandbox", "miniprogram", "miniprogram/docs", "miniprogram/src/**")
 DOCUMENTS = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.md"))
@@ -64,14 +62,6 @@ def test_the_names_in_a_page_for_engineers_are_those_of_the_code(name: str) -> N
     # Of a path, a call or a member, each part; not options of commands and examples with an ellipsis.
     used = {word for text in code if not re.search(r"[ …<]", text) for word in re.findall(r"[A-Za-z_]\w{2,}", text)}
     assert used - names == set()
-
-
-@pytest.mark.parametrize("document", CHINESE, ids=lambda path: path.name)
-def test_the_chinese_pages_use_the_terms_of_contributing(document: Path) -> None:
-    [rows] = TERMS.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-    unwanted = [word for row in rows.splitlines() for word in row.split("|")[3].strip().split(", ")]
-    text = document.read_text(encoding="utf-8")
-    assert [word for word in unwanted if word in text] == []
 
 
 def outline(document: Path) -> Iterator[tuple[str, dict[str, list[Any]]]]:

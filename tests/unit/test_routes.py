@@ -7,16 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
 import pytest
-from chalice.app import Request
 
 import app as application
 from chalicelib.api.application import Application
-from chalicelib.api.login import authenticate
-from chalicelib.api.validation import parse_bearer
 from chalicelib.components import Components
-from chalicelib.context import RequestContext
 from chalicelib.douyin import protocol
 from chalicelib.settings import Settings
 from sandbox import gateway, sample_data
@@ -182,62 +177,3 @@ def test_a_route_that_is_not_public_gives_nothing_of_a_customer_to_anybody_else(
 ) -> None:
     faults = service.find_faults(method, path)
     assert not faults, "\n".join(faults)
-
-
-class Answer(msgspec.Struct):
-    certificate_id: str
-
-
-def make_routes(service: Service) -> None:
-    """Register routes with the mistakes that the guard must find."""
-    test = Application("test", FakeTelemetry())
-
-    def verify(request: Request, context: RequestContext) -> None:
-        token = parse_bearer(request.headers.get("authorization"))
-        session = authenticate(token, service.components.credentials_cache, 0.0, context)
-        service.components.merchants.get(ACCOUNT_ID, context).check_app(session.app_id)
-
-    @test.route("/{account_id}/open/{poi_id}", methods=["GET"])
-    def without_a_session(_: Request, __: RequestContext, account_id: str, poi_id: str) -> Answer:
-        return Answer(account_id + poi_id)
-
-    @test.route("/{account_id}/checked/{poi_id}", methods=["GET"])
-    def without_ownership(request: Request, context: RequestContext, account_id: str, poi_id: str) -> Answer:
-        verify(request, context)
-        return Answer(request.query_params["certificate_id"] if request.query_params else account_id + poi_id)
-
-    service.service = test
-
-
-@pytest.mark.parametrize(
-    ("path", "parameters", "faults"),
-    [
-        (
-            "/{account_id}/open/{poi_id}",
-            [],
-            ["without a session, it is no 401", "with a forged session, it is no 401",
-             "with a session of another app, it is no 403"],
-        ),
-        (
-            "/{account_id}/checked/{poi_id}",
-            [{"name": "certificate_id", "in": "query"}],
-            [
-                f"with ids of another customer and {{'certificate_id': '{CERTIFICATE_ID}'}}, it is 200",
-                "another customer's coupons are in the response",
-            ],
-        ),
-        (
-            "/{account_id}/checked/{poi_id}",
-            [{"name": "voucher_no", "in": "query"}],
-            ["voucher_no: add it to PUBLIC or OF_A_CUSTOMER in tests/unit/test_routes.py"],
-        ),
-        ("/{account_id}/checked/{poi_id}", [], []),
-    ],
-    ids=["no session", "no ownership", "unknown parameter", "nothing of a customer"],
-)  # fmt: skip
-def test_the_guard_finds_a_route_without_its_checks(
-    service: Service, path: str, parameters: list[dict[str, str]], faults: list[str]
-) -> None:
-    make_routes(service)
-    service.document = {"paths": {path: {"get": {"parameters": parameters}}}}
-    assert service.find_faults("GET", path) == faults
