@@ -284,6 +284,48 @@ def test_with_a_released_instance_no_older_token_replaces_a_newer_one(row: Item)
     assert world.stored
 
 
+def test_a_token_that_is_written_by_hand_is_not_overwritten_in_any_order() -> None:
+    for choose in all_orders(6):
+        world = World(choose, EXPIRED, lambda: 0.0)
+
+        def write(world: World = world) -> None:
+            world.simulation.sleep(0.0)
+            token = world.mint()
+            world.items[ROW] = {**world.items[ROW], **token_item(token)}
+            world.stored.append(int(token.removeprefix("clt.")))
+
+        world.simulation.start(write)
+        Instance(world, "0")
+        world.simulation.run(3.0)
+        world.check(0.0)
+        assert {response.is_served for response in world.responses} == {True}
+        assert world.items[ROW]["access_token"]["S"] == f"clt.{world.stored[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("times", "failing_seconds"),
+    [(range(100, 3000, 300), 0.0), ([100], 0.0), ([100, 105], 20.0), ([100, 102, 104], 20.0)],
+    ids=str,
+)
+def test_another_system_that_mints_costs_nothing_but_twice_in_ten_seconds(
+    times: list[int], failing_seconds: float
+) -> None:
+    world = World(lambda _: 0, token_item(None, 7000), lambda: 0.02)
+
+    def mint() -> None:
+        for at in times:
+            world.simulation.sleep(at - world.simulation.now)
+            world.mint()
+
+    world.simulation.start(mint)
+    for number in range(3):
+        Instance(world, str(number), number - 1.0, pause=2.0)
+    world.simulation.run(max(times) + 200.0)
+    failed = [response.at for response in world.responses if not response.is_served]
+    assert (max(failed) - min(failed) if failed else 0.0) <= failing_seconds
+    world.check(max(times))
+
+
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 def test_after_random_faults_everybody_is_served(seed: int) -> None:
     """Slow calls, lost and refused ones, deaths, failing mints, clocks that differ, and other systems, for a minute."""
