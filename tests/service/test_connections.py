@@ -69,9 +69,7 @@ DROPPED = {"a second response", "a second response in another packet"}
 """http.client may have read these surplus bytes with the response. It drops them, so the connection can be reused."""
 
 SCRIPTS: dict[str, Callable[[ReceivedRequest], list[Any]]] = {
-    "103 before the response": lambda r: [interim("103 Early Hints", "Link: </x>"), 0.05, own_page(r)],
     "103, then a page too late": lambda r: [interim("103 Early Hints"), 0.05, own_page(r), http_response(FOREIGN_PAGE)],
-    "101": lambda r: [interim("101 Switching Protocols"), own_page(r)],
     "204 with a late body": lambda _: [interim("204 No Content"), 0.05, http_response(FOREIGN_PAGE)],
     "a second response": lambda r: [own_page(r) + http_response(FOREIGN_PAGE)],
     # The client reads exactly the body: the rest of the packet waits in the system, or in the TLS library.
@@ -82,7 +80,6 @@ SCRIPTS: dict[str, Callable[[ReceivedRequest], list[Any]]] = {
     ],
     "a second response in another packet": lambda r: [own_page(r), http_response(FOREIGN_PAGE)],
     "half a response": lambda r: [own_page(r)[:-5], CLOSE],
-    "a reset": lambda r: [own_page(r)[:-5], RESET],
     "an error with a body": lambda _: [http_response(FOREIGN_PAGE, "404 Not Found") + http_response(FOREIGN_PAGE)],
 }
 
