@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import pytest
@@ -108,19 +108,6 @@ def test_a_boolean_and_each_number_of_a_list_may_have_another_form() -> None:
     [view] = built.views
     assert (view.is_transfer_asset, view.off_peak, built.malformed) == (True, OffPeakView(weekdays=[1, 2]), 0)
     assert view.times == TimesView(usable_serials=list(range(2, 20_000)))
-
-
-class Invented(msgspec.Struct):
-    """Types that no model has yet: a field of them must not lose the certificate either."""
-
-    natural: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    choice: Literal[1, 2] | None = None
-    part: msgspec.defstruct("Part", [("name", str)]) | None = None  # type: ignore[valid-type]
-
-
-def test_a_value_of_the_right_type_may_be_malformed() -> None:
-    fields = {"natural": "-5", "choice": 3, "part": {}}
-    assert lenient.parse_struct(fields, Invented) == (Invented(), ["natural", "choice", "part"])
 
 
 BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False).encode()
