@@ -20,8 +20,6 @@ class Sample(NamedTuple):
     result: Any
     #: Values of `data` that are malformed.
     malformed: tuple[Any, ...] = ()
-    #: A request whose response needs the call, if it is not the list or a login: the tests try each kind of error.
-    url: str = ""
 
 
 def find_platform_calls() -> dict[str, PlatformCall[Any]]:

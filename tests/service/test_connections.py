@@ -17,16 +17,14 @@ from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
 from chalicelib.douyin.calls import (
-    JSCODE2SESSION,
     QUERY_USER_CERTIFICATES,
     ListQuery,
-    jscode2session_body,
     page_body,
 )
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.transport import READ_SECONDS, Transport, create_http_session
 from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError
-from tests.scripted_server import CLOSE, RESET, ReceivedRequest, ScriptedServer, certificates_body, http_response
+from tests.scripted_server import CLOSE, ReceivedRequest, ScriptedServer, certificates_body, http_response
 from tests.unit.fakes import FixedTokenSource
 
 CUSTOMERS = [f"customer-{number}" for number in range(6)]
@@ -69,9 +67,7 @@ DROPPED = {"a second response", "a second response in another packet"}
 """http.client may have read these surplus bytes with the response. It drops them, so the connection can be reused."""
 
 SCRIPTS: dict[str, Callable[[ReceivedRequest], list[Any]]] = {
-    "103 before the response": lambda r: [interim("103 Early Hints", "Link: </x>"), 0.05, own_page(r)],
     "103, then a page too late": lambda r: [interim("103 Early Hints"), 0.05, own_page(r), http_response(FOREIGN_PAGE)],
-    "101": lambda r: [interim("101 Switching Protocols"), own_page(r)],
     "204 with a late body": lambda _: [interim("204 No Content"), 0.05, http_response(FOREIGN_PAGE)],
     "a second response": lambda r: [own_page(r) + http_response(FOREIGN_PAGE)],
     # The client reads exactly the body: the rest of the packet waits in the system, or in the TLS library.
@@ -82,7 +78,6 @@ SCRIPTS: dict[str, Callable[[ReceivedRequest], list[Any]]] = {
     ],
     "a second response in another packet": lambda r: [own_page(r), http_response(FOREIGN_PAGE)],
     "half a response": lambda r: [own_page(r)[:-5], CLOSE],
-    "a reset": lambda r: [own_page(r)[:-5], RESET],
     "an error with a body": lambda _: [http_response(FOREIGN_PAGE, "404 Not Found") + http_response(FOREIGN_PAGE)],
 }
 
@@ -215,20 +210,3 @@ class TestConnectTime:
                 time.sleep(0.01)
             assert fetch(client, CUSTOMERS[2]) == [CUSTOMERS[2]]
             assert [request.body["open_id"] for request in server.requests] == CUSTOMERS[1:3]
-
-
-def test_a_login_does_not_use_a_connection_that_was_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    def script(request: ReceivedRequest) -> Iterator[Any]:
-        # The server drops idle connections without closing them, as a gateway does.
-        if request.connection == 0 and request.number > 0:
-            yield RESET
-        yield http_response('{"data":{"openid":"o"},"extra":{}}' if "code" in request.body else certificates_body("c"))
-
-    with ScriptedServer(script) as server:
-        client = create_client(server.url)
-        fetch(client, CUSTOMERS[0])
-        now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + 1.5)
-        login = client.send(JSCODE2SESSION, jscode2session_body("app", "secret", "code"), RequestContext(Deadline(5)))
-        assert login.openid == "o"
-        assert [request.connection for request in server.requests] == [0, 1]

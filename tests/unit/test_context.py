@@ -49,7 +49,6 @@ EVIDENCE = UpstreamCodes(2119003, 12001, "20260101LOGID")
     [
         (None, "ok", UpstreamCodes(0, 0)),
         (errors.RateLimitedError("12001", upstream=EVIDENCE), "12001", EVIDENCE),
-        (errors.UpstreamTimeoutError("timeout"), "timeout", UpstreamCodes(0, 0)),
         (errors.StorageUnavailableError("ThrottlingException"), "ThrottlingException", UpstreamCodes(0, 0)),
         (ZeroDivisionError("planted"), "ZeroDivisionError", UpstreamCodes(0, 0)),
     ],

@@ -86,7 +86,6 @@ def store() -> Store:
         (Store.get, Store.get, 300, 1),
         # An ordinary read does not delay the one because of an unknown key.
         (Store.get, Store.refresh, 0, 1),
-        (Store.get, Store.refresh, 300, 2),
         (get_and_refresh, Store.refresh, 9.9, 0),
         (get_and_refresh, Store.refresh, 10, 1),
         (get_and_refresh, Store.refresh, -1, 2),

@@ -18,7 +18,6 @@ SESSION, POSITION = Session(APP_ID, OPEN_ID), ListPosition(5, 180)
 ROTATIONS = [
     ("A", "BA"),
     ("BA", "CB"),  # the next one; sessions of A have expired
-    ("AB", "CA"),  # the first one after version 0.9.0 has added B, which did not sign yet
 ]
 """The keys before and after a rotation. A letter is a key; the first one signs."""
 

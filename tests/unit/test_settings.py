@@ -27,7 +27,6 @@ def test_two_variables_are_enough() -> None:
         ("SECRET_NAME", "s/", {"secret_name": "s/"}),
         ("DOUYIN_OPEN_API", "", {}),
         ("DOUYIN_OPEN_API", "  https://open.example/api/\n", {"open_api": "https://open.example/api/"}),
-        ("DOUYIN_OPEN_API", "http://localhost:8080", {"open_api": "http://localhost:8080"}),
         ("DOUYIN_LOGIN_API", "http://127.0.0.1:1", {"login_api": "http://127.0.0.1:1"}),
         ("DOUYIN_LOGIN_API", "http://[::1]:8080/", {"login_api": "http://[::1]:8080/"}),
         ("DOUYIN_LOGIN_API", "HTTPS://[2001:db8::1]/v1:x", {"login_api": "HTTPS://[2001:db8::1]/v1:x"}),
@@ -102,7 +101,6 @@ def test_lambda_is_recognized_by_its_runtime() -> None:
         ("Root=1-5759e988;Parent=53995c3f42cd8ad8;Sampled=1", None, True),
         ("Root=1-5759e988;Sampled=0", None, False),
         ("Root=1-5759e988;Sampled=1", "TRUE", False),
-        ("Root=1-5759e988;Sampled=1", "1", False),
         ("Root=1-5759e988;Sampled=1", "false", True),
     ],
 )

@@ -216,7 +216,6 @@ def test_a_refusal_of_the_framework_is_a_problem_and_is_reported(
     [
         ({}, 404, "not_found"),
         ([], 404, "not_found"),
-        ({"requestContext": "text"}, 404, "not_found"),
         ({"requestContext": {"resourcePath": None, "httpMethod": ["GET"]}}, 404, "not_found"),
         ({"version": "2.0", "routeKey": "GET /plain", "rawPath": "/plain"}, 404, "not_found"),
     ],

@@ -194,11 +194,3 @@ class TestProvidersApp:
         used = ["isvact.1", "isvact.1", "isvact.2"]
         assert logins.douyin.logins == [(APP_ID, token, "code") for token in used]
         assert logins.douyin.mints == []
-
-    def test_a_code_is_sent_twice_at_most(self, logins: Logins) -> None:
-        logins.log_in()
-        logins.douyin.refused_login_tokens = {"isvact.1", "isvact.2"}
-        logins.table.items[TOKEN] = token_item("isvact.2")
-        with pytest.raises(errors.TokenUnavailableError, match="refused; a request"):
-            logins.log_in()
-        assert len(logins.douyin.logins) == 1 + 2

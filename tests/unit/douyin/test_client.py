@@ -11,6 +11,7 @@ from chalicelib.douyin.transport import MAX_IDLE_SECONDS
 from chalicelib.errors import (
     ServiceError,
     UpstreamCodes,
+    UpstreamError,
     UpstreamMalformedError,
     UpstreamTimeoutError,
 )
@@ -87,13 +88,18 @@ def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_i
     ("name", "attempts"),
     [("query_user_certificates", 4), ("client_token", 1), ("jscode2session", 1), ("code2session", 1)],
 )
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [(UpstreamTimeoutError("timeout"), "timeout"), (json_reply({}, 503), "http_503")],
+    ids=["no response", "an error"],
+)
 def test_a_repeatable_call_is_sent_again_after_a_transient_error_and_a_login_or_mint_once(
-    name: str, attempts: int
+    name: str, attempts: int, result: HttpReply | ServiceError, outcome: str
 ) -> None:
-    """A code is valid once, and a mint invalidates older tokens. `tests/service/test_outcomes.py` has every call."""
-    platform = Platform(UpstreamTimeoutError("timeout"))
-    with pytest.raises(UpstreamTimeoutError):
+    """A code is valid once, and a mint invalidates older tokens."""
+    platform = Platform(result)
+    with pytest.raises(UpstreamError, match=outcome):
         platform.send(name)
     assert [sent.request for sent in platform.transport.sent] == [platform.transport.sent[0].request] * attempts
-    assert platform.logged() == [("douyin", name, "timeout")] * attempts
+    assert platform.logged() == [("douyin", name, outcome)] * attempts
     assert len(platform.clock.sleeps) == attempts - 1

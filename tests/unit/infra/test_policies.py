@@ -72,18 +72,14 @@ def test_a_managed_policy_fits_iams_limit(name: str) -> None:
 @pytest.mark.parametrize(
     ("who", "action", "resource", "permitted"),
     [
-        ("Operator", "lambda:UpdateFunctionCode", "function:douyin-redemption-dev-third", True),
-        ("Operator", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev:*", True),
         ("Operator", "logs:StartQuery", "log-group:/aws/lambda/douyin-redemption-dev2", False),
         ("Operator", "logs:FilterLogEvents", "log-group:/aws/lambda/douyin-redemption-dev-refresh_tokens:*", True),
         ("Operator", "secretsmanager:GetSecretValue", "secret:douyin-redemption/prod-abcdef", False),
-        ("Operator", "secretsmanager:GetSecretValue", "secret:douyin-redemption/dev", True),
         ("Operator", "lambda:GetFunction", "function:douyin-redemption-dev-refresh_tokens:3", True),
         ("Operator", "lambda:CreateFunction", "function:douyin-redemption-dev", False),
         ("Operator", "iam:PassRole", "role/douyin-redemption-dev-api_handler", False),
         ("Operator", "iam:PutRolePolicy", "role/douyin-redemption-dev-api_handler", False),
         ("Operator", "cloudwatch:DescribeAlarms", "alarm:*", True),
-        ("Operator", "cloudwatch:GetDashboard", "dashboard/douyin-redemption-dev", True),
         ("TokenReader", "dynamodb:UpdateItem", "table/douyin-redemption-dev", False),
         ("TokenReader", "dynamodb:GetItem", "table/douyin-redemption-prod", False),
         ("TokenWriter", "dynamodb:UpdateItem", "table/douyin-redemption-prod", False),

@@ -160,20 +160,6 @@ def test_after_a_rollback_that_ended_half_way_nothing_changes_until_a_build_is_n
     assert stage.running() == {"1"}
 
 
-def test_after_a_build_that_was_rolled_back_has_failed_half_way_again_nothing_returns_to_it(stage: Stage) -> None:
-    stage.deploy_each("12")
-    stage.rollback()
-    for name in (API, *OTHERS):
-        stage.client.deploy(name, build_archive("2", COMMITS["2"]))
-    with pytest.raises(StageError, match=HALF_WAY):
-        stage.rollback()
-    assert stage.running() == {"2"}
-    stage.rollback(COMMITS["1"])
-    assert stage.running() == {"1"}
-    with pytest.raises(StageError, match="no older build"):
-        stage.rollback()
-
-
 def test_after_a_deployment_that_ended_half_way_nothing_changes_until_a_build_is_named(stage: Stage) -> None:
     stage.deploy_each("12")
     stage.client.deploy(OTHERS[0], build_archive("3", COMMITS["3"]))

@@ -56,23 +56,10 @@ def find_error(words: list[str]) -> str:
         return error.format_message()
 
 
-def list_options(command: click.Command) -> set[str]:
-    """Return the options of a command, and of each command of a group."""
-    parts = command.commands.values() if isinstance(command, click.Group) else ()
-    options = {name for parameter in command.get_params(click.Context(command)) for name in parameter.opts}
-    return options.union(*map(list_options, parts))
-
-
 def test_every_command_that_a_text_names_exists_with_its_options() -> None:
     named = {(file, " ".join(words.split())) for file, text in read_texts() for words in NAMED.findall(text)}
     errors = {(file, f"redeemctl {words}", find_error(words.split())) for file, words in named}
     assert {error for error in errors if error[-1]} == set()
-
-
-def test_every_option_that_a_message_names_exists() -> None:
-    named = {(file, name) for file, text in read_messages("redeemctl") for name in re.findall(r"--[a-z][a-z-]*", text)}
-    options = list_options(redeemctl)
-    assert {(file, name) for file, name in named if name not in options} == set()
 
 
 def test_the_installed_program_starts_from_any_folder(tmp_path: Path) -> None:

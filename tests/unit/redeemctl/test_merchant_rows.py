@@ -68,14 +68,14 @@ def test_an_invalid_value_is_refused_with_the_rule(patch: Any, rule: str) -> Non
         merchant_rows.edit_item("7", make_item(), patch)
 
 
-def test_both_forms_of_a_store_are_read_and_shown() -> None:
+def test_a_row_is_shown_as_the_service_reads_it() -> None:
     raw = {"1": {"S": "x"}, "2": {"M": {"name": {"S": "y"}, "latitude": {"N": "1.50"}, "longitude": {"N": "2"}}}}
-    item = make_item(stores={"M": raw}, name={"S": ""})
+    item = make_item(stores={"M": raw}, name={"S": ""}, notice={"N": "7"}, redeeming={"S": "off"})
     assert merchant_rows.dump(parse_merchant("7", item)) == {
         "account_id": "7",
         "app_id": "tt1",
         "active": True,
-        "redeeming": True,
+        "redeeming": False,
         "stores": [{"poi_id": "1", "name": "x"}, {"poi_id": "2", "name": "y", "latitude": 1.5, "longitude": 2.0}],
     }
     assert merchant_rows.list_changes(None, item) == [
@@ -85,7 +85,8 @@ def test_both_forms_of_a_store_are_read_and_shown() -> None:
         Change("stores.2.name", "", "y"),
         Change("stores.2.latitude", "", "1.5"),
         Change("stores.2.longitude", "", "2"),
-        Change("redeeming", "", "yes"),
+        Change("notice", "", "malformed, counts as none"),
+        Change("redeeming", "", "no"),
     ]
 
 
@@ -98,27 +99,6 @@ def test_a_malformed_row_is_named_and_its_removal_can_be_shown(attribute: str, v
     rows, [malformed] = merchant_rows.parse_rows([item, make_item()])
     assert ([row.account_id for row in rows], malformed[:12], attribute in malformed) == (["7"], "merchant 7: ", True)
     assert merchant_rows.list_changes(item, None)
-
-
-@pytest.mark.parametrize(
-    ("attributes", "read", "shown"),
-    [
-        ({"notice": {"N": "7"}}, {}, {"notice": "malformed, counts as none"}),
-        ({"notice": {"S": "a\n\u202eb\u3000👨\u200d🍳"}}, *[{"notice": "a  b\u3000👨\u200d🍳"}] * 2),
-        ({"redeeming": {"S": "off"}}, {"redeeming": False}, {"redeeming": "no"}),
-        ({"redeeming": {"S": "true"}}, {}, {"redeeming": "yes"}),
-        ({"redeeming": {"BOOL": False}}, {"redeeming": False}, {"redeeming": "no"}),
-    ],
-)
-def test_notice_and_switch_are_read_as_the_service_reads_them_and_stay_in_the_row(
-    attributes: Any, read: Any, shown: Any
-) -> None:
-    item = make_item(**attributes)
-    assert merchant_rows.dump(parse_merchant("7", item)) == {
-        "account_id": "7", "app_id": "tt1", "active": True, "redeeming": True, **read}  # fmt: skip
-    assert {change.field: change.new for change in merchant_rows.list_changes(None, item)} == {
-        "app_id": "tt1", "active": "yes", "redeeming": "yes", **shown}  # fmt: skip
-    assert merchant_rows.edit_item("7", item, {"name": "x"}) == {**item, "name": {"S": "x"}}
 
 
 @pytest.mark.parametrize(

@@ -322,12 +322,6 @@ class TestRenew:
             tokens.start_request()
         assert tokens.renew().access_token == "clt.1"
 
-    def test_a_token_that_could_not_be_stored_is_an_error(self) -> None:
-        tokens = Tokens(token_item("clt.row", 1000))
-        tokens.douyin.on_mint = lambda: setattr(tokens.table, "fails_writes", True)
-        with pytest.raises(errors.TokenUnavailableError, match="could not be stored"):
-            tokens.renew()
-
 
 @pytest.mark.parametrize(("reported", "believed"), [(1, 1), (86_400, 86_400), (86_401, 86_400), (10**11, 86_400)])
 def test_a_token_lives_for_a_day_at_most(reported: int, believed: int) -> None:
