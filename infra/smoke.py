@@ -251,10 +251,8 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
             with contextlib.suppress(ConfigurationError):
                 merchants.append(parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item))
         tokens = {item["pk"]["S"]: TokenRow.from_item(item) for item in scan_items(client, table, token_pk(""))}
-    except ClientError as error:
-        return [], f"{error.operation_name} reports {error.response['Error']['Code']}"
-    except ConfigurationError:
-        return [], "the secret is malformed"
+    except (ClientError, ConfigurationError) as error:
+        return [], str(error)
 
     def has_token(app_id: str) -> bool:
         row = tokens.get(token_pk(app_id), TokenRow())

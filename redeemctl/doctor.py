@@ -41,9 +41,6 @@ MAX_PROBES = 20
 """The maximum number of merchants whose lists are requested, and of service providers' apps whose login is tried. This
 is enough to find a fault that all of them have, and causes few calls of the platform."""
 
-LIST_PAUSE_SECONDS = 0.5
-"""Pause between two lists. It leaves most of the rate limits to customers."""
-
 MISSED_RUN_SECONDS = 20 * 60
 """The schedule renews a token 30 minutes before its expiry, so a shorter lifetime than this means that it has missed a
 run."""
@@ -248,13 +245,13 @@ class Doctor:
         for merchant in chosen:
             result = smoke.request(url, smoke.list_probe(merchant, session_keys))
             finding = report("merchant", merchant.account_id, result, self.stage.name)
-            yield finding._replace(text=finding.text + scope) if finding.outcome == OK else finding
+            text = finding.text if result.code else "the endpoint returns a list"
+            yield finding._replace(text=text + scope if finding.outcome == OK else text)
             if result.code in FINAL_CODES:
                 if merchant is not chosen[-1]:
                     text, advice = "not tried after this answer", "run doctor again later"
                     yield Finding("merchant", "the others", UNKNOWN, text, advice)
                 return
-            time.sleep(LIST_PAUSE_SECONDS)
 
     def _check_token(self, app_id: str, is_minted_here: bool) -> Check[None]:
         row = self.stage.components.tokens.read_row(app_id, self.stage.new_context())

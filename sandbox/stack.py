@@ -1,7 +1,7 @@
 """The whole sandbox: mock platform and emulated AWS as processes, and the service deployed to the emulated AWS.
 
-Table, secret and roles are created from `infra/template.yaml`, functions and API by `chalice deploy`, exactly as in
-production.
+`infra.deploy` deploys a copy of the project. What differs from production: AWS is emulated (`sandbox.emulator`), its
+user may do everything, an existing bundle is not built again, and a mock platform is in the place of Douyin.
 """
 
 import contextlib

@@ -149,7 +149,7 @@ def position_after(start: ListPosition, pages: list[Page]) -> ListPosition:
 
 def encode_cursor(position: ListPosition, list_query: ListQuery, open_id: str, keys: list[str]) -> str:
     """Return the cursor with which this user's list continues at `position`."""
-    # The third element is unused. It stays, because release 0.14.0 reads and writes cursors of this form.
+    # The third element is unused: release 0.14.0 reads and writes it. Remove it in the release after 0.15.0.
     content = [position.next_page, position.received, 0, position.total]
     return signing.sign(content, _purpose(list_query, open_id), keys)
 

@@ -95,20 +95,23 @@ describe("the page that redeems", () => {
   const ids = `certificate_id=1&order_id=2&account_id=${STORE.account_id}&poi_id=${STORE.poi_id}`;
 
   test("is opened by a button, and after the return, by whatever way, the list is read again", async () => {
-    for (const returns of ["to 券详情", "to the list"]) {
+    for (const returns of ["to 券详情", "to the list", "to a new list"]) {
       const phone = await new Phone().open({ redeemPage });
       assert.equal(phone.page.data.redeemText, "核销这张券");
       phone.page.openRedeemPage();
       assert.deepEqual(phone.opened, [`/pages/redeem?from=coupons&${ids}`]);
       phone.coupons = [OTHER];
       phone.page.onHide();
-      if (returns === "to the list") {
+      if (returns === "to 券详情") {
+        phone.page.onShow();
+        await flush();
+        phone.back();
+      } else if (returns === "to the list") {
         phone.back();
       } else {
-        phone.page.onShow();
+        phone.list = openPage("certificates", { poi_id: STORE.poi_id });
       }
       await flush();
-      phone.back();
       assert.deepEqual([phone.reads, cardsIn(phone.list).map(({ id }) => id)], [2, ["8"]], returns);
     }
   });

@@ -19,7 +19,7 @@ const { cardsOf, yuan } = loadBuilt<typeof Cards>("coupons/visit/cards");
 const { detailOf } = loadBuilt<typeof Details>("coupons/visit/detail");
 const { countTexts, problemView, secondsLeft, unusableText } = loadBuilt<typeof Messages>("coupons/visit/messages");
 const { INITIAL_LIST_STATE, isEmpty, nextListState } = loadBuilt<typeof States>("coupons/visit/listState");
-const { phoneDigits } = loadBuilt<typeof Stores>("coupons/visit/stores");
+const { phoneDigits, storeHeader, storeRows } = loadBuilt<typeof Stores>("coupons/visit/stores");
 
 /** 2026-11-24 23:30 in China. */
 const NOW = Date.UTC(2026, 10, 24, 15, 30) / 1000;
@@ -491,6 +491,15 @@ describe("the state of the list", () => {
 });
 
 describe("the store selection", () => {
+  test("wraps an address after its district and after 号, and reads it out as it is", () => {
+    const store = { poi_id: "1", name: "一店", address: "上海市闵行区莘庄镇都市路5001号2楼" };
+    const wrapped = "上海市闵行区\u200b莘庄镇都市路5001号\u200b2楼";
+    assert.equal(storeHeader("1", [store]).address, wrapped);
+    const [row] = storeRows([store], {});
+    assert.deepEqual([row?.address, row?.label], [wrapped, `一店，${store.address}`]);
+    assert.equal(storeHeader("1", [{ ...store, address: "西藏中路180号" }]).address, "西藏中路180号");
+  });
+
   test("dials the digits of the first number", () => {
     const numbers: [string, string][] = [
       ["021-5555-6601", "02155556601"],

@@ -4,7 +4,6 @@
 """
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import requests
 from infra import rollback, smoke
 from infra.bundle import ARCHIVES
 from infra.stage_settings import StageError, settings_path
-from redeemctl import doctor
 from sandbox import sample_data, stack
 from sandbox.sample_data import (
     ACCOUNT_ID,
@@ -44,13 +42,6 @@ class DoctorOperator(Operator):
 
     def client(self, service: str) -> Any:
         return self.account.client(service)
-
-    def put_row(self, pk: str, **attributes: Any) -> None:
-        self.client("dynamodb").put_item(TableName=TABLE, Item={"pk": {"S": pk}, **attributes})
-
-    def delete_rows(self, *pks: str) -> None:
-        for pk in pks:
-            self.client("dynamodb").delete_item(TableName=TABLE, Key={"pk": {"S": pk}})
 
     def diagnose(self, *arguments: str, **options: str) -> list[dict[str, Any]]:
         """Run `redeemctl doctor`, check its exit code, and return its findings."""
@@ -94,9 +85,10 @@ def deployed_operator(empty_account: DoctorOperator, before_deployment: list[Any
 @pytest.fixture
 def operator(deployed_operator: DoctorOperator) -> Iterator[DoctorOperator]:
     """The deployed stage with the sample data, and somebody who gets its alarms. The tests follow each other."""
-    rows = deployed_operator.client("dynamodb").scan(TableName=TABLE)["Items"]
-    deployed_operator.delete_rows(*(row["pk"]["S"] for row in rows))
-    stack.write_merchants(deployed_operator.client("dynamodb"), TABLE, sample_data.load())
+    dynamodb = deployed_operator.client("dynamodb")
+    for row in dynamodb.scan(TableName=TABLE)["Items"]:
+        dynamodb.delete_item(TableName=TABLE, Key={"pk": row["pk"]})
+    stack.write_merchants(dynamodb, TABLE, sample_data.load())
     stack.write_secret(deployed_operator.client("secretsmanager"), SECRET, sample_data.load())
     deployed_operator.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="oncall@example.com")
     # Replaces all instances: the next request starts one with empty caches.
@@ -120,11 +112,10 @@ def outcomes(findings: list[dict[str, Any]]) -> dict[str, set[str]]:
 
 
 def test_before_the_deployment_everything_is_missing_and_nothing_is_well(before_deployment: list[Any]) -> None:
-    found = outcomes(before_deployment)
     failed = [finding for finding in before_deployment if finding["outcome"] == "failed"]
-    assert {f["id"] for f in failed} == {"secret", "api", "alarms.subscription"}
+    assert [finding["id"] for finding in failed] == ["secret", "api", "alarms.subscription"]
     assert all(finding["advice"].startswith("run make deploy STAGE=dev") for finding in failed)
-    assert {check for check, seen in found.items() if seen == {"ok"}} == {"settings"}
+    assert [finding["id"] for finding in before_deployment if finding["outcome"] == "ok"] == ["settings"]
 
 
 def test_after_deployment_and_onboarding_a_customer_gets_the_list(deployed_operator: DoctorOperator) -> None:
@@ -136,7 +127,6 @@ def test_after_deployment_and_onboarding_a_customer_gets_the_list(deployed_opera
     add_merchant = ["merchant", "add", ACCOUNT_ID, "--app", APP_ID, "--name", merchant.name]
     add_merchant += ["--life-account-id", merchant.life_account_id, "--store", f"{OTHER_POI_ID}=徐家汇店"]
     assert "saved" in operator.succeed(*add_merchant)
-    assert "nothing to change" in operator.succeed(*add_merchant)
     assert "saved" in operator.succeed("store", "add", ACCOUNT_ID, POI_ID, "人民广场店")
     headers = stack.log_in(operator.sandbox.api_url, operator.sandbox.platform.url)
     response = requests.get(f"{operator.sandbox.api_url}{LIST_URL}", headers=headers, timeout=30)
@@ -149,14 +139,12 @@ def test_a_healthy_stage_passes_every_check(operator: DoctorOperator) -> None:
     assert not any(finding["advice"] for finding in findings)
     human = operator.succeed("doctor").splitlines()
     assert human[-1] == f"all {len(findings)} checks passed"
-    assert f'✓ merchant {ACCOUNT_ID}: HTTP 200 {{"account_id": "{ACCOUNT_ID}"}}' in human
+    assert f"✓ merchant {ACCOUNT_ID}: the endpoint returns a list" in human
 
 
 def test_settings_that_are_wrong_stop_every_other_check(operator: DoctorOperator) -> None:
     path = settings_path(operator.sandbox.folder, STAGE)
     text = path.read_text(encoding="utf-8")
-    path.write_text("memory = 1\n", encoding="utf-8")
-    assert re.search(r"infra/stages/dev\.toml: .*memory", operator.fail(2, "doctor"))
     path.write_text(f'account = "111111111111"\n{text}', encoding="utf-8")
     assert "account 111111111111" in operator.fail(2, "merchant", "list")
     findings = operator.diagnose()
@@ -168,49 +156,12 @@ def test_settings_that_are_wrong_stop_every_other_check(operator: DoctorOperator
 def test_without_any_permission_nothing_is_called_well(operator: DoctorOperator) -> None:
     operator.proxy.refuse = lambda call: Refusal(400, "AccessDeniedException") if call.service != "sts" else None
     findings = operator.diagnose()
-    found = outcomes(findings)
-    assert {check for check, seen in found.items() if seen == {"ok"}} == {"settings"}
-    assert {check for check, seen in found.items() if seen != {"not_checked"}} == {"settings"}
+    assert {finding["id"]: finding["outcome"] for finding in findings if finding["outcome"] != "not_checked"} == {
+        "settings": "ok"
+    }
     [api] = [finding for finding in findings if finding["id"] == "api"]
     assert api["text"] == "no permission for GetRestApis"
     assert f"{API_FUNCTION}-operator" in api["advice"]
-
-
-def test_few_lists_are_requested_and_none_after_a_rate_limit(
-    operator: DoctorOperator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "LIST_PAUSE_SECONDS", 0.0)
-    ids = [f"77{number:05d}" for number in range(30)]
-    for account_id in ids:
-        operator.put_row(f"MERCHANT#{account_id}", app_id={"S": APP_ID})
-    operator.succeed("app", "add", "tt-without-token", "--provider")
-    for account_id in ("70", "71"):
-        operator.put_row(f"MERCHANT#{account_id}", app_id={"S": "tt-without-token"})
-    platform = operator.sandbox.platform.url
-
-    def diagnose(*options: str) -> tuple[dict[str, str], set[str]]:
-        """Return the outcomes of the merchants, and the account_ids whose lists the platform was asked for."""
-        requests.delete(f"{platform}/_sandbox/calls", timeout=10)
-        findings = operator.diagnose(*options)
-        calls = requests.get(f"{platform}/_sandbox/calls", timeout=10).json()
-        listed = {call["account_id"] for call in calls if call["call"] == "query_user_certificates"}
-        return {f["what"]: f["outcome"] for f in findings if f["id"] == "merchant"}, listed
-
-    data = {"error_code": 0, "description": "", "orders": [], "total": 0}
-    empty = json.dumps({"data": data, "extra": {"error_code": 0, "sub_error_code": 0, "logid": "x"}})
-    operator.set_fault(kind="body", call="query_user_certificates", body=empty)
-    assert diagnose("--merchant", ids[-1]) == ({ids[-1]: "ok"}, {ids[-1]})
-    found, asked = diagnose()
-    assert (found["70"], found["71"]) == ("failed", "failed")
-    assert "the others" not in found, "one app without a token hides no other"
-    assert len(asked) == doctor.MAX_PROBES - 2
-    assert "; tried 20 of 35: --merchant ACCOUNT_ID tries one" in operator.run("doctor").stdout
-
-    stack.set_faults(platform, {"kind": "code", "code": 2119003, "call": "query_user_certificates"})
-    found, asked = diagnose()
-    assert found.pop("the others") == "not_checked"
-    assert [*found.values()] == ["failed", "failed", "not_checked"]
-    assert asked == found.keys() - {"70", "71"}
 
 
 def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(operator: DoctorOperator) -> None:

@@ -2,18 +2,24 @@
 
 import contextlib
 import json
+import os
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.bundle import ROOT
 from sandbox import gateway, stack
 from sandbox.runtime import Instance
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, CUSTOMER, POI_ID
-from tests.harness import LIST_URL, STAGE_SESSION_KEY, Platform
+from tests.harness import LIST_URL, STAGE_SESSION_KEY, TOKEN_PK, Aws, Platform, age_claim
 
 
 @contextlib.contextmanager
@@ -63,6 +69,21 @@ def test_an_instance_that_cannot_warm_up_logs_why_and_serves_health(
         assert warmup["error"].startswith(error)
 
 
+def test_instances_share_one_mint_of_a_missing_and_of_a_revoked_token(
+    bundle: Path, platform: Platform, aws: Aws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as resources, ThreadPoolExecutor(4) as executor:
+        instances = [resources.enter_context(run_app(bundle, environment, tmp_path / str(n))) for n in range(4)]
+        headers = login(instances[0], platform)
+        for mints in (1, 2):
+            responses = executor.map(lambda instance: call(instance, "GET", LIST_URL, headers=headers), instances)
+            assert {response.status for response in responses} == {200}
+            assert len(platform.calls("client_token")) == mints
+            assert aws.item(TOKEN_PK)["access_token"]["S"] == platform.newest_token()
+            age_claim(aws.dynamodb, aws.table)
+            platform.server.platform.revoke_tokens(APP_ID)
+
+
 @pytest.fixture
 def collector() -> Iterator[socket.socket]:
     """The socket to which the X-Ray SDK sends its datagrams."""
@@ -81,14 +102,30 @@ def receive(collector: socket.socket) -> list[dict[str, Any]]:
     return segments
 
 
+@pytest.fixture(params=["make bundle", "chalice package"])
+def any_bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The bundle, or what Chalice builds from a fresh copy of the project by itself."""
+    if request.param == "make bundle":
+        return Path(request.getfixturevalue("bundle"))
+    for name in ("app.py", "requirements.txt", ".chalice/config.json", ".chalice/policy-dev.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "chalicelib", tmp_path / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", "dev", "out"]
+    region = {"AWS_DEFAULT_REGION": "us-east-1"}
+    subprocess.run(command, cwd=tmp_path, env=os.environ | region, check=True, capture_output=True)
+    shutil.unpack_archive(tmp_path / "out" / "deployment.zip", tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
 @pytest.mark.usefixtures("aws")
 def test_logs_and_traces_are_complete_and_without_secrets(
-    bundle: Path, platform: Platform, environment: dict[str, str], collector: socket.socket, log: Path
+    any_bundle: Path, platform: Platform, environment: dict[str, str], collector: socket.socket, log: Path
 ) -> None:
     """Requests to one instance; the last one is traced. The warm-up mints no token: only requests have a limit."""
     environment |= {"AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{collector.getsockname()[1]}", "STAGE": "test"}
     trace_header = f"Root=1-{int(time.time()):x}-{'a' * 24};Parent=53995c3f42cd8ad8;Sampled=1"
-    with run_app(bundle, environment, log) as instance:
+    with run_app(any_bundle, environment, log) as instance:
         assert call(instance, "GET", "/v1/health").json["status"] == "ok"
         headers = login(instance, platform)
         assert platform.calls("client_token") == []

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chalicelib import lenient
-from chalicelib.certificates.views import BuiltViews, OffPeakView, TimesView, build_views
+from chalicelib.certificates.views import BuiltViews, OffPeakView, TimesView, UnusableView, build_views
 from chalicelib.douyin.protocol import HttpReply
 from tests.sample_reply import MISSING, NOT_SHOWN_PATHS, SHOWN_PATHS, build_certificate, build_reply, set_path
 from tests.unit.fakes import NOW, parse_page
@@ -108,6 +108,24 @@ def test_a_boolean_and_each_number_of_a_list_may_have_another_form() -> None:
     [view] = built.views
     assert (view.is_transfer_asset, view.off_peak, built.malformed) == (True, OffPeakView(weekdays=[1, 2]), 0)
     assert view.times == TimesView(usable_serials=list(range(2, 20_000)))
+
+
+@pytest.mark.parametrize("can_use", [False, "false", 0])
+@pytest.mark.parametrize(
+    ("fields", "unusable", "malformed"),
+    [
+        ({}, UnusableView(other=1), 0),
+        ({"start_time": "soon"}, UnusableView(other=1), 0),
+        ({"start_time": "soon", "expire_time": "1713146529"}, UnusableView(expired=1), 0),
+        ({"expire_time": {}, "start_time": int(NOW) + 1}, UnusableView(not_started=1), 0),
+        ({"certificate_id": ""}, None, 1),
+    ],
+)
+def test_a_certificate_of_an_order_that_is_not_usable_is_counted_by_what_is_readable(
+    fields: dict[str, Any], unusable: UnusableView | None, malformed: int, can_use: Any
+) -> None:
+    built = read(None, order={"order_id": "1", "can_use": can_use, "certificates": [build_certificate(**fields)]})
+    assert (built.views, built.unusable, built.malformed) == ([], unusable, malformed)
 
 
 BODY = json.dumps(build_reply(build_certificate(unknown=1)), ensure_ascii=False).encode()

@@ -45,8 +45,10 @@ def test_each_section_that_a_message_names_exists() -> None:
     assert named - headings == set()
 
 
-def test_each_alarm_says_what_to_do_first_and_notifies() -> None:
+def test_each_alarm_names_its_row_of_the_guide_and_notifies() -> None:
     for name, alarm in read_alarms().items():
-        assert "First:" in alarm["AlarmDescription"], name
+        row = alarm["AlarmName"].removeprefix("douyin-redemption-dev-")
+        assert f"docs/run.md, Alarms and queries, {row})" in alarm["AlarmDescription"], name
+        assert all(f"\n| {row} | " in page for page in PAGES.values()), row
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}], name
         assert len(alarm["AlarmDescription"]) <= 1024

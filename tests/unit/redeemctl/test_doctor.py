@@ -15,7 +15,9 @@ from botocore.exceptions import (
 
 from chalicelib import errors
 from chalicelib.errors import UpstreamCodes
+from chalicelib.merchants import Merchant
 from chalicelib.tokens.rows import TokenRow
+from infra import smoke
 from infra.smoke import Result
 from infra.stage_settings import StageError
 from redeemctl import doctor
@@ -123,6 +125,34 @@ def test_a_table_without_merchants_or_without_the_given_one_fails() -> None:
     findings, merchants = diagnose("_check_rows", ["tt1"], account_id="9", merchants=table)
     assert (findings[0].text, findings[1].text, merchants) == ("there are no merchants", "not in the table", [])
     assert [finding.what for finding in diagnose("_check_rows", ["tt1"], merchants=table)[0]] == [""]
+
+
+def merchant(number: int) -> Merchant:
+    return Merchant(str(number), "tt1", None, None, active=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "count", "account_id", "found"),
+    [
+        ("", 20, None, dict.fromkeys(map(str, range(20)), OK)),
+        ("", 30, None, dict.fromkeys(map(str, range(20)), OK)),
+        ("", 30, "25", {"25": OK}),
+        ("token_unavailable", 3, None, {"0": FAILED, "1": OK, "2": OK}),
+        ("no_answer", 3, None, {"0": FAILED, "the others": UNKNOWN}),
+        ("rate_limited", 3, None, {"0": UNKNOWN, "the others": UNKNOWN}),
+        ("rate_limited", 3, "0", {"0": UNKNOWN}),
+    ],
+)
+def test_at_most_20_lists_are_requested_and_none_after_a_rate_limit(
+    monkeypatch: pytest.MonkeyPatch, code: str, count: int, account_id: str | None, found: dict[str, str]
+) -> None:
+    """The first list ends with `code`, the others are good."""
+    results = iter([Result(code, "x")])
+    monkeypatch.setattr(smoke, "request", lambda *_: next(results, Result("", "x")))
+    findings, _ = diagnose("_check_lists", "url", ["k" * 32], [*map(merchant, range(count))], account_id=account_id)
+    assert {finding.what: finding.outcome for finding in findings} == found
+    scope = "; tried 20 of 30: --merchant ACCOUNT_ID tries one" if len(found) == 20 < count else ""
+    assert findings[-1].text in (f"the endpoint returns a list{scope}", "x", "not tried after this answer")
 
 
 def row(seconds: int, outcome: str = "") -> TokenRow:

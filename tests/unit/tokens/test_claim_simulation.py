@@ -7,6 +7,7 @@ thread runs at a time, and time passes only between calls: each example is repro
 import itertools
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -126,6 +127,37 @@ class Schedule(Instance):
             self.world.simulation.sleep(self.pause)
 
 
+class OldInstance(Instance):
+    """An instance of 0.14.0 that renews the token once: its writes, with its conditions and attributes."""
+
+    def run(self) -> None:
+        item = dict(self.tokens.table.get_item(ROW, RequestContext(Deadline(60.0))))
+        with suppress(errors.StorageUnavailableError):
+            if not self._write(
+                item, {"lease_owner": {"S": "old"}, "lease_until": {"N": str(int(self.clock() + 4) * 1000)}}
+            ):
+                return
+            self.step()
+            token = self.world.mint()
+            times: Item = {"minted_at": {"N": "1"}, "expires_at": {"N": str(int(self.clock()) + 7200)}}
+            self._write(item, {"access_token": {"S": token}, **times}, "REMOVE lease_owner, lease_until")
+
+    def _write(self, item: Item, changes: Item, removal: str = "") -> bool:
+        known = {name: item[name] for name in ("version", "access_token") if name in item}
+        version = int(item.get("version", {"N": "0"})["N"]) + 1
+        changes = {**changes, "version": {"N": str(version)}}
+        conditions = [
+            f"{name} = :k_{name}" if name in known else f"attribute_not_exists({name})"
+            for name in ("version", "access_token")
+        ]
+        values = {f":{name}": value for name, value in changes.items()} | {f":k_{n}": v for n, v in known.items()}
+        update = f"SET {', '.join(f'{name} = :{name}' for name in changes)} {removal}"
+        context = RequestContext(Deadline(60.0))
+        present = self.tokens.table.update_item(ROW, update, " AND ".join(conditions), values, context)
+        item["version"] = changes["version"]
+        return present.items() >= changes.items()
+
+
 class SimulatedTable(FakeTable):
     """The table as one instance sees it. A write may be refused, or its response lost and the write repeated."""
 
@@ -151,7 +183,9 @@ class SimulatedTable(FakeTable):
         if fault == "refuse":
             raise errors.StorageUnavailableError("timeout")
         item = super().update_item(pk, update, condition, values, context)
-        is_done = all(item.get(name[1:]) == value for name, value in values.items() if name[1:6] != "known")
+        is_done = all(
+            item.get(name[1:]) == value for name, value in values.items() if name[1:6] != "known" and name[1:3] != "k_"
+        )
         if is_done and ":access_token" in values:
             world.stored.append(int(values[":access_token"]["S"].removeprefix("clt.")))
         if is_done and ":claim" in values:
@@ -233,6 +267,63 @@ def test_after_a_fault_of_any_call_everybody_is_served_in_every_order(fault: str
         world.check(0.0)
         assert len(world.minted) <= 3
         assert {r.instance for r in world.responses if r.at > RECOVERY_SECONDS} == {"0", "1"} - world.killed
+
+
+@pytest.mark.parametrize("row", [EXPIRED, EXPIRED | {"version": {"N": "7"}}, token_item(None, 900)], ids=str)
+def test_with_a_released_instance_no_older_token_replaces_a_newer_one(row: Item) -> None:
+    """During a deployment: an extra mint may happen, and all tokens that are stored work for all."""
+    for choose in all_orders(6):
+        world = World(choose, row, lambda: 0.0)
+        OldInstance(world, "old")
+        Instance(world, "0")
+        Schedule(world, "schedule", pause=600.0)
+        world.simulation.run(3.0)
+        world.check(0.0)
+        assert len(world.minted) <= 3
+        assert {response.is_served for response in world.responses} == {True}
+    assert world.stored
+
+
+def test_a_token_that_is_written_by_hand_is_not_overwritten_in_any_order() -> None:
+    for choose in all_orders(6):
+        world = World(choose, EXPIRED, lambda: 0.0)
+
+        def write(world: World = world) -> None:
+            world.simulation.sleep(0.0)
+            token = world.mint()
+            world.items[ROW] = {**world.items[ROW], **token_item(token)}
+            world.stored.append(int(token.removeprefix("clt.")))
+
+        world.simulation.start(write)
+        Instance(world, "0")
+        world.simulation.run(3.0)
+        world.check(0.0)
+        assert {response.is_served for response in world.responses} == {True}
+        assert world.items[ROW]["access_token"]["S"] == f"clt.{world.stored[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("times", "failing_seconds"),
+    [(range(100, 3000, 300), 0.0), ([100], 0.0), ([100, 105], 20.0), ([100, 102, 104], 20.0)],
+    ids=str,
+)
+def test_another_system_that_mints_costs_nothing_but_twice_in_ten_seconds(
+    times: list[int], failing_seconds: float
+) -> None:
+    world = World(lambda _: 0, token_item(None, 7000), lambda: 0.02)
+
+    def mint() -> None:
+        for at in times:
+            world.simulation.sleep(at - world.simulation.now)
+            world.mint()
+
+    world.simulation.start(mint)
+    for number in range(3):
+        Instance(world, str(number), number - 1.0, pause=2.0)
+    world.simulation.run(max(times) + 200.0)
+    failed = [response.at for response in world.responses if not response.is_served]
+    assert (max(failed) - min(failed) if failed else 0.0) <= failing_seconds
+    world.check(max(times))
 
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))

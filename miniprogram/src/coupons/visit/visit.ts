@@ -324,7 +324,7 @@ export const visit = {
     }
   },
 
-  /** Open the user's orders with the program's hook. If it fails, the pages show the way to them instead. */
+  /** Open the user's orders with `openOrders` of `config.ts`. If it fails, the pages show the way to them instead. */
   openOrders() {
     new Promise((resolve) => resolve(config.openOrders?.())).catch((error) => {
       device.logError("openOrders", error);
