@@ -1,8 +1,7 @@
-"""An HTTP server for tests that responds with any bytes, delays, resets and closed connections."""
+"""An HTTP server for tests that responds with any bytes, delays and closed connections."""
 
 import contextlib
 import json
-import os
 import socket
 import ssl
 import threading
@@ -14,30 +13,25 @@ from typing import Any
 CLOSE = object()
 """A step of a script: close the connection."""
 
-RESET = object()
-"""A step of a script: reset the connection."""
-
 
 @dataclass
 class ReceivedRequest:
-    """A request: its number in all (from 0), its connection's number, its path, headers and JSON body.
+    """A request: its number in all (from 0), its connection's number, and its JSON body.
 
     `ended` is set when all steps of the response were made.
     """
 
     number: int
     connection: int
-    path: str
-    headers: dict[str, str]
     body: Any
     ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
 class ScriptedServer:
-    """Responds to each request with the steps of `script`: bytes to send, seconds to wait, CLOSE or RESET.
+    """Responds to each request with the steps of `script`: bytes to send, seconds to wait, or CLOSE.
 
-    With `tls`, it speaks TLS; RESET cannot be used then.
+    With `tls`, it speaks TLS.
     """
 
     script: Callable[[ReceivedRequest], Iterator[Any]]
@@ -76,8 +70,8 @@ class ScriptedServer:
             if self.tls is not None:
                 connection = self.tls.wrap_socket(connection, server_side=True)
             stream = resources.enter_context(resources.enter_context(connection).makefile("rb"))
-            while line := stream.readline():
-                request = self._read(line, stream, number)
+            while stream.readline():
+                request = self._read(stream, number)
                 self.requests.append(request)
                 try:
                     for step in self.script(request):
@@ -89,14 +83,13 @@ class ScriptedServer:
         """Wait until all steps of the responses to the present requests were made."""
         assert all(request.ended.wait(30) for request in self.requests)
 
-    def _read(self, line: bytes, stream: Any, connection: int) -> ReceivedRequest:
-        _, path, _ = line.decode().split(" ", 2)
+    def _read(self, stream: Any, connection: int) -> ReceivedRequest:
         headers = {}
         while (header := stream.readline()) not in (b"\r\n", b""):
             name, _, value = header.decode().partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))
-        return ReceivedRequest(len(self.requests), connection, path, headers, json.loads(body) if body else None)
+        return ReceivedRequest(len(self.requests), connection, json.loads(body) if body else None)
 
 
 def _perform(step: Any, connection: socket.socket) -> None:
@@ -104,10 +97,6 @@ def _perform(step: Any, connection: socket.socket) -> None:
         connection.sendall(step)
     elif step is CLOSE:
         connection.shutdown(socket.SHUT_RDWR)
-    elif step is RESET:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        # close() alone would wait for the stream, which shares the socket.
-        os.close(connection.detach())
     else:
         time.sleep(step)
 

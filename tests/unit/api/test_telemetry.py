@@ -242,7 +242,6 @@ REFUSAL = {"Refused": count(1)}
         # Whatever its route is.
         ({}, SUCCESS),
         ({"outcome": failed(errors.StorageUnavailableError("x"))}, FAILURE),
-        ({"outcome": failed(ValueError("x"))}, FAILURE),
         ({"list_outcome": failed(errors.DeadlineExceededError("budget"))}, FAILURE),
         # A caller's mistake is neither a success nor a failure.
         ({"outcome": failed(errors.UnauthenticatedError("x"))}, {}),
@@ -251,11 +250,8 @@ REFUSAL = {"Refused": count(1)}
         # A refused app or merchant, also in a login.
         ({"outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, FAILURE | REFUSAL),
         ({"list_outcome": failed(errors.AppNotPermittedError("28001014"))}, FAILURE | REFUSAL),
-        ({"outcome": failed(errors.AppMisconfiguredError("40017"))}, FAILURE | REFUSAL),
-        ({"outcome": failed(errors.QuotaExhaustedError("28003017"))}, FAILURE | REFUSAL),
         # What our own rows refuse is no failure: an invented id must not use up the objective.
         ({"outcome": failed(errors.UnknownAppError("x"))}, REFUSAL),
-        ({"outcome": failed(errors.MerchantNotFoundError("7"))}, REFUSAL),
         ({"list_outcome": failed(errors.StoreNotFoundError("7"))}, REFUSAL),
         ({"is_probe": True, "outcome": failed(errors.MerchantNotAuthorizedError("2119005"))}, {}),
         # What no customer has sent.

@@ -272,7 +272,7 @@ def test_after_a_fault_of_any_call_everybody_is_served_in_every_order(fault: str
 @pytest.mark.parametrize("row", [EXPIRED, EXPIRED | {"version": {"N": "7"}}, token_item(None, 900)], ids=str)
 def test_with_a_released_instance_no_older_token_replaces_a_newer_one(row: Item) -> None:
     """During a deployment: an extra mint may happen, and all tokens that are stored work for all."""
-    for choose in all_orders(6):
+    for choose in all_orders(4):
         world = World(choose, row, lambda: 0.0)
         OldInstance(world, "old")
         Instance(world, "0")
