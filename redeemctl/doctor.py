@@ -151,8 +151,8 @@ class Doctor:
         states = {s["Endpoint"]: s["SubscriptionArn"] for s in subscriptions if s["SubscriptionArn"] != "Deleted"}
         make_finding = functools.partial(Finding, "alarms.subscription")
         if email and email not in states:
-            advice = _deploy_advice(self.stage.name)
-            yield make_finding(topic, FAILED, "the address of `alarm_email` is not subscribed", advice)
+            command = f"aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint {email}"
+            yield make_finding(topic, FAILED, "the address of `alarm_email` is not subscribed", command)
         elif not states:
             advice = (
                 f"set `alarm_email` in infra/stages/{self.stage.name}.toml and deploy, or subscribe your own system"
@@ -167,8 +167,11 @@ class Doctor:
 
     def _check_endpoint(self, url: str, apps: Mapping[str, str]) -> Iterator[Finding]:
         version = bundle.parse_version((self.project / "chalicelib" / "__init__.py").read_text(encoding="utf-8"))
-        probes = {"api.health": smoke.health_probe(bundle.Build(version, bundle.read_git_commit(self.project)))}
+        build = bundle.Build(version, bundle.read_git_commit(self.project))
+        probes = {"api.health": smoke.health_probe(build), "api.route": smoke.UNKNOWN_ROUTE_PROBE}
+        probes["api.table"] = smoke.UNKNOWN_MERCHANT_PROBE
         if apps:
+            probes["api.secret"] = smoke.FORGED_SESSION_PROBE
             # Prefer an own app: the token of a service provider's app may have expired.
             probes["api.login"] = smoke.refused_login_probe(min(apps, key=lambda app_id: not apps[app_id]))
         for check_id, probe in probes.items():
