@@ -99,8 +99,8 @@ def operator(deployed_operator: DoctorOperator) -> Iterator[DoctorOperator]:
 
 
 IDS = {
-    "settings", "secret", "api", "api.health", "api.route", "api.table", "api.secret", "api.login", "alarms.subscription",
-    "login", "merchant", "token",
+    "settings", "secret", "api", "api.health", "api.route", "api.table", "api.secret", "api.login",
+    "alarms.subscription", "login", "merchant", "token",
 }  # fmt: skip
 
 
