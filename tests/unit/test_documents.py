@@ -21,11 +21,6 @@ CHINESE = [path for path in DOCUMENTS if "zh-CN" in path.name]
 PAPERS = {path.name for path in GUIDES.glob("*.zh-CN.md")} - {"go-live.zh-CN.md", "mini-program.zh-CN.md"}
 """For a shop: each is printed on one page."""
 
-IN_BOTH_LANGUAGES = {
-    "README.md", "docs/run.md", "miniprogram/README.md", "miniprogram/src/coupons/client/README.md",
-}  # fmt: skip
-"""Their readers may know either language. Every other page has one reader, and one language."""
-
 
 def anchors(document: Path) -> set[str]:
     """Return the anchors that GitHub gives the headings of a document."""
@@ -82,13 +77,6 @@ def outline(document: Path) -> Iterator[tuple[str, dict[str, list[Any]]]]:
                 "links": sorted(re.sub(r"\.zh-CN|#.*", "", link) for link in LINK.findall(prose)),
             },
         )
-
-
-def test_only_the_pages_of_readers_who_may_know_either_language_exist_twice() -> None:
-    english = {
-        document.with_name(document.name.replace(".zh-CN", "")) for document in CHINESE if document.parent != GUIDES
-    }
-    assert {str(document.relative_to(ROOT)) for document in english} == IN_BOTH_LANGUAGES
 
 
 @pytest.mark.parametrize("document", [path for path in CHINESE if path.parent != GUIDES], ids=lambda path: path.name)

@@ -129,21 +129,6 @@ def test_only_attributes_that_differ_are_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "errors"),
-    [
-        ({"name": "x"}, {"app_id"}),
-        ({"app_id": "tt1", "stores": {"1": {"address": "a"}, "a b": {"name": "x"}}},
-         {"stores.1.name", "stores.a b.[key]"}),
-        ({"app_id": "tt1", "stores": {"1": {"name": "x", "latitude": Decimal(1)}}}, {"stores.1"}),
-    ],
-)  # fmt: skip
-def test_an_incomplete_row_is_refused_with_every_error(patch: Any, errors: set[str]) -> None:
-    with pytest.raises(InvalidEditError) as refused:
-        merchant_rows.edit_item("7", None, patch)
-    assert refused.value.errors.keys() == errors
-
-
-@pytest.mark.parametrize(
     ("patch", "expected"),
     [
         ({"active": False}, {"active": {"BOOL": False}}),
