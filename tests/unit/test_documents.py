@@ -1,6 +1,6 @@
-"""The documents: links lead to files and headings of this repository; the Chinese pages use the same terms.
+"""The documents: links lead to files and headings of this repository.
 
-A page exists in the language of its reader. Where it exists in two, each section has the same structure.
+Where a page exists in two languages, each section has the same structure.
 """
 
 import re
