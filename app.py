@@ -80,7 +80,7 @@ def list_stores(_request: Request, context: RequestContext, account_id: str) -> 
 
 @app.route("/v1/merchants/{account_id}/stores/{poi_id}/certificates", methods=["GET"])
 def list_certificates(request: Request, context: RequestContext, account_id: str, poi_id: str) -> ListView:
-    """List what the session's user can redeem in this store."""
+    """List the certificates of the session's user that the platform reports as usable in this store."""
     list_query, cursor = parse_list_request(account_id, poi_id, read_query_parameters(request))
     token = parse_bearer(request.headers.get("authorization"))
     session = authenticate(token, components().credentials_cache, time.time(), context)

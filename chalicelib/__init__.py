@@ -1,3 +1,3 @@
-"""Lists the certificates that a customer can redeem in one store. Routes and schedule are in `app.py`."""
+"""Lists a customer's certificates that the platform reports as usable in one store. `app.py` has routes and schedule."""
 
 __version__ = "0.15.0"

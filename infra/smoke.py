@@ -165,9 +165,11 @@ def judge_problem(code: str, upstream: UpstreamCodes, reason: str) -> Result:
     A code of the platform, a rate limit and a used-up quota prove that the platform has answered.
     """
     if upstream.has_code:
-        decision = codes.decide_error(_PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
-        # They say which error it was. The code does not: `token_unavailable` has the platform's codes of a failed mint.
-        code = problem_for_error(decision[1]("")).view.code if decision else "unknown_error"
+        # `token_unavailable` has the platform's codes of a failed mint, which say which error it was.
+        # `upstream_unavailable` is also the problem of an unknown code.
+        if code in ("token_unavailable", "upstream_unavailable"):
+            decision = codes.decide_error(_PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
+            code = problem_for_error(decision[1]("")).view.code if decision else "unknown_error"
         sub_code = f"/{upstream.sub_error_code}" if upstream.sub_error_code else ""
         return Result(code, f"{code} (platform error {upstream.error_code}{sub_code})", upstream, passes=True)
     text = f"{code} ({reason})" if code else reason

@@ -28,7 +28,10 @@ CONNECT_SECONDS = 1.5
 """Limit for name resolution, all addresses of the host, and the TLS handshake together."""
 
 READ_SECONDS = 3.0
-"""Limit for the whole response, from the end of the request to the last byte: includes the wait for the first byte."""
+"""Limit for the whole response, from the end of the request to the last byte: includes the wait for the first byte.
+
+Headers that arrive byte by byte can exceed it. Then Lambda's timeout ends the request.
+"""
 
 MAX_IDLE_SECONDS = 30.0
 """How long a connection may be idle. An older one is replaced, for example after Lambda has frozen the instance."""
