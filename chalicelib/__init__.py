@@ -1,3 +1,3 @@
-"""Lists a customer's certificates that the platform reports as usable in one store. `app.py` has routes and schedule."""
+"""Lists a customer's certificates that the platform reports as usable in a store. `app.py` has routes and schedule."""
 
 __version__ = "0.15.0"
