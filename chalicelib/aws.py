@@ -150,9 +150,8 @@ def _call(service: str, name: str, context: RequestContext, send: Callable[[], T
                 # The code is logged. A faulty peer may send any text as the code, even a secret.
                 if not _ERROR_CODE.fullmatch(code):
                     code = f"http_{status}"
-                elif code == "ResourceNotFoundException":
-                    code = f"{code} ({_NOT_FOUND})"
-                raise StorageUnavailableError(code, is_transient=status >= 500 or code in _THROTTLING_CODES) from None
+                reason = f"{code} ({_NOT_FOUND})" if code == "ResourceNotFoundException" else code
+                raise StorageUnavailableError(reason, is_transient=status >= 500 or code in _THROTTLING_CODES) from None
             except BotoCoreError as error:
                 raise StorageUnavailableError(type(error).__name__) from None
 

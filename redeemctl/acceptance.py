@@ -206,7 +206,8 @@ def judge_filter(
     if len(merchant_list) > len(store_list):
         counted = {len(merchant_list): "before", len(store_list): "after"}.get(total or 0, "neither before nor after")
     observed = f"pages are cut {cut} the filter by store, total is counted {counted} it"
-    # A total from before the filter implies every page, wherever they are cut. Pages cut after it are all full.
+    # A total that is counted before the filter makes the service read all pages. If the pages are cut after the filter,
+    # only the last one is not full. In both cases, no certificate is lost.
     if counted == "before" or cut == "after":
         return observed
     if cut == "before":

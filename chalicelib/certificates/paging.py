@@ -9,9 +9,7 @@ A cursor is the position in a list as text. It is signed for one user, merchant,
 does not verify in another list.
 """
 
-from collections.abc import Mapping
 from concurrent.futures import Executor, wait
-from typing import Any
 
 import msgspec
 
@@ -65,12 +63,18 @@ def fetch_pages(
 ) -> FetchedPages:
     """Fetch the page of `start`, then the pages after it in parallel, at most MAX_PAGES_PER_RESPONSE in all.
 
-    Raises what `AuthorizedCalls.send` raises for the first page. If page 3 of 4 cannot be read, the result has pages 1
-    and 2, even if page 4 was read. Its `position` is at page 3: the next response reads pages 3 and 4.
+    Raises what `AuthorizedCalls.send` raises for the first page, and UpstreamMalformedError if this page contradicts
+    `start`. If page 3 of 4 cannot be read, the result has pages 1 and 2, even if page 4 was read. Its `position` is at
+    page 3: the next response reads pages 3 and 4.
     """
 
     def fetch(number: int) -> Page:
-        return _fetch_page(page_body(list_query, open_id, number), calls)
+        body = page_body(list_query, open_id, number)
+        page = calls.send(QUERY_USER_CERTIFICATES, body)
+        # A later page that reports no certificates at all may be a fault of the platform: request it once more.
+        if number > 1 and page.reports_no_certificates:
+            page = calls.send(QUERY_USER_CERTIFICATES, body)
+        return page
 
     pages = [fetch(start.next_page)]
     if _is_past_end(pages[0], start):
@@ -95,17 +99,6 @@ def fetch_pages(
                 pages.append(page)
         except ServiceError as lost:
             error = lost
-
-
-def _fetch_page(body: Mapping[str, Any], calls: AuthorizedCalls) -> Page:
-    """Fetch a page; raises what `AuthorizedCalls.send` raises.
-
-    If a page after the first one reports that there are no certificates at all, it is requested once more.
-    """
-    page = calls.send(QUERY_USER_CERTIFICATES, body)
-    if body["page"] > 1 and page.reports_no_certificates:
-        page = calls.send(QUERY_USER_CERTIFICATES, body)
-    return page
 
 
 def _is_past_end(page: Page, before: ListPosition) -> bool:

@@ -119,7 +119,7 @@ def test_no_customer_gets_the_response_of_another(name: str, tls: tuple[ssl.SSLC
 
 
 def test_the_rest_of_surplus_bytes_that_comes_after_the_next_request_reaches_nobody() -> None:
-    """http.client dropped their begin, so the rest is no response: the request is repeated on another connection."""
+    """http.client dropped their first part, so the rest is no response: the request is repeated on a new connection."""
     foreign = http_response(FOREIGN_PAGE)
 
     def script(request: ReceivedRequest) -> Iterator[Any]:

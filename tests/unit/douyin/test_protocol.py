@@ -22,7 +22,7 @@ PLATFORM_CALLS = find_platform_calls()
 
 
 def parser(platform_call: PlatformCall[Any]) -> Parse:
-    """Return what a response to a call of this platform_call means."""
+    """Return the function that parses a response to this call."""
     return lambda response: parse(platform_call, response)
 
 
