@@ -32,7 +32,7 @@ from chalicelib.certificates.paging import MAX_PAGES_PER_RESPONSE
 from chalicelib.certificates.views import ListView
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.transport import Transport, create_http_session
+from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import MERCHANT_MAX_AGE, MerchantView, build_merchant_view
 from chalicelib.sessions import PROBE_ACCOUNT_ID
 from chalicelib.settings import Settings, TelemetrySettings, is_lambda, read_commit
@@ -46,7 +46,7 @@ app = Application(telemetry_settings.api_name, Telemetry(telemetry_settings))
 def components() -> Components:
     """Create the components from the environment; raises ConfigurationError that names the variable at fault."""
     settings = Settings.from_env(os.environ)
-    transport = Transport(create_http_session(f"douyin-redemption/{__version__}", MAX_PAGES_PER_RESPONSE))
+    transport = Transport(f"douyin-redemption/{__version__}", MAX_PAGES_PER_RESPONSE)
     return Components(settings, create_clients(app.telemetry.warn), transport)
 
 
@@ -84,9 +84,7 @@ def list_certificates(request: Request, context: RequestContext, account_id: str
     list_query, cursor = parse_list_request(account_id, poi_id, read_query_parameters(request))
     token = parse_bearer(request.headers.get("authorization"))
     session = authenticate(token, components().credentials_cache, time.time(), context)
-    result = components().lister.list_certificates(session, list_query, context, cursor)
-    context.record.report = result.report
-    return result.view
+    return components().lister.list_certificates(session, list_query, context, cursor)
 
 
 # The name is that of the deployed function, its log group and its rule. `tokens` says *renew*.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from chalicelib.context import RequestContext
@@ -22,26 +23,21 @@ class TokenSource(Protocol):
         """
 
 
+@dataclass(eq=False, repr=False)
 class AuthorizedCalls:
     """Sends the calls of one request, all with the same token. Thread-safe.
 
     If the platform refuses the token, the request replaces it once.
     """
 
-    def __init__(
-        self,
-        douyin: DouyinClient,
-        tokens: TokenSource,
-        app_id: str,
-        context: RequestContext,
-        life_account_id: str | None = None,
-    ) -> None:
-        """`life_account_id` is the merchant's root account, if the calls need it."""
-        self._douyin = douyin
-        self._tokens = tokens
-        self._app_id = app_id
-        self._context = context
-        self._life_account_id = life_account_id
+    douyin: DouyinClient
+    tokens: TokenSource
+    app_id: str
+    context: RequestContext
+    #: The merchant's root account, if the calls need it.
+    life_account_id: str | None = None
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._token: str | None = None
         self._is_replaced = False
@@ -56,14 +52,14 @@ class AuthorizedCalls:
         while True:
             token = self._get_token()
             try:
-                return self._douyin.send(call, body, self._context, token_headers(token, self._life_account_id))
+                return self.douyin.send(call, body, self.context, token_headers(token, self.life_account_id))
             except TokenRefusedError as refusal:
                 self._replace_once(token, refusal)
 
     def _get_token(self) -> str:
         with self._lock:
             if self._token is None:
-                self._token = self._tokens.obtain(self._app_id, self._context)
+                self._token = self.tokens.obtain(self.app_id, self.context)
             return self._token
 
     def _replace_once(self, refused_token: str, refusal: TokenRefusedError) -> None:
@@ -78,7 +74,7 @@ class AuthorizedCalls:
                 raise TokenUnavailableError("refused; a request replaces its token once", refusal.upstream)
             self._is_replaced = True
             try:
-                self._token = self._tokens.obtain(self._app_id, self._context, refused_token)
+                self._token = self.tokens.obtain(self.app_id, self.context, refused_token)
             except TokenUnavailableError as error:
                 codes = error.upstream if error.upstream.has_code else refusal.upstream
                 raise TokenUnavailableError(error.reason, codes, retry_after=error.retry_after) from None

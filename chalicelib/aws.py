@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -64,16 +65,16 @@ class Clients(NamedTuple):
     secrets_manager: "SecretsManagerClient"
 
 
+@dataclass(eq=False, repr=False)
 class Table:
     """The service's DynamoDB table; its partition key is `pk`."""
 
-    def __init__(self, client: "DynamoDBClient", name: str) -> None:
-        self._client = client
-        self._name = name
+    client: "DynamoDBClient"
+    name: str
 
     def get_item(self, pk: str, context: RequestContext) -> Item:
         """Return an item by a consistent read, empty when there is none; raises StorageUnavailableError."""
-        send = partial(self._client.get_item, TableName=self._name, Key={"pk": {"S": pk}}, ConsistentRead=True)
+        send = partial(self.client.get_item, TableName=self.name, Key={"pk": {"S": pk}}, ConsistentRead=True)
         return _call("dynamodb", "GetItem", context, send).get("Item", {})
 
     def update_item(self, pk: str, update: str, condition: str, values: Item, context: RequestContext) -> Item:
@@ -84,8 +85,8 @@ class Table:
 
         def send() -> Any:
             try:
-                return self._client.update_item(
-                    TableName=self._name,
+                return self.client.update_item(
+                    TableName=self.name,
                     Key={"pk": {"S": pk}},
                     UpdateExpression=update,
                     ConditionExpression=condition,
@@ -94,7 +95,7 @@ class Table:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             # A false condition is a result, so it is neither logged as a failed call nor raised.
-            except self._client.exceptions.ConditionalCheckFailedException as error:
+            except self.client.exceptions.ConditionalCheckFailedException as error:
                 return error.response
 
         response: dict[str, Item] = _call("dynamodb", "UpdateItem", context, send)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from chalicelib.context import RequestContext
@@ -36,6 +37,7 @@ class _Entry(NamedTuple, Generic[V]):
     failed_at: float = -math.inf
 
 
+@dataclass(eq=False, repr=False)
 class Cache(Generic[V]):
     """A cache of values by key. `read` reads a value from the storage, or raises a ServiceError.
 
@@ -49,19 +51,13 @@ class Cache(Generic[V]):
     The number of entries has no limit, because a failed read adds none, and only operators add merchants and apps.
     """
 
-    def __init__(
-        self,
-        name: str,
-        read: Callable[[str, RequestContext], V],
-        max_age: float,
-        clock: Callable[[], float] = time.time,
-        outages: tuple[type[ServiceError], ...] = (StorageUnavailableError,),
-    ) -> None:
-        self._name = name
-        self._read = read
-        self._max_age = max_age
-        self._clock = clock
-        self._outages = outages
+    name: str
+    read: Callable[[str, RequestContext], V]
+    max_age: float
+    clock: Callable[[], float] = time.time
+    outages: tuple[type[ServiceError], ...] = (StorageUnavailableError,)
+
+    def __post_init__(self) -> None:
         self._entries: dict[str, _Entry[V]] = {}
 
     def get(self, key: str, context: RequestContext, max_age: float | None = None) -> V:
@@ -69,21 +65,21 @@ class Cache(Generic[V]):
 
         Raises what `read` raises, if there is no such value.
         """
-        now = self._clock()
+        now = self.clock()
         entry = self._entries.get(key)
-        if entry is not None and is_within(self._max_age if max_age is None else max_age, entry.read_at, now):
+        if entry is not None and is_within(self.max_age if max_age is None else max_age, entry.read_at, now):
             return entry.value
         former = entry if entry is not None and now < entry.failing_since + OUTAGE_SECONDS else None
         if former is not None and is_within(READ_PAUSE_SECONDS, former.failed_at, now):
-            context.record.warnings.append(f"the cached {self._name} is used")
+            context.record.warnings.append(f"the cached {self.name} is used")
             return former.value
         try:
-            value = self._read(key, context)
-        except self._outages as error:
+            value = self.read(key, context)
+        except self.outages as error:
             if former is None:
                 raise
             self._entries[key] = former._replace(failing_since=min(former.failing_since, now), failed_at=now)
-            context.record.warnings.append(f"the cached {self._name} is used: {error}")
+            context.record.warnings.append(f"the cached {self.name} is used: {error}")
             return former.value
         except ServiceError as error:
             if not isinstance(error, DeadlineExceededError):

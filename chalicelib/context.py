@@ -26,16 +26,12 @@ class Deadline:
     """A point in time, `seconds` from now on the monotonic clock. No call is started after it."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
         self._at = clock() + seconds
 
     def remaining(self) -> float:
         """Return the seconds left; negative after the deadline."""
-        return self._at - self._clock()
-
-    def with_timeout(self, seconds: float) -> "Deadline":
-        """Return a deadline `seconds` from now, but not after this one."""
-        return Deadline(min(seconds, self.remaining()), self._clock)
+        return self._at - self.clock()
 
     def require_remaining(self) -> float:
         """Return the seconds left, more than 0; raises DeadlineExceededError when the time is over."""
@@ -92,8 +88,8 @@ class RequestRecord(msgspec.Struct):
 
     Records do not share their lists, because msgspec copies an empty default.
 
-    Any thread may append to the lists `calls` and `warnings` (list.append is atomic). Only `app` and `api` set the
-    other fields, in the thread of the request, as soon as they know them.
+    Any thread may append to the lists `calls` and `warnings` (list.append is atomic). The other fields are set in the
+    thread of the request, as soon as they are known.
     """
 
     request_id: str = ""
@@ -150,7 +146,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     def with_timeout(self, seconds: float) -> "RequestContext":
         """Return a context that ends in `seconds`, or with this one if that is earlier. It has the same record."""
-        return RequestContext(self.deadline.with_timeout(seconds), self.record)
+        return RequestContext(Deadline(min(seconds, self.deadline.remaining()), self.deadline.clock), self.record)
 
     @contextmanager
     def record_call(self, service: str, name: str) -> Iterator[Call]:

@@ -111,12 +111,6 @@ class TokenUnavailableError(ServiceError):
 class UpstreamError(ServiceError):
     """A call to the platform failed."""
 
-    def __str__(self) -> str:
-        codes = self.upstream
-        if not codes.has_code:
-            return self.reason
-        return f"error_code={codes.error_code} sub_error_code={codes.sub_error_code} logid={codes.logid or '-'}"
-
 
 class UpstreamUnavailableError(UpstreamError):
     """The platform is busy, or the connection broke.

@@ -1,9 +1,9 @@
 """Configuration from environment variables, and the commit of the bundle. The service reads them nowhere else."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Self
 
 import msgspec
 
@@ -15,23 +15,25 @@ MAX_SESSION_SECONDS = 30 * 86_400
 COMMIT_FILE = Path(__file__).parent.parent / "commit.txt"
 """The file that `infra.bundle` writes into the bundle. It is missing from an archive that Chalice has built itself."""
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_BASE_URL = re.compile(r"(https://[\w.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?(/[^?#\s]*)?", re.ASCII)
+"""Calls to these URLs carry the access token or the app secret, so http is allowed only on this machine."""
 
 
-def _is_safe_base_url(value: str) -> bool:
-    try:
-        url = urlsplit(value)
-        # Reading `port` raises ValueError if it is malformed.
-        host, _ = url.hostname, url.port
-    except ValueError:
-        return False
-    # Calls to these URLs carry the access token or the app secret, so http is allowed only on this machine.
-    is_safe = url.scheme == "https" or (url.scheme == "http" and host in _LOOPBACK)
-    return bool(host) and is_safe and not url.query and not url.fragment and url.username is None
+class _Environment(msgspec.Struct, frozen=True):
+    """Base class of structs that are read from environment variables. `name` of each field is its variable."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the variables; raises ConfigurationError that names the missing or malformed one. Blank is missing."""
+        values = {name: value.strip() for name, value in env.items() if value.strip()}
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(f"environment: {error}") from None
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """Configuration of one deployment. `name` of each field is its environment variable."""
+class Settings(_Environment, frozen=True):
+    """Configuration of one deployment."""
 
     #: The DynamoDB table.
     table_name: str = msgspec.field(name="TABLE_NAME")
@@ -48,35 +50,17 @@ class Settings(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for variable, value in (("DOUYIN_OPEN_API", self.open_api), ("DOUYIN_LOGIN_API", self.login_api)):
-            if not _is_safe_base_url(value):
+            if not _BASE_URL.fullmatch(value):
                 raise ValueError(f"{variable} is not an https base URL (http only for loopback)")
 
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        """Read the settings; raises ConfigurationError that names the missing or malformed variable."""
-        values = {name: value.strip() for name, value in env.items() if value.strip()}
-        try:
-            return msgspec.convert(values, cls, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(f"environment: {error}") from None
 
-
-class TelemetrySettings(msgspec.Struct, frozen=True):
+class TelemetrySettings(_Environment, frozen=True):
     """Names used in logs, metrics and traces. All are optional, so that a misconfigured deployment can still log."""
 
-    service: str
-    namespace: str
+    service: str = msgspec.field(name="POWERTOOLS_SERVICE_NAME", default="douyin-redemption")
+    namespace: str = msgspec.field(name="POWERTOOLS_METRICS_NAMESPACE", default="DouyinRedemption")
     #: A metric dimension; empty for none.
-    stage: str
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> "TelemetrySettings":
-        """Read Powertools' variables and STAGE."""
-        return cls(
-            service=env.get("POWERTOOLS_SERVICE_NAME") or "douyin-redemption",
-            namespace=env.get("POWERTOOLS_METRICS_NAMESPACE") or "DouyinRedemption",
-            stage=env.get("STAGE", ""),
-        )
+    stage: str = msgspec.field(name="STAGE", default="")
 
     @property
     def api_name(self) -> str:

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import click
 import msgspec
-import requests
 
 from chalicelib import errors, lenient
 from chalicelib.authorized_calls import token_headers
@@ -29,7 +28,7 @@ from chalicelib.certificates.views import build_view
 from chalicelib.douyin import protocol
 from chalicelib.douyin.calls import PAGE_SIZE, QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.pages import Certificate, Page
-from chalicelib.douyin.protocol import HttpReply, HttpRequest
+from chalicelib.douyin.protocol import HttpReply
 from chalicelib.douyin.transport import Transport
 from chalicelib.merchants import parse_merchant
 from chalicelib.sessions import PROBE_CODE, PROBE_OPEN_ID
@@ -56,23 +55,23 @@ class RecordedReply(NamedTuple):
 
 
 class RecordingTransport(Transport):
-    """The service's transport. It also keeps each reply."""
+    """Sends requests over another transport, and keeps each reply."""
 
-    def __init__(self, http: requests.Session) -> None:
-        super().__init__(http)
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
         self.replies: list[RecordedReply] = []
 
-    def send(self, base_url: str, request: HttpRequest, *limits: Any, **options: Any) -> HttpReply:
+    def send(self, url: str, *arguments: Any, **options: Any) -> HttpReply:
         """Send one request and record it; raises as Transport.send does."""
         started, status, body = time.time(), 0, None
         try:
-            reply = super().send(base_url, request, *limits, **options)
+            reply = self.transport.send(url, *arguments, **options)
             status = reply.status
             with suppress(ValueError):
                 body = lenient.decode_json(reply.body)
             return reply
         finally:
-            self.replies.append(RecordedReply(base_url + request.path, started, status, body))
+            self.replies.append(RecordedReply(url, started, status, body))
 
 
 @dataclass(repr=False)
@@ -278,7 +277,7 @@ def acceptance(cli: CommandLine, /, *, has_code: bool, **ids: str) -> None:
         code, source = read_hidden("REDEEMCTL_LOGIN_CODE", "login code") if has_code else ("", "")
         if has_code and not code:
             raise InvalidInputError(f"login code (from {source}): must not be empty")
-        transport = RecordingTransport(stage.transport.http)
+        transport = RecordingTransport(stage.transport)
         life_account_id = read_life_account_id(stage, ids["app_id"], ids["account_id"])
         run = Run(replace(stage, transport=transport), app_secret, life_account_id, **ids)
         steps = []

@@ -13,7 +13,7 @@ from chalicelib import __version__
 from chalicelib.aws import Clients
 from chalicelib.components import Components
 from chalicelib.context import Deadline, RequestContext
-from chalicelib.douyin.transport import Transport, create_http_session
+from chalicelib.douyin.transport import Transport
 from chalicelib.errors import ServiceError
 from chalicelib.settings import Settings
 from infra.account import AwsAccount, open_account
@@ -66,7 +66,8 @@ class Stage:
 def connect_stage(name: str, project: Path) -> Iterator[Stage]:
     """Connect to a stage of `project`. AWS errors and errors of the service become CommandError."""
     variables = {variable: os.environ[variable] for variable in OPTIONAL_VARIABLES if os.environ.get(variable)}
-    with closing(create_http_session(f"redeemctl/{__version__}", 1)) as http, _translate_errors(name):
+    transport = Transport(f"redeemctl/{__version__}", 1)
+    with closing(transport.adapter), _translate_errors(name):
         settings = read_stage_settings(project, name)
         configured = fixed_variables(name) | settings.environment
         overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
@@ -74,7 +75,7 @@ def connect_stage(name: str, project: Path) -> Iterator[Stage]:
             Settings.from_env(configured | overrides),
             open_account(project, name, AWS_CONFIG),
         )
-        yield Stage(name, settings, service_settings, aws_account, Transport(http), overrides)
+        yield Stage(name, settings, service_settings, aws_account, transport, overrides)
 
 
 @contextmanager

@@ -208,7 +208,7 @@ class Api:
 
 def stop(components: Components) -> None:
     """Close the connections of an instance and wait for its threads."""
-    components.transport.http.close()
+    components.transport.adapter.close()
     components.lister.executor.shutdown()
 
 

@@ -74,15 +74,14 @@ class LoginHandler:
         if list_query is None:
             return LoginView(session_token, self.session_seconds)
         try:
-            list_context = context.with_timeout(LIST_SECONDS)
-            result = self.lister.list_certificates(session, list_query, list_context)
+            view = self.lister.list_certificates(session, list_query, context.with_timeout(LIST_SECONDS))
         # Catch every error: the user is logged in, and could not log in again with this code, which is used up.
         except Exception as error:
             problem = problem_for_error(error, record.request_id)
             record.list_outcome = problem.outcome
             return LoginView(session_token, self.session_seconds, list_problem=problem.view)
-        record.list_outcome, record.report = Outcome(), result.report
-        return LoginView(session_token, self.session_seconds, list=result.view)
+        record.list_outcome = Outcome()
+        return LoginView(session_token, self.session_seconds, list=view)
 
     def exchange_code(self, app_id: str, app_secret: str, code: str, context: RequestContext) -> str:
         """Exchange a login code for the open_id, with the app secret.

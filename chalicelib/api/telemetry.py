@@ -9,8 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import IO, Any, cast
 
 import msgspec
@@ -23,18 +22,15 @@ from chalicelib.settings import TelemetrySettings, is_traced
 
 WITHHELD = "a message of another logger is withheld, because it may quote a secret: "
 
-_own_loggers: set[str] = set()
-"""Names of the loggers whose messages are logged. Those of loggers below them are logged, too (`a.b` is below `a`)."""
 
-
-def _build_log_record(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """Build a log record. If its logger is not in `_own_loggers`, the logger's name replaces the message.
+def _build_log_record(service: str, *arguments: Any, **options: Any) -> logging.LogRecord:
+    """Build a log record. If its logger is not `service` or below it, the logger's name replaces the message.
 
     The messages of libraries may quote secrets: urllib3 logs the unparsed part of a header at WARNING, botocore and the
     http libraries log whole requests at DEBUG.
     """
     record = logging.LogRecord(*arguments, **options)
-    if not any(f"{record.name}.".startswith(f"{name}.") for name in _own_loggers):
+    if not f"{record.name}.".startswith(f"{service}."):
         record.msg = f"{WITHHELD}{record.name}"
         record.args = ()
         record.exc_info = record.stack_info = None
@@ -54,15 +50,14 @@ class _Stdout(io.TextIOBase):
 class Telemetry:
     """Writes logs, metrics and traces of this instance.
 
-    It logs the messages of the service's own logger, of `own_loggers`, and of the loggers below them. These must never
-    log a secret. The messages of all other loggers are withheld.
+    It logs the messages of the logger that has the service's name, and of the loggers below it (`a.b` is below `a`).
+    These must never log a secret. The messages of all other loggers are withheld.
     """
 
-    def __init__(self, settings: TelemetrySettings, own_loggers: Iterable[str] = ()) -> None:
+    def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
-        _own_loggers.update({settings.service, *own_loggers})
         # The factory serves all loggers, levels and handlers, also those that the runtime or a library adds later.
-        logging.setLogRecordFactory(_build_log_record)
+        logging.setLogRecordFactory(partial(_build_log_record, settings.service))
         self._logger = Logger(service=settings.service, location=None, stream=cast("IO[str]", _Stdout()))
         stage = {"stage": settings.stage} if settings.stage else {}
         self._metrics = EphemeralMetrics(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import msgspec
 
 from chalicelib.authorized_calls import AuthorizedCalls, TokenSource
-from chalicelib.certificates.paging import ListPosition, decode_cursor, encode_cursor, fetch_pages
+from chalicelib.certificates.paging import decode_cursor, encode_cursor, fetch_pages
 from chalicelib.certificates.views import ListView, build_views
 from chalicelib.context import Report, RequestContext
-from chalicelib.credentials import Credentials, CredentialsCache
+from chalicelib.credentials import CredentialsCache
 from chalicelib.douyin.calls import ListQuery
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.errors import InvalidRequestError, ServiceError
@@ -42,13 +42,6 @@ class ListReport(Report, frozen=True, omit_defaults=True):
         return {"CertificatesReturned": ("Count", self.certificates)}
 
 
-class ListResult(msgspec.Struct, frozen=True):
-    """A list: what the customer sees, and what the log line says about it."""
-
-    view: ListView
-    report: ListReport
-
-
 @dataclass(eq=False, repr=False)
 class CertificateLister:
     """Lists the certificates of users."""
@@ -64,13 +57,17 @@ class CertificateLister:
 
     def list_certificates(
         self, session: Session, list_query: ListQuery, context: RequestContext, cursor: str = ""
-    ) -> ListResult:
-        """Return the usable certificates from `cursor`, or from the start of the list.
+    ) -> ListView:
+        """Return the usable certificates from `cursor`, or from the start of the list. The record gets the report.
 
         Raises ServiceError if the first page cannot be read, the merchant or store is unknown, the session belongs to
         another app, the cursor belongs to another list, or no token is available.
         """
-        start, credentials = self._find_start(session, list_query, context, cursor)
+        start, credentials = self.credentials_cache.find_or_reread(
+            lambda credentials: decode_cursor(cursor, list_query, session.open_id, credentials.session_keys), context
+        )
+        if start is None:
+            raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
         merchant = self.merchants.get(list_query.account_id, context)
         merchant.check_app(session.app_id)
         merchant.check_store(list_query.poi_id)
@@ -82,7 +79,7 @@ class CertificateLister:
         if fetched.continues:
             new_cursor = encode_cursor(position, list_query, session.open_id, credentials.session_keys)
         ended_early = not fetched.continues and position.total is not None and position.received < position.total
-        report = ListReport(
+        context.record.report = ListReport(
             pages=len(fetched.pages),
             certificates=len(built.views),
             malformed=built.malformed,
@@ -91,7 +88,7 @@ class CertificateLister:
             received=position.received if ended_early else None,
             total=position.total if ended_early else None,
         )
-        view = ListView(
+        return ListView(
             list_query.account_id,
             list_query.poi_id,
             built.views,
@@ -100,17 +97,3 @@ class CertificateLister:
             merchant.notice,
             merchant.redeeming,
         )
-        return ListResult(view, report)
-
-    def _find_start(
-        self, session: Session, list_query: ListQuery, context: RequestContext, cursor: str
-    ) -> tuple[ListPosition, Credentials]:
-        """Return the position of the cursor, and the credentials. Without a cursor, it is the start of the list."""
-        if not cursor:
-            return ListPosition(), self.credentials_cache.get(context)
-        position, credentials = self.credentials_cache.find_or_reread(
-            lambda credentials: decode_cursor(cursor, list_query, session.open_id, credentials.session_keys), context
-        )
-        if position is None:
-            raise InvalidRequestError("cursor", "must be next_cursor of a response to the same request")
-        return position, credentials

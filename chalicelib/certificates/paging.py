@@ -148,7 +148,12 @@ def encode_cursor(position: ListPosition, list_query: ListQuery, open_id: str, k
 
 
 def decode_cursor(cursor: str, list_query: ListQuery, open_id: str, keys: list[str]) -> ListPosition | None:
-    """Return the position in a cursor, or None if none of the keys has signed it for this list."""
+    """Return the position in a cursor, or None if none of the keys has signed it for this list.
+
+    "" stands for the start of the list.
+    """
+    if not cursor:
+        return ListPosition()
     content = signing.verify(cursor, _purpose(list_query, open_id), keys, tuple[int, int, int, int | None])
     return None if content is None else ListPosition(content[0], content[1], content[3])
 

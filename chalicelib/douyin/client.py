@@ -9,7 +9,7 @@ import msgspec
 
 from chalicelib.context import RequestContext
 from chalicelib.douyin.calls import PlatformCall
-from chalicelib.douyin.protocol import HttpRequest, open_envelope
+from chalicelib.douyin.protocol import open_envelope
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.retry import RetryPolicy, call_with_retries
 
@@ -49,15 +49,16 @@ class DouyinClient:
         """
         if call.needs_token != (headers is not None):
             raise TypeError(f"{call.name}: AuthorizedCalls.send sends the calls with an app's token, and no others")
-        all_headers = {"content-type": "application/json", **(headers or {})}
-        request = HttpRequest(call.path, msgspec.json.encode(body), all_headers)
-        base_url = self.login_api if call.uses_login_api else self.open_api
+        url = (self.login_api if call.uses_login_api else self.open_api) + call.path
+        content, all_headers = msgspec.json.encode(body), {"content-type": "application/json", **(headers or {})}
         # The peer may have dropped an idle connection without notice, so a call without retries opens a new connection.
-        max_idle_seconds = MAX_IDLE_SECONDS if call.is_repeatable else 0.0
+        idle = MAX_IDLE_SECONDS if call.is_repeatable else 0.0
 
         def attempt() -> T:
             with context.record_call("douyin", call.name) as entry:
-                reply = self.transport.send(base_url, request, context.deadline, call.max_bytes, max_idle_seconds)
+                reply = self.transport.send(
+                    url, content, all_headers, context.deadline, call.max_bytes, max_idle_seconds=idle
+                )
                 envelope, entry.upstream = open_envelope(reply, call.error_table)
                 return call.parse(envelope)
 

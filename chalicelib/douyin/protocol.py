@@ -30,14 +30,6 @@ could have one open_id. The length is limited, because the session token contain
 """
 
 
-class HttpRequest(RedactedStruct, frozen=True):
-    """A POST request to the platform: path below the API's base URL, JSON body, headers."""
-
-    path: str
-    body: bytes
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
-
-
 class HttpReply(RedactedStruct, frozen=True):
     """The platform's HTTP response with its complete body. Header names may be looked up in lower case."""
 

@@ -7,6 +7,7 @@ customer could receive what was left over from another customer's response.
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -22,7 +23,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from chalicelib import errors
 from chalicelib.cache import is_within
 from chalicelib.context import Deadline
-from chalicelib.douyin.protocol import HttpReply, HttpRequest
+from chalicelib.douyin.protocol import HttpReply
 
 CONNECT_SECONDS = 1.5
 """Limit for name resolution, all addresses of the host, and the TLS handshake together."""
@@ -171,22 +172,26 @@ class PoolAdapter(requests.adapters.HTTPAdapter):
 
 
 class Transport:
-    """Sends requests over the connection pool of a requests session.
+    """Sends POST requests, each over a pooled connection. It uses no proxy and no netrc, and never retries.
 
-    It calls the session's adapter, not the session. The session would prepare every request from the same settings (a
-    sixth of a warm request's CPU), and handle cookies. It would also follow redirects, and so send the access token to
+    It calls requests' adapter without a session. A session would prepare every request from the same settings (a sixth
+    of a warm request's CPU), and handle cookies. It would also follow redirects, and so send the access token to
     another host.
     """
 
-    def __init__(self, http: requests.Session) -> None:
-        self.http = http
+    def __init__(self, user_agent: str, connections: int, ca_file: str | None = None) -> None:
+        """`connections` is the number per host. `ca_file` has the trusted CA certificates, by default certifi's."""
+        self.adapter = PoolAdapter(ca_file or certifi.where(), connections)
+        self._headers = {"user-agent": user_agent, "accept-encoding": "gzip, deflate"}
 
     def send(
         self,
-        base_url: str,
-        request: HttpRequest,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
         deadline: Deadline,
         max_bytes: int,
+        *,
         max_idle_seconds: float = MAX_IDLE_SECONDS,
     ) -> HttpReply:
         """Send one request and read the whole response, of at most `max_bytes`, before the deadline.
@@ -195,11 +200,15 @@ class Transport:
 
         Raises DeadlineExceededError, UpstreamTimeoutError, UpstreamUnavailableError and UpstreamMalformedError.
         """
-        prepared, adapter = self._prepare(base_url, request, max_idle_seconds)
-        timeouts = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.require_remaining())
+        prepared: Any = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = "POST", url, body
+        prepared.headers = {**self._headers, **headers, "Content-Length": str(len(body))}
+        # PoolAdapter needs it to choose a connection. requests passes nothing but this object to it.
+        prepared.max_idle_seconds = max_idle_seconds
+        timeouts: Any = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, total=deadline.require_remaining())
         try:
-            with adapter.send(prepared, timeout=timeouts, stream=True) as response:
-                body = _read(response, max_bytes)
+            with self.adapter.send(prepared, timeout=timeouts, stream=True) as response:
+                content = _read(response, max_bytes)
         # `from None`: the library's errors quote URLs and header values, which must not reach a log.
         except (requests.Timeout, Urllib3TimeoutError, TimeoutError) as error:
             if deadline.remaining() <= 0:
@@ -209,32 +218,7 @@ class Transport:
             raise errors.UpstreamTimeoutError("timeout") from None
         except (requests.RequestException, HTTPError, OSError):
             raise errors.UpstreamUnavailableError("connection") from None
-        return HttpReply(response.status_code, response.headers, body)
-
-    def _prepare(self, base_url: str, request: HttpRequest, max_idle_seconds: float) -> tuple[Any, Any]:
-        """Return a request as the adapter needs it, and the adapter."""
-        prepared: Any = requests.PreparedRequest()
-        # PoolAdapter needs `max_idle_seconds` to choose a connection. requests passes nothing but this object to it.
-        prepared.max_idle_seconds = max_idle_seconds
-        prepared.method, prepared.url, prepared.body = "POST", base_url + request.path, request.body
-        prepared.headers = {**self.http.headers, **request.headers, "Content-Length": str(len(request.body))}
-        return prepared, self.http.get_adapter(prepared.url)
-
-
-def create_http_session(user_agent: str, connections: int, ca_file: str | None = None) -> requests.Session:
-    """Create a requests session that pools `connections` per host, ignores proxies and netrc, and never retries.
-
-    `ca_file` has the trusted CA certificates; that of certifi is the default.
-    """
-    session = requests.Session()
-    session.trust_env = False
-    session.headers = requests.structures.CaseInsensitiveDict(
-        {"user-agent": user_agent, "accept-encoding": "gzip, deflate"}
-    )
-    adapter = PoolAdapter(ca_file or certifi.where(), connections)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+        return HttpReply(response.status_code, response.headers, content)
 
 
 def _read(response: requests.Response, max_bytes: int) -> bytes:

@@ -22,7 +22,7 @@ from chalicelib.douyin.calls import (
     page_body,
 )
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
-from chalicelib.douyin.transport import READ_SECONDS, Transport, create_http_session
+from chalicelib.douyin.transport import READ_SECONDS, Transport
 from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError
 from tests.scripted_server import CLOSE, ReceivedRequest, ScriptedServer, certificates_body, http_response
 from tests.unit.fakes import FixedTokenSource
@@ -37,7 +37,7 @@ def own_page(request: ReceivedRequest) -> bytes:
 
 
 def create_client(url: str, ca_file: str | None = None) -> DouyinClient:
-    return DouyinClient(Transport(create_http_session("test", 4, ca_file)), url, url, sleep=lambda _: None)
+    return DouyinClient(Transport("test", 4, ca_file), url, url, sleep=lambda _: None)
 
 
 def fetch(client: DouyinClient, open_id: str, deadline: Deadline | None = None) -> list[str]:

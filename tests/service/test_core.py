@@ -11,7 +11,7 @@ import pytest
 
 import app as application
 from chalicelib.api.application import Application
-from chalicelib.douyin.transport import Transport, create_http_session
+from chalicelib.douyin.transport import Transport
 from chalicelib.errors import ServiceError
 from infra.bundle import ROOT
 from sandbox import gateway, stack
@@ -78,8 +78,9 @@ def test_the_function_of_the_recipe_forwards_an_alarm_and_fails_if_it_is_not_tak
 
     alarm = json.dumps({"NewStateValue": "ALARM", "AlarmName": "tokens", "AlarmDescription": "First: …"})
     event = {"Records": [{"Sns": {"Subject": "", "Message": alarm, "MessageAttributes": {}}}]}
-    with ScriptedServer(script) as webhook, contextlib.closing(create_http_session("test", 1)) as session:
-        components = SimpleNamespace(transport=Transport(session), alarm_webhook=webhook.url)
+    transport = Transport("test", 1)
+    with ScriptedServer(script) as webhook, contextlib.closing(transport.adapter):
+        components = SimpleNamespace(transport=transport, alarm_webhook=webhook.url)
         service = Application("test", telemetry := FakeTelemetry())
         names = vars(application) | {"app": service, "components": lambda: components}
         function = execute(read_block("function", "CONTRIBUTING.md"), **names)["forward_alarms"]

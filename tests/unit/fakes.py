@@ -16,7 +16,7 @@ from chalicelib.douyin import protocol
 from chalicelib.douyin.calls import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, QUERY_USER_CERTIFICATES, PlatformCall
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Certificate, CertificateFields, Page
-from chalicelib.douyin.protocol import HttpReply, HttpRequest, LoginData, MintedToken, ProviderLoginData
+from chalicelib.douyin.protocol import HttpReply, LoginData, MintedToken, ProviderLoginData
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
     ServiceError,
@@ -231,8 +231,9 @@ class FixedTokenSource:
 class Sent(NamedTuple):
     """One request that was handed to the transport."""
 
-    base_url: str
-    request: HttpRequest
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
     deadline: Deadline
     max_bytes: int
     max_idle_seconds: float = MAX_IDLE_SECONDS
@@ -245,8 +246,8 @@ class FakeTransport(Transport):
         self.results = list(results)
         self.sent: list[Sent] = []
 
-    def send(self, base_url: str, request: HttpRequest, *limits: Any, **options: Any) -> HttpReply:
-        self.sent.append(Sent(base_url, request, *limits, **options))
+    def send(self, *arguments: Any, **options: Any) -> HttpReply:
+        self.sent.append(Sent(*arguments, **options))
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, ServiceError):
             raise result

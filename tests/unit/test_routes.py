@@ -2,17 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 import app as application
 from chalicelib.api.application import Application
 from chalicelib.components import Components
-from chalicelib.douyin import protocol
+from chalicelib.douyin.protocol import HttpReply
 from chalicelib.settings import Settings
 from sandbox import gateway, sample_data
 from sandbox.mock_platform import CALL_PATHS, MockPlatform, PlatformError
@@ -50,9 +50,9 @@ class FakePlatform:
         self.bodies: list[tuple[str, Any]] = []
         self.without_root_account: set[str] = set()
 
-    def send(self, _base_url: str, request: protocol.HttpRequest, *_limits: Any) -> protocol.HttpReply:
-        name = {path: name for name, path in CALL_PATHS.items()}[request.path]
-        body, headers = json.loads(request.body), {key.lower(): value for key, value in request.headers.items()}
+    def send(self, url: str, content: bytes, headers: Mapping[str, str], *_: Any, **_options: Any) -> HttpReply:
+        name = {path: name for name, path in CALL_PATHS.items()}[urlsplit(url).path]
+        body, headers = json.loads(content), {key.lower(): value for key, value in headers.items()}
         self.bodies.append((name, body))
         try:
             match name:

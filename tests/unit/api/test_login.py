@@ -9,7 +9,7 @@ from chalicelib import errors
 from chalicelib.api.login import LIST_SECONDS, LoginHandler, LoginView
 from chalicelib.api.validation import LoginBody
 from chalicelib.aws import Item
-from chalicelib.certificates.listing import CertificateLister, ListReport, ListResult
+from chalicelib.certificates.listing import CertificateLister
 from chalicelib.certificates.views import ListView
 from chalicelib.context import Outcome
 from chalicelib.douyin.calls import ListQuery
@@ -33,7 +33,6 @@ from tests.unit.fakes import (
 
 LIST_QUERY = ListQuery(ACCOUNT_ID, POI_ID, 2)
 VIEW = ListView(ACCOUNT_ID, POI_ID, [])
-REPORT = ListReport(pages=1, certificates=0)
 TOKEN = f"TOKEN#{APP_ID}"
 
 
@@ -43,9 +42,9 @@ class FakeLister(CertificateLister):
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.calls: list[tuple[Session, ListQuery, float]] = []
-        self.result: ListResult | Exception = ListResult(VIEW, REPORT)
+        self.result: ListView | Exception = VIEW
 
-    def list_certificates(self, *arguments: Any) -> ListResult:
+    def list_certificates(self, *arguments: Any) -> ListView:
         session, list_query, context = arguments
         self.events.append("list")
         self.calls.append((session, list_query, context.deadline.remaining()))
@@ -97,7 +96,6 @@ def test_session_and_list_are_one_response() -> None:
     assert body["list"] == {"account_id": ACCOUNT_ID, "poi_id": POI_ID, "certificates": []}
     record = logins.context.record
     assert (*record.ids.values(), record.list_outcome) == (ACCOUNT_ID, POI_ID, Outcome())
-    assert record.report == REPORT
     assert logins.events == ["login", "list"]
     [(session, list_query, _)] = logins.lister.calls
     assert (session, list_query) == (Session(APP_ID, OPEN_ID), LIST_QUERY)

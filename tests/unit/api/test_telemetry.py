@@ -3,6 +3,7 @@
 import importlib
 import json
 import logging
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,6 +51,13 @@ class Output:
                 dimensions = [set(names) for names in directive["Dimensions"]]
                 found[metric["Name"]] = (entry[metric["Name"]], dimensions, metric["Unit"])
         return found
+
+
+@pytest.fixture(autouse=True)
+def restore_log_records() -> Iterator[None]:
+    factory = logging.getLogRecordFactory()
+    yield
+    logging.setLogRecordFactory(factory)
 
 
 @pytest.fixture
@@ -145,7 +153,7 @@ def test_one_line_has_everything_about_a_request(output: Output) -> None:
         "malformed": 2,
         "malformed_fields": ["orders.certificates.start_time"],
         "warnings": ["the cached secret is used: timeout"],
-        "lost_page": "error_code=2119001 sub_error_code=0 logid=20260101L",
+        "lost_page": "2119001",
         "calls": [
             {"call": "dynamodb.GetItem", "ms": 12.1, "outcome": "ok"},
             {
@@ -323,16 +331,12 @@ def test_outside_of_a_segment_nothing_is_traced(recorder: Any, monkeypatch: pyte
     assert recorder.sent == []
 
 
-@pytest.mark.parametrize("name", ["host", "host.orders"])
-def test_a_host_that_names_its_loggers_keeps_their_messages_and_tracebacks(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    Telemetry(TelemetrySettings("unit-test", "Space", ""), own_loggers=["host"])
+@pytest.mark.parametrize("name", ["unit-test", "unit-test.orders"])
+def test_the_services_loggers_keep_their_messages_and_tracebacks(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    make_telemetry()
     try:
         int("no number")
     except ValueError:
         logging.getLogger(name).exception("my %s", "message")
-    logging.getLogger("hostile").warning("planted")
     assert "my message" in caplog.text
     assert "invalid literal" in caplog.text
-    assert "planted" not in caplog.text

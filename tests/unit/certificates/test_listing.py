@@ -62,9 +62,7 @@ class Lists:
 
     def respond(self, cursor: str = "", app_id: str = APP_ID, list_query: ListQuery = LIST_QUERY) -> ListView:
         session = Session(app_id, OPEN_ID)
-        result = self.lister.list_certificates(session, list_query, self.context, cursor)
-        self.report = result.report
-        return result.view
+        return self.lister.list_certificates(session, list_query, self.context, cursor)
 
     def fetched(self) -> list[int]:
         return [body["page"] for body, _ in self.douyin.queries]
@@ -156,7 +154,7 @@ def test_the_report_counts_pages_certificates_and_malformed_parts() -> None:
     }
     instance.douyin.fetch = lambda page, _token: pages[page]
     instance.respond()
-    report = instance.report
+    report: Any = instance.context.record.report
     assert (report.pages, report.certificates, report.malformed) == (2, 3, 5)
     assert report.malformed_fields == ["x", "y", "z", *many[:7]]
     assert len(report.malformed_fields) == MAX_REPORTED_FIELDS
@@ -180,7 +178,8 @@ def test_a_list_that_ends_below_its_total_says_so(
     instance = Lists()
     instance.douyin.fetch = lambda page, _token: make_page(*pages.get(page, ("", 500)))
     instance.respond()
-    assert (instance.report.received, instance.report.total) == (received, total)
+    report: Any = instance.context.record.report
+    assert (report.received, report.total) == (received, total)
 
 
 MAX_PAGE_BYTES = QUERY_USER_CERTIFICATES.max_bytes

@@ -15,12 +15,12 @@ from requests.adapters import BaseAdapter
 
 from chalicelib import errors
 from chalicelib.context import Deadline
-from chalicelib.douyin.protocol import HttpReply, HttpRequest
-from chalicelib.douyin.transport import CONNECT_SECONDS, READ_SECONDS, Transport, create_http_session
+from chalicelib.douyin.protocol import HttpReply
+from chalicelib.douyin.transport import CONNECT_SECONDS, READ_SECONDS, Transport
 from tests.unit.fakes import Clock
 
-URL = "https://open.example"
-POST = HttpRequest("/path/", b'{"a":1}', {"access-token": "clt.planted"})
+URL = "https://open.example/path/"
+BODY = b'{"a":1}'
 
 
 class Adapter(BaseAdapter):
@@ -61,29 +61,25 @@ class Adapter(BaseAdapter):
         pass
 
 
-def make_transport(adapter: Adapter) -> Transport:
-    session = requests.Session()
-    session.headers.clear()
-    session.headers["user-agent"] = "service/1"
-    session.mount("https://", adapter)
-    return Transport(session)
+def make_transport(adapter: Any) -> Transport:
+    transport = Transport("service/1", 1)
+    transport.adapter = adapter
+    return transport
 
 
-def send(adapter: Adapter, request: HttpRequest = POST, seconds: float = 9.0, size: int = 1000) -> HttpReply:
-    return make_transport(adapter).send(URL, request, Deadline(seconds, Clock()), size)
+def send(adapter: Adapter, deadline: Deadline | None = None) -> HttpReply:
+    return make_transport(adapter).send(URL, BODY, {}, deadline or Deadline(9.0, Clock()), 1000)
 
 
-def test_each_request_goes_to_the_wire_with_its_own_headers_and_those_of_the_session() -> None:
+def test_each_request_goes_to_the_wire_with_its_own_headers_and_those_of_all() -> None:
     adapter = Adapter()
     transport, deadline = make_transport(adapter), Deadline(9.0, Clock())
-    without_token = HttpRequest("/path/", b"{}")
-    for request in (POST, without_token, HttpRequest("/other", b"{}")):
-        transport.send(URL, request, deadline, 1000)
-    own = {"user-agent": "service/1"}
+    transport.send(URL, BODY, {"access-token": "clt.planted"}, deadline, 1000)
+    transport.send(URL, b"{}", {}, deadline, 1000)
+    own = {"user-agent": "service/1", "accept-encoding": "gzip, deflate"}
     assert [(sent.method, sent.url, sent.body, dict(sent.headers)) for sent in adapter.requests] == [
-        ("POST", f"{URL}/path/", b'{"a":1}', own | {"access-token": "clt.planted", "Content-Length": "7"}),
-        ("POST", f"{URL}/path/", b"{}", own | {"Content-Length": "2"}),
-        ("POST", f"{URL}/other", b"{}", own | {"Content-Length": "2"}),
+        ("POST", URL, BODY, own | {"access-token": "clt.planted", "Content-Length": "7"}),
+        ("POST", URL, b"{}", own | {"Content-Length": "2"}),
     ]
 
 
@@ -97,19 +93,19 @@ def test_a_response_has_status_headers_and_body() -> None:
 @pytest.mark.parametrize("seconds", [9.0, 0.4])
 def test_the_timeout_is_what_is_left_of_the_deadline(seconds: float) -> None:
     adapter = Adapter()
-    send(adapter, seconds=seconds)
+    send(adapter, Deadline(seconds, Clock()))
     [options] = adapter.options
     timeout = options["timeout"]
     assert timeout.total == pytest.approx(seconds)
     assert timeout.connect_timeout == pytest.approx(min(CONNECT_SECONDS, seconds))
     assert timeout._read == READ_SECONDS
-    assert options["stream"] is True
+    assert options == {"timeout": timeout, "stream": True}, "no proxies: requests passes those of the environment here"
 
 
 def test_nothing_is_sent_after_the_deadline() -> None:
     adapter = Adapter()
     with pytest.raises(errors.DeadlineExceededError, match="budget") as raised:
-        send(adapter, seconds=0.0)
+        send(adapter, Deadline(0.0, Clock()))
     assert not raised.value.is_transient
     assert adapter.requests == []
 
@@ -162,23 +158,15 @@ def test_an_error_of_the_library_is_translated(
 
 @pytest.mark.parametrize("error", [requests.ConnectTimeout, requests.ReadTimeout])
 def test_an_attempt_that_the_deadline_cut_off_says_so(error: type[Exception]) -> None:
-    transport = make_transport(Adapter(error=error("planted")))
     with pytest.raises(errors.DeadlineExceededError, match="timeout"):
-        transport.send(URL, POST, Deadline(1.0, iter([0.0, 0.0, 1.0]).__next__), 1000)
+        send(Adapter(error=error("planted")), Deadline(1.0, iter([0.0, 0.0, 1.0]).__next__))
 
 
-class TestSession:
-    def test_it_ignores_proxies_and_netrc_and_sends_two_headers_of_its_own(self) -> None:
-        session = create_http_session("service/1", 4)
-        assert session.trust_env is False
-        assert dict(session.headers) == {"user-agent": "service/1", "accept-encoding": "gzip, deflate"}
-
-    @pytest.mark.parametrize("url", ["https://open.example/", "http://127.0.0.1:1/"])
-    def test_it_never_retries_and_pools_its_connections(self, url: str) -> None:
-        adapter: Any = create_http_session("service/1", 4).get_adapter(url)
-        assert adapter.max_retries.total == 0
-        pool = adapter.poolmanager.connection_from_url(url)
-        assert pool.pool.maxsize == 4
+@pytest.mark.parametrize("url", ["https://open.example/", "http://127.0.0.1:1/"])
+def test_it_never_retries_and_pools_its_connections(url: str) -> None:
+    adapter: Any = Transport("service/1", 4).adapter
+    assert adapter.max_retries.total == 0
+    assert adapter.poolmanager.connection_from_url(url).pool.maxsize == 4
 
 
 class TestReuse:
@@ -193,7 +181,7 @@ class TestReuse:
             yield connection, peer
 
     def make_pool(self) -> Any:
-        adapter: Any = create_http_session("service/1", 1).get_adapter(URL)
+        adapter: Any = Transport("service/1", 1).adapter
         return adapter.poolmanager.connection_from_url("http://a/")
 
     def put_back(self, connection: Any) -> bool:
