@@ -24,8 +24,8 @@ from sandbox.mock_platform import CALL_PATHS, MockPlatform, PlatformError
 Codes = dict[str, int]
 """Error codes by field, for example `extra.error_code`."""
 
-BuildResponse = Callable[[Codes | None], tuple[dict[str, Any], int]]
-"""Builds the normal response, or one with the given codes; returns the body and its error code (0: success)."""
+Answer = Callable[[], dict[str, Any]]
+"""Returns the `data` of a successful response, or raises PlatformError."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -68,7 +68,10 @@ class MockServer:
         headers = _lower_headers(request)
         query = getattr(self.platform, call)
         details = self._describe_query(headers, body, call)
-        return await self._respond(request, details, self._trade_response_builder(lambda: query(headers, body)))
+        data: dict[str, Any] = {"error_code": 0, "description": ""}
+        extra = {**data, "sub_error_code": 0, "sub_description": ""}
+        extra |= {"logid": self._new_logid(), "now": int(time.time())}
+        return await self._respond(request, details, {"extra": extra, "data": data}, lambda: query(headers, body))
 
     def _describe_query(self, headers: dict[str, str], body: Any, call: str) -> CallDetails:
         """Return the details of a query for the fault rules. The customer is found by open_id, or by order_id."""
@@ -84,49 +87,11 @@ class MockServer:
         page = fields.get("page", 1) if isinstance(body, dict) else None
         return CallDetails(call, page, app_id, account_id, None if customer is None else customer.key, open_id)
 
-    def _trade_response_builder(self, respond: Callable[[], dict[str, Any]]) -> BuildResponse:
-        """Return the builder of a response in the envelope of the trade API."""
-
-        def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
-            extra = {"error_code": 0, "description": "", "sub_error_code": 0, "sub_description": ""}
-            extra |= {"logid": self._new_logid(), "now": int(time.time())}
-            data: dict[str, Any] = {"error_code": 0, "description": ""}
-            envelope: dict[str, Any] = {"extra": extra, "data": data}
-            code = 0
-            try:
-                if codes is None:
-                    data |= respond()
-                else:
-                    code = _set_codes(envelope, codes)
-            except PlatformError as error:
-                code = error.code
-                data |= {"error_code": code, "description": error.description}
-                extra |= {"error_code": code, "description": error.description, "sub_error_code": error.sub_code}
-            return envelope, code
-
-        return build_response
-
     async def _mint_token(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
-
-        def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
-            data: dict[str, Any] = {"description": "", "error_code": 0}
-            envelope: dict[str, Any] = {"data": data, "message": "success"}
-            code = 0
-            try:
-                if codes is None:
-                    data |= self.platform.mint_token(body)
-                else:
-                    code = _set_codes(envelope, codes)
-            except PlatformError as error:
-                code = error.code
-                data |= {"captcha": "", "desc_url": "", "description": error.description, "error_code": code}
-            if code:
-                envelope["message"] = "error"
-            return envelope, code
-
-        app_id = body.get("client_key") if isinstance(body, dict) else None
-        return await self._respond(request, CallDetails("client_token", app_id=app_id), build_response)
+        details = CallDetails("client_token", app_id=body.get("client_key") if isinstance(body, dict) else None)
+        envelope = {"data": {"description": "", "error_code": 0}, "message": "success"}
+        return await self._respond(request, details, envelope, lambda: self.platform.mint_token(body))
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
@@ -155,7 +120,7 @@ class MockServer:
         *,
         app_field: str,
         envelope: dict[str, Any],
-        login: Callable[[], dict[str, Any]],
+        login: Answer,
     ) -> web.StreamResponse:
         """Respond with `envelope`: with the data of the login, or with an error code."""
         fields = body if isinstance(body, dict) else {}
@@ -163,12 +128,12 @@ class MockServer:
         customer_key = self.platform.find_login_customer(str(fields.get("code")))
         open_ids = {} if customer_key is None else self.platform.data.customers[customer_key].open_ids
         details = CallDetails(call, app_id=app_id, customer_key=customer_key, open_id=open_ids.get(str(app_id)))
-        return await self._respond(request, details, _err_no_response_builder(envelope, login))
+        return await self._respond(request, details, envelope, login)
 
     async def _respond(
-        self, request: web.Request, details: CallDetails, build_response: BuildResponse
+        self, request: web.Request, details: CallDetails, envelope: dict[str, Any], answer: Answer
     ) -> web.StreamResponse:
-        """Record the call, then send the normal response or apply a fault rule."""
+        """Record the call, then send the normal response or apply a fault rule. `envelope` is that of a success."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
         rule = next((rule for rule in self.fault_rules if rule.matches(details)), None)
@@ -189,7 +154,8 @@ class MockServer:
         self.calls.append(entry)
 
         def build(codes: Codes | None = None) -> dict[str, Any]:
-            envelope, entry["error_code"] = build_response(codes)
+            """Return the envelope with the answer, or with these codes."""
+            entry["error_code"] = _complete(envelope, answer, codes)
             entry["logid"] = envelope.get("log_id") or envelope.get("extra", {}).get("logid")
             return envelope
 
@@ -255,19 +221,27 @@ async def _explain_request_errors(request: web.Request, handler: Handler) -> web
         return web.json_response({"error": str(error)}, status=400)
 
 
-def _err_no_response_builder(envelope: dict[str, Any], respond: Callable[[], dict[str, Any]]) -> BuildResponse:
-    """Return the builder of a response whose error code is in `err_no`; `envelope` is that of a success."""
-
-    def build_response(codes: Codes | None) -> tuple[dict[str, Any], int]:
-        try:
-            if codes is not None:
-                raise PlatformError(next(iter(codes.values())), "forced")
-            return {**envelope, "data": respond()}, 0
-        except PlatformError as error:
+def _complete(envelope: dict[str, Any], answer: Answer, codes: Codes | None) -> int:
+    """Put an answer into the envelope of a success, or its error, or these codes. Return the error code; 0: success."""
+    try:
+        if codes is None:
+            envelope["data"] |= answer()
+            return 0
+        if "err_no" not in envelope:
+            return _set_codes(envelope, codes)
+        raise PlatformError(next(iter(codes.values())), "forced")
+    except PlatformError as error:
+        if "err_no" in envelope:
             text = "err_tips" if "err_tips" in envelope else "err_msg"
-            return {**envelope, "err_no": error.code, text: error.description}, error.code
-
-    return build_response
+            envelope |= {"err_no": error.code, text: error.description}
+            return error.code
+        main = {"error_code": error.code, "description": error.description}
+        envelope["data"] |= main
+        if "extra" in envelope:
+            envelope["extra"] |= {**main, "sub_error_code": error.sub_code}
+        else:
+            envelope["message"] = "error"
+        return error.code
 
 
 async def _apply_rule(
