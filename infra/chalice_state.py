@@ -19,7 +19,6 @@ from infra.stage_settings import APP_NAME, StageError
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
-    from mypy_boto3_apigateway.type_defs import RestApiTypeDef
 
 API_HANDLER = "api_handler"
 """Chalice's name of the HTTP function."""
@@ -53,21 +52,19 @@ def find_rules(account: AwsAccount, stage: str, functions: dict[str, str]) -> li
     return [rule["Name"] for page in pages for rule in page["Rules"] if rule["Name"] in names]
 
 
-def find_rest_apis(client: APIGatewayClient, stage: str) -> list[RestApiTypeDef]:
-    """Return the REST APIs that invoke the stage's function, the oldest first."""
+def find_rest_api(client: APIGatewayClient, stage: str) -> str | None:
+    """Return the id of the REST API that invokes the stage's function, or None if there is none yet.
+
+    Raises StageError if there are several. The message lists them, the oldest first.
+    """
     apis = [
         api
         for page in client.get_paginator("get_rest_apis").paginate()
         for api in page["items"]
         if api["name"] == shared_name(stage) and _invokes(client, api["id"], shared_name(stage))
     ]
-    return sorted(apis, key=lambda api: (api["createdDate"], api["id"]))
-
-
-def find_rest_api(client: APIGatewayClient, stage: str) -> str | None:
-    """Return the id of the stage's API, or None if there is none yet; raises StageError if there are several."""
-    apis = find_rest_apis(client, stage)
     if len(apis) > 1:
+        apis.sort(key=lambda api: api["createdDate"])
         created = ", ".join(f"{api['id']} (created {api['createdDate']:%Y-%m-%d %H:%M})" for api in apis)
         raise StageError(
             f"this stage has {len(apis)} REST APIs: {created}. `chalice deploy` creates another one in a clone that "

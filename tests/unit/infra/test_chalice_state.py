@@ -9,15 +9,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from infra import chalice_state
-from infra.chalice_state import find_functions, find_rest_apis, write_state
+from infra.chalice_state import find_functions, find_rest_api, write_state
 from infra.stage_settings import StageError
 from tests.unit.infra.fake_lambda import TAG, FakeLambda
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_the_apis_that_invoke_the_stages_function_are_listed_by_age() -> None:
+def test_several_apis_that_invoke_the_stages_function_are_refused_with_the_command_that_deletes_one() -> None:
     uri = "arn:aws:apigateway:r:lambda:path/2015-03-31/functions/arn:aws:lambda:r:1:function:{}/invocations"
     apis, resources = [], {}
     for age, (api_id, name, function) in enumerate((
@@ -39,7 +38,10 @@ def test_the_apis_that_invoke_the_stages_function_are_listed_by_age() -> None:
     paginators["get_rest_apis"].paginate.return_value = apis
     paginators["get_resources"].paginate = list_resources
     client = Mock(get_paginator=paginators.get)
-    assert [api["id"] for api in find_rest_apis(client, "dev")] == ["older", "newer"]
+    with pytest.raises(
+        StageError, match=r"2 REST APIs: older \(created 2025[-\d :]+\), newer \((?s:.*)delete-rest-api"
+    ):
+        find_rest_api(client, "dev")
 
 
 def test_every_function_and_rule_of_the_stage_is_in_chalices_state_and_none_of_another_app(tmp_path: Path) -> None:
@@ -68,10 +70,3 @@ def test_every_function_and_rule_of_the_stage_is_in_chalices_state_and_none_of_a
         "rest_api",
     ]
     assert rules.get_paginator.return_value.paginate.call_args.kwargs == {"NamePrefix": "douyin-redemption-dev-"}
-
-
-def test_several_apis_are_refused_with_the_command_that_deletes_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    apis = [{"id": api_id, "createdDate": NOW} for api_id in ("a", "b")]
-    monkeypatch.setattr(chalice_state, "find_rest_apis", lambda *_: apis)
-    with pytest.raises(StageError, match=r"2 REST APIs: a \(created 2026-01-01 00:00\), b \((?s:.*)delete-rest-api"):
-        chalice_state.find_rest_api(Mock(), "dev")
