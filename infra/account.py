@@ -62,22 +62,15 @@ def open_account(project: Path, stage: str, config: Config | None = None) -> Aws
 
 
 def check_target(account: AwsAccount, project: Path, stage: str, print_line: Callable[[str], None]) -> StageSettings:
-    """Print on what a command acts, and check it as `check_account` does. Return the stage's settings."""
-    settings = read_stage_settings(project, stage)
-    print_target(account, stage, print_line)
-    check_account(account, settings)
-    return settings
+    """Print the stage, account and region on which a command acts; return the stage's settings.
 
-
-def print_target(account: AwsAccount, stage: str, print_line: Callable[[str], None]) -> None:
-    """Print the stage, account and region on which a command acts."""
+    Raises StageError if the settings name another account or region.
+    """
     endpoint = f", endpoint {account.endpoint_url}" if account.endpoint_url else ""
     print_line(f"stage {stage}, account {account.id}, region {account.region}{endpoint}")
-
-
-def check_account(account: AwsAccount, settings: StageSettings) -> None:
-    """Raise StageError if the settings name another account or region."""
+    settings = read_stage_settings(project, stage)
     values = {"account": (settings.account, account.id), "region": (settings.region, account.region)}
     for what, (expected, actual) in values.items():
         if expected is not None and expected != actual:
             raise StageError(f"the stage's settings require {what} {expected}, but this is {what} {actual}")
+    return settings

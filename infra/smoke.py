@@ -4,7 +4,6 @@
 the platform. The service does not count them in its metrics.
 """
 
-import contextlib
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -14,9 +13,8 @@ import msgspec
 import requests
 from botocore.exceptions import ClientError
 
-from chalicelib.api.problems import problem_for_error
+from chalicelib.aws import Item
 from chalicelib.credentials import parse_credentials
-from chalicelib.douyin import codes
 from chalicelib.errors import NO_CODES, ConfigurationError, UpstreamCodes
 from chalicelib.merchants import MERCHANT_PREFIX, Merchant, parse_merchant
 from chalicelib.sessions import PROBE_ACCOUNT_ID, PROBE_CODE, PROBE_OPEN_ID, Session, encode_session
@@ -28,15 +26,11 @@ from infra.stage_settings import Domain, StageError
 from infra.table import scan_items
 
 REPEAT_SECONDS = 30.0
-"""The time for which a probe is repeated. API Gateway and Lambda switch to a new version with a delay, and a single
-call of the platform may fail."""
+"""The time for which the smoke test repeats probes that fail. API Gateway and Lambda switch to a new version with a
+delay, and a single call of the platform may fail."""
 
-_PAUSE_SECONDS = 1.0
+_PAUSE_SECONDS = 5.0
 """Pause before a probe is repeated."""
-
-_PLATFORM_PAUSE_SECONDS = 10.0
-"""Pause before a probe that reaches the platform is repeated. The service sends a login to the platform only once, so
-one failure is no proof of a defect."""
 
 _REQUEST_SECONDS = 15.0
 """Limit for a response: the service answers within 10 s."""
@@ -49,8 +43,6 @@ PROBE_POI_ID = "redeemctl-doctor-store"
 
 OUTAGE_CODES = ("no_answer", "token_unavailable")
 """The codes of a result, without a code of the platform, with which a deployment passes if the outage is known."""
-
-_PLATFORM_ERRORS = {**codes.MINT_ERRORS, **codes.LOGIN_ERRORS, **codes.SUB_CODE_ERRORS}
 
 
 class Probe(NamedTuple):
@@ -68,8 +60,8 @@ class Probe(NamedTuple):
 class Result(NamedTuple):
     """What a response means.
 
-    `code` is "" for the expected response, else the code of the problem, or one of these: `other_build`, `no_answer` or
-    `unknown_error` (of the platform), `broken` (no problem of this service), `no_response`, `not_in_dns`.
+    `code` is "" for the expected response, else the code of the problem, or one of these: `other_build`, `no_answer`
+    (of the platform), `broken` (no problem of this service), `no_response`, `not_in_dns`.
     """
 
     code: str
@@ -119,66 +111,73 @@ def list_probe(merchant: Merchant, session_keys: Sequence[str]) -> Probe:
     return Probe("GET", path, None, 200, {"account_id": merchant.account_id}, session_token, reaches_platform=True)
 
 
-def request(url: str, probe: Probe) -> Result:
-    """Send a probe to the endpoint at `url`, and judge the response."""
-    try:
-        return judge(probe, send(url, probe))
-    except requests.RequestException as error:
-        code = "not_in_dns" if "NameResolutionError" in str(error) else "no_response"
-        return Result(code, f"no response ({type(error).__name__})")
+def endpoint_probes(build: Build, *, has_app: bool) -> dict[str, Probe]:
+    """Return the probes that do not reach the platform, by the ids of doctor's checks.
+
+    Before the first app is added, the secret has no value, so the function cannot read it.
+    """
+    probes = {"api.health": health_probe(build), "api.route": UNKNOWN_ROUTE_PROBE, "api.table": UNKNOWN_MERCHANT_PROBE}
+    return probes | ({"api.secret": FORGED_SESSION_PROBE} if has_app else {})
 
 
-def send(url: str, probe: Probe) -> requests.Response:
-    """Send a request to the endpoint at `url`; raises requests.RequestException."""
-    authorization = {"Authorization": f"Bearer {probe.session_token}"} if probe.session_token else {}
-    headers = {"Connection": "close", **authorization}
-    return requests.request(probe.method, url + probe.path, json=probe.body, timeout=_REQUEST_SECONDS, headers=headers)
+def request(url: str, probe: Probe, tolerated: Collection[str] = (), deadline: float = 0.0) -> Result:
+    """Send a probe to the endpoint at `url`, and judge the response; return the last result.
+
+    Until `deadline` (of the monotonic clock), the probe is repeated unless it passes or its code is tolerated.
+    """
+    headers = {"Authorization": f"Bearer {probe.session_token}"} if probe.session_token else {}
+    content: Any = {"headers": headers, "json": probe.body}
+    while True:
+        try:
+            result = judge(probe, requests.request(probe.method, url + probe.path, timeout=_REQUEST_SECONDS, **content))
+        except requests.RequestException as error:
+            code = "not_in_dns" if "NameResolutionError" in str(error) else "no_response"
+            result = Result(code, f"no response ({type(error).__name__})")
+        if result.passes or result.code in tolerated or time.monotonic() + _PAUSE_SECONDS > deadline:
+            return result
+        time.sleep(_PAUSE_SECONDS)
+
+
+class _Problem(msgspec.Struct):
+    """What a problem of this service says. Any other body has no `code`."""
+
+    code: str = ""
+    upstream: UpstreamCodes = NO_CODES
 
 
 def judge(probe: Probe, response: requests.Response) -> Result:
-    """Judge the response to a probe. An expected problem must have a problem's content type and a request id."""
+    """Judge the response to a probe."""
     try:
         body = response.json()
+        problem = msgspec.convert(body, _Problem)
     except ValueError:
-        body = None
-    body = body if isinstance(body, dict) else {}
-    code, content_type = str(body.get("code", "")), response.headers.get("Content-Type", "").split(";")[0]
-    is_problem = content_type == "application/problem+json" and bool(body.get("request_id"))
-    is_expected = response.status_code == probe.expected_status and body.items() >= probe.expected_members.items()
+        body, problem = {}, _Problem()
     expected = f"HTTP {probe.expected_status} {json.dumps(probe.expected_members)}"
-    if is_expected and (is_problem or probe.expected_status < 400):
+    if response.status_code == probe.expected_status and body.items() >= probe.expected_members.items():
         return Result("", expected, passes=True)
+    seen = f"HTTP {response.status_code}"
     if probe.reaches_platform:
-        try:
-            upstream = msgspec.convert(body["upstream"], UpstreamCodes) if "upstream" in body else NO_CODES
-        except msgspec.ValidationError:
-            upstream = NO_CODES  # not a response of this service
         # The body is not shown: it may contain a session token or coupons.
-        return judge_problem(code, upstream, f"HTTP {response.status_code}")
-    text = f"HTTP {response.status_code} {content_type} {response.text[:200]}, expected {expected}"
-    return Result("other_build" if body.get("status") == "ok" else code or "broken", text)
+        return _judge_problem(problem.code or "broken", problem.upstream, seen)
+    code = "other_build" if body.get("status") == "ok" else problem.code or "broken"
+    return Result(code, f"{seen} {response.text[:200]}, expected {expected}")
 
 
-def judge_problem(code: str, upstream: UpstreamCodes, reason: str) -> Result:
-    """Judge a login or list that was not answered as expected. `reason` is shown if there is no code of the platform.
+def _judge_problem(code: str, upstream: UpstreamCodes, seen: str) -> Result:
+    """Judge a login or list that was not answered as expected.
 
     A code of the platform, a rate limit and a used-up quota prove that the platform has answered.
     """
     if upstream.has_code:
-        # `token_unavailable` has the platform's codes of a failed mint, which say which error it was.
-        # `upstream_unavailable` is also the problem of an unknown code.
-        if code in ("token_unavailable", "upstream_unavailable"):
-            decision = codes.decide_error(_PLATFORM_ERRORS, [upstream.error_code], upstream.sub_error_code)
-            code = problem_for_error(decision[1]("")).view.code if decision else "unknown_error"
         sub_code = f"/{upstream.sub_error_code}" if upstream.sub_error_code else ""
         return Result(code, f"{code} (platform error {upstream.error_code}{sub_code})", upstream, passes=True)
-    text = f"{code} ({reason})" if code else reason
+    text = f"{code} ({seen})"
     if code == "token_unavailable":
         return Result(code, f"{text}: no valid access token, or no answer to the request for one")
     # After `upstream_malformed`, the platform has answered, and perhaps this build cannot read the answer.
     if code in ("upstream_timeout", "upstream_unavailable"):
         return Result("no_answer", f"{text}: no answer from the platform")
-    return Result(code or "broken", text, passes=code in ("rate_limited", "quota_exhausted"))
+    return Result(code, text, passes=code in ("rate_limited", "quota_exhausted"))
 
 
 def check(
@@ -197,25 +196,22 @@ def check(
     lists each failed probe. The message ends with `advice`: what to do now.
     """
     failures, notes = list[str](), ["smoke test: passed"]
+    deadline = time.monotonic() + REPEAT_SECONDS
     if domain is not None:
-        result = _repeat(f"https://{domain.name}", health_probe(build), ("", "not_in_dns"), REPEAT_SECONDS)
+        result = request(f"https://{domain.name}", health_probe(build), ("not_in_dns",), deadline)
         if result.code == "not_in_dns":
             notes.append(f"{domain.name} is not in DNS yet, so it was not requested")
         elif result.code:
             failures.append(f"domain {domain.name}: GET /v1/health: {result.text}")
-    # Before the first app is added, the secret has no value.
     secret = account.client("secretsmanager").describe_secret(SecretId=secret_name(stage))
     has_app = bool(secret.get("VersionIdsToStages"))
     platform_probes, reason = find_platform_probes(account, stage) if has_app else ([], "there is no app yet")
     notes += [f"no list was tried: {reason}"] if reason else []
-    probes = [health_probe(build), UNKNOWN_ROUTE_PROBE, UNKNOWN_MERCHANT_PROBE]
-    probes += [*([FORGED_SESSION_PROBE] if has_app else []), *platform_probes]
-    tolerated = ("", *(OUTAGE_CODES if tolerates_outage else ()))
-    for probe in probes:
+    tolerated = OUTAGE_CODES if tolerates_outage else ()
+    for probe in [*endpoint_probes(build, has_app=has_app).values(), *platform_probes]:
         if failures and probe.reaches_platform:
             break
-        # If another probe has failed, the endpoint has had the time to switch.
-        result = _repeat(url, probe, tolerated, 0 if failures else REPEAT_SECONDS)
+        result = request(url, probe, tolerated, deadline)
         text = f"{probe.method} {probe.path}: {result.text}"
         if result.passes or result.code in tolerated:
             notes += [text] if result.code else []
@@ -228,15 +224,22 @@ def check(
     return "; ".join(notes)
 
 
-def _repeat(url: str, probe: Probe, tolerated: Collection[str], seconds: float) -> Result:
-    """Repeat a probe until it passes, or its code is tolerated, or the time is over; return the last result."""
-    deadline = time.monotonic() + seconds
-    pause = _PLATFORM_PAUSE_SECONDS if probe.reaches_platform else _PAUSE_SECONDS
-    while True:
-        result = request(url, probe)
-        if result.passes or result.code in tolerated or time.monotonic() + pause > deadline:
-            return result
-        time.sleep(pause)
+def read_merchant(item: Item, apps: Collection[str]) -> tuple[Merchant | None, str, str]:
+    """Return the merchant of a row if its list can be requested. Otherwise return None, why not, and what to do."""
+    account_id = item["pk"]["S"].removeprefix(MERCHANT_PREFIX)
+    try:
+        merchant = parse_merchant(account_id, item)
+    except ConfigurationError as error:
+        text = f"malformed row: {str(error).removeprefix(f'merchant {account_id}: ')}"
+        return None, text, "redeemctl merchant add fixes app_id, merchant resume active; else merchant remove, then add"
+    if not merchant.active:
+        return None, "suspended, not queried", ""
+    if merchant.stores == {}:
+        return None, "its store list is empty, so it is served in no store", "redeemctl store add ACCOUNT_ID POI_ID"
+    if merchant.app_id not in apps:
+        text = f"its app {merchant.app_id} is not in the secret: customers cannot log in"
+        return None, text, f"redeemctl app add {merchant.app_id}, or redeemctl merchant add ACCOUNT_ID --app APP_ID"
+    return merchant, "", ""
 
 
 def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], str]:
@@ -244,14 +247,11 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
 
     Prefer an app whose tokens this service mints. Second choice: an app whose token in the table has not expired.
     """
-    client, table, merchants = account.client("dynamodb"), shared_name(stage), list[Merchant]()
+    client, table = account.client("dynamodb"), shared_name(stage)
     try:
         secret = account.client("secretsmanager").get_secret_value(SecretId=secret_name(stage))
         credentials = parse_credentials(secret.get("SecretString", ""))
-        for item in scan_items(client, table, MERCHANT_PREFIX):
-            # `redeemctl doctor` reports malformed rows.
-            with contextlib.suppress(ConfigurationError):
-                merchants.append(parse_merchant(item["pk"]["S"].removeprefix(MERCHANT_PREFIX), item))
+        rows = [read_merchant(item, credentials.apps) for item in scan_items(client, table, MERCHANT_PREFIX)]
         tokens = {item["pk"]["S"]: TokenRow.from_item(item) for item in scan_items(client, table, token_pk(""))}
     except (ClientError, ConfigurationError) as error:
         return [], str(error)
@@ -261,8 +261,7 @@ def find_platform_probes(account: AwsAccount, stage: str) -> tuple[list[Probe], 
         return credentials.mints_tokens_of(app_id) or row.is_valid(time.time())
 
     apps = sorted(filter(has_token, credentials.apps), key=credentials.mints_tokens_of, reverse=True)
-    # A merchant whose list of stores is empty has no store to ask for.
-    served = [m for m in merchants if m.active and m.stores != {} and m.app_id in credentials.apps]
+    served = [merchant for merchant, _, _ in rows if merchant]
     asked = [merchant for app_id in apps for merchant in served if merchant.app_id == app_id][:1]
     probes = [*map(refused_login_probe, apps[:1]), *(list_probe(m, credentials.session_keys) for m in asked)]
     missing = "the tokens of all merchants have expired" if served else "no active merchant has a known app and a store"

@@ -115,7 +115,8 @@ class Run:
         return self.stage.components.tokens.obtain(self.app_id, self.stage.new_context())
 
     def _exchange(self, code: str) -> str:
-        return self.stage.exchange_code(self.app_id, self.app_secret, code)
+        login = self.stage.components.login
+        return login.exchange_code(self.app_id, self.app_secret, code, self.stage.new_context())
 
     def _log_in(self, code: str) -> str:
         """Return the user's open_id."""

@@ -36,7 +36,7 @@ def explain(error: Exception, stage_name: str) -> tuple[str, str]:
     """Return why AWS cannot be used, and what to do."""
     if isinstance(error, StageError):
         text, _, advice = str(error).partition("\n")
-        return text, advice or "correct the stage's settings, or use its credentials and region"
+        return text, advice
     code, operation = _code_and_operation(error)
     name = code or type(error).__name__
     text, advice = f"AWS: {error}", "run it again later; if it stays, this region may not have it"

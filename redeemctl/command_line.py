@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from chalicelib.api import validation
-from infra.account import check_account, print_target
+from infra.account import check_target
 from infra.stage_settings import list_stages
 from redeemctl.errors import InvalidInputError, NotConfirmedError
 from redeemctl.merchant_rows import Change
@@ -32,10 +32,8 @@ class CommandLine:
     as_json: bool = False
 
     @contextmanager
-    def open_stage(self, *, read_only: bool = False, prints_target: bool = True) -> Iterator[Stage]:
+    def open_stage(self, *, read_only: bool = False) -> Iterator[Stage]:
         """Open the stage. Show on stderr stage, account, region, and the environment's variables that change the stage.
-
-        With `prints_target=False`, AWS is not called, and only the variables are shown.
 
         A `read_only` command uses `dev` if no stage is named. For any other command, the operator must name one. If an
         app is added to a second stage by mistake, both stages mint its tokens and end each other's.
@@ -44,9 +42,7 @@ class CommandLine:
             stages = ", ".join(list_stages(self.project))
             raise InvalidInputError(f"no stage: set the variable REDEEM_STAGE, or --stage (stages: {stages})")
         with connect_stage(self.stage_name or "dev", self.project) as stage:
-            if prints_target:
-                print_target(stage.aws_account, stage.name, print_note)
-                check_account(stage.aws_account, stage.settings)
+            check_target(stage.aws_account, self.project, stage.name, print_note)
             for name, value in stage.overrides.items():
                 print_note(f"{name}={value} (from the environment)")
             yield stage

@@ -53,10 +53,6 @@ class Stage:
         """The rows of merchants."""
         return MerchantTable(self.aws_account.client("dynamodb"), self.service_settings.table_name)
 
-    def exchange_code(self, app_id: str, app_secret: str, code: str) -> str:
-        """Exchange a login code for the open_id, as the service does."""
-        return self.components.login.exchange_code(app_id, app_secret, code, self.new_context())
-
     def new_context(self) -> RequestContext:
         """Return a context with the time limit of one step."""
         return RequestContext(Deadline(STEP_SECONDS))

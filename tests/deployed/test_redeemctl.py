@@ -71,6 +71,8 @@ def test_aws_that_cannot_be_used_is_reported(operator: Operator) -> None:
     text = settings.read_text(encoding="utf-8")
     settings.write_text(f'region = "us-east-1"\n{text}', encoding="utf-8")
     operator.succeed("app", "list", AWS_DEFAULT_REGION="")
+    settings.write_text(f'account = "111111111111"\n{text}', encoding="utf-8")
+    assert "require account 111111111111" in operator.fail(2, "doctor")
     settings.write_text(text, encoding="utf-8")
 
 
@@ -506,3 +508,31 @@ def test_a_table_is_restored_to_a_time_before_a_mistake(operator: Operator, tmp_
     operator.succeed("--yes", "merchant", "remove", "8")
     assert operator.read_json("merchant", "list") == before
     dynamodb.delete_table(TableName=restored)
+
+
+def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(operator: Operator) -> None:
+    """Besides the rollback. The emulated AWS refuses what the policy does not allow.
+
+    After two wrong edits of the secret, AWSPREVIOUS is wrong too: the version of redeemctl is restored.
+    """
+    account = stack.emulated_account(operator.sandbox.aws.url, operator.credentials)
+    logs, group = account.client("logs"), f"/aws/lambda/{TABLE}"
+    query = logs.start_query(logGroupName=group, startTime=0, endTime=1, queryString="fields @message")
+    logs.get_query_results(queryId=query["queryId"])
+    logs.describe_log_streams(logGroupName=group)
+    logs.filter_log_events(logGroupName=group, filterPattern="ERROR")
+
+    secrets = account.client("secretsmanager")
+    operator.succeed("--yes", "session-key", "rotate")
+    written = operator.get_secret()
+    for text in ("{", '{"apps": []}'):
+        operator.put_secret(text)
+    assert "the secret is not {" in operator.fail(1, "app", "list")
+    versions = secrets.list_secret_version_ids(SecretId=SECRET)["Versions"]
+    labels = {label: version["VersionId"] for version in versions for label in version["VersionStages"]}
+    assert labels["redeemctl"] not in (labels["AWSCURRENT"], labels["AWSPREVIOUS"])
+    secrets.update_secret_version_stage(
+        SecretId=SECRET, VersionStage="AWSCURRENT",
+        RemoveFromVersionId=labels["AWSCURRENT"], MoveToVersionId=labels["redeemctl"],
+    )  # fmt: skip
+    assert operator.get_secret() == written
