@@ -48,11 +48,9 @@ class AwsAccount:
 def open_account(project: Path, stage: str, config: Config | None = None) -> AwsAccount:
     """Return the account and region of the environment. If it has no region, the stage's settings give the region.
 
-    Raises StageError if neither has a region, or if AWS_ENDPOINT_URL is no URL.
+    Raises StageError if neither has a region.
     """
     endpoint_url = os.environ.get("AWS_ENDPOINT_URL") or None
-    if endpoint_url is not None and not endpoint_url.startswith(("http://", "https://")):
-        raise StageError(f"variable AWS_ENDPOINT_URL is {endpoint_url!r}, which is no URL")
     session = boto3.Session()
     region = session.region_name or read_stage_settings(project, stage).region
     if region is None:

@@ -100,7 +100,7 @@ def exit_on_error() -> Iterator[None]:
         raise SystemExit(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config") from None
     except (BotoCoreError, ClientError, StageError, bundle.BundleError, ChaliceError) as error:
         raise SystemExit(str(error)) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         raise SystemExit("\ninterrupted: run the same command again, and do what it says") from None
 
 

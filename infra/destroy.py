@@ -79,20 +79,13 @@ def _delete_role_policies(account: AwsAccount, stage: str, log_groups: list[str]
             iam.delete_role(RoleName=role)
 
 
-def _ask(question: str) -> str:
-    try:
-        return input(question)
-    except EOFError:
-        return ""
-
-
 def main() -> None:
     """Parse the command line and delete a stage of this project. In a terminal, ask before."""
     parser = argparse.ArgumentParser(prog="python -m infra.destroy", description=__doc__)
     parser.add_argument("stage")
     stage = parser.parse_args().stage
     with exit_on_error():
-        destroy(open_account(ROOT, stage), ROOT, stage, print, _ask if sys.stdin.isatty() else None)
+        destroy(open_account(ROOT, stage), ROOT, stage, print, input if sys.stdin.isatty() else None)
 
 
 if __name__ == "__main__":

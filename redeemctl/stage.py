@@ -67,10 +67,8 @@ def connect_stage(name: str, project: Path) -> Iterator[Stage]:
         settings = read_stage_settings(project, name)
         configured = fixed_variables(name) | settings.environment
         overrides = {variable: value for variable, value in variables.items() if value != configured.get(variable)}
-        service_settings, aws_account = (
-            Settings.from_env(configured | overrides),
-            open_account(project, name, AWS_CONFIG),
-        )
+        service_settings = Settings.from_env(configured | overrides)
+        aws_account = open_account(project, name, AWS_CONFIG)
         yield Stage(name, settings, service_settings, aws_account, transport, overrides)
 
 

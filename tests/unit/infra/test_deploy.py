@@ -49,16 +49,16 @@ def test_an_error_is_one_message_with_what_to_do(error: BaseException, named: st
         raise error
 
 
-@pytest.mark.parametrize("answer", ["y", EOFError()])
+@pytest.mark.parametrize(("answer", "text"), [("y", "nothing was deleted"), (EOFError(), "interrupted")])
 def test_destroy_deletes_nothing_without_the_name_of_the_stage(
-    monkeypatch: pytest.MonkeyPatch, answer: str | EOFError
+    monkeypatch: pytest.MonkeyPatch, answer: Any, text: str
 ) -> None:
     monkeypatch.setattr("sys.argv", ["destroy", "dev"])
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("builtins.input", Mock(side_effect=[answer]))
     account = SimpleNamespace(id="123456789012", region="us-east-1", endpoint_url=None)
     monkeypatch.setattr("infra.destroy.open_account", lambda *_: account)
-    with pytest.raises(SystemExit, match="nothing was deleted"):
+    with pytest.raises(SystemExit, match=text):
         destroy.main()
 
 
