@@ -64,9 +64,9 @@ def check_target(account: AwsAccount, project: Path, stage: str, print_line: Cal
 
     Raises StageError if the settings name another account or region.
     """
+    settings = read_stage_settings(project, stage)
     endpoint = f", endpoint {account.endpoint_url}" if account.endpoint_url else ""
     print_line(f"stage {stage}, account {account.id}, region {account.region}{endpoint}")
-    settings = read_stage_settings(project, stage)
     values = {"account": (settings.account, account.id), "region": (settings.region, account.region)}
     for what, (expected, actual) in values.items():
         if expected is not None and expected != actual:

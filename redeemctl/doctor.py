@@ -185,7 +185,7 @@ class Doctor:
         items = [item for item in rows if self.account_id in (None, account_id_of(item))]
         if not items:
             advice = "redeemctl merchant list shows the merchants, merchant add adds one"
-            yield Finding("merchant", self.account_id or "", FAILED, "not in the table", advice)
+            yield Finding("merchant", self.account_id or "", FAILED, "there is no row in the table", advice)
         for item in items:
             merchant, text, advice = smoke.read_merchant(item, apps)
             if merchant:

@@ -120,7 +120,7 @@ def test_a_row_is_judged_before_its_list_is_requested(attributes: Any, status: s
 def test_a_table_without_merchants_or_without_the_given_one_fails(account_id: str | None) -> None:
     table = SimpleNamespace(list_all=list)
     [finding], merchants = diagnose("_check_rows", ["tt1"], account_id=account_id, merchants=table)
-    judged(finding, FAILED, "not in the table", "merchant add")
+    judged(finding, FAILED, "there is no row in the table", "merchant add")
     assert (finding.what, merchants) == (account_id or "", [])
 
 
