@@ -199,8 +199,8 @@ class Doctor:
         code = ""
         for number, (what, probe) in enumerate(probes.items()):
             if number == MAX_PROBES or code in FINAL_CODES:
-                advice = "run doctor again later; --merchant ACCOUNT_ID checks one merchant"
-                yield Finding(check_id, "the others", UNKNOWN, "not tried", advice)
+                outcome, advice = (UNKNOWN, "run doctor again later") if code in FINAL_CODES else (OK, "")
+                yield Finding(check_id, "the others", outcome, "not tried; --merchant ACCOUNT_ID checks one", advice)
                 return
             result = smoke.request(url, probe)
             code = result.code
