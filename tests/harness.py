@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 
 import app as application
 from chalicelib.components import Components
@@ -133,8 +134,7 @@ class Aws:
 
     def put(self, pk: str, **attributes: Any) -> None:
         """Put a row of strings, numbers, booleans and maps."""
-        item: Any = {"pk": {"S": pk}, **{name: _attribute(value) for name, value in attributes.items()}}
-        self.dynamodb.put_item(TableName=self.table, Item=item)
+        self.dynamodb.put_item(TableName=self.table, Item=TypeSerializer().serialize({"pk": pk, **attributes})["M"])
 
     def item(self, pk: str) -> dict[str, Any]:
         """Return a row in DynamoDB's format."""
@@ -144,18 +144,6 @@ class Aws:
 def _format_secret(apps: dict[str, str], session_keys: list[str], external_tokens: Sequence[str] = ()) -> str:
     others = {"external_tokens": list(external_tokens)} if external_tokens else {}
     return json.dumps({"apps": apps, "session_keys": session_keys, **others})
-
-
-def _attribute(value: Any) -> dict[str, Any]:
-    match value:
-        case bool():
-            return {"BOOL": value}
-        case int() | float():
-            return {"N": str(value)}
-        case dict():
-            return {"M": {name: _attribute(part) for name, part in value.items()}}
-        case _:
-            return {"S": value}
 
 
 @dataclass(repr=False)
@@ -174,10 +162,7 @@ class Api:
         milliseconds: int = 15_000,
     ) -> gateway.Response:
         """Send a request."""
-        return self.send(gateway.build_event(method, url, {**self.headers, **(headers or {})}, body), milliseconds)
-
-    def send(self, event: dict[str, Any], milliseconds: int = 15_000) -> gateway.Response:
-        """Send an event of API Gateway."""
+        event = gateway.build_event(method, url, {**self.headers, **(headers or {})}, body)
         return gateway.parse_response(application.app(event, LambdaContext(milliseconds)))
 
     def login(
@@ -233,38 +218,11 @@ def in_seconds(seconds: int) -> int:
     return int(time.time()) + seconds
 
 
-def assert_problem(response: gateway.Response, status: int, code: str) -> dict[str, Any]:
-    """Assert that a response is this problem in the contract's form, and return its body."""
-    assert (response.status, response.json["code"]) == (status, code)
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.headers["cache-control"] == "no-store"
-    body: dict[str, Any] = response.json
-    assert list(body)[:7] == ["type", "title", "status", "code", "detail", "request_id", "retryable"]
-    assert set(list(body)[7:]) <= {"retry_after", "errors", "upstream"}
-    assert body["type"] == "about:blank"
-    assert body["status"] == status
-    assert body["request_id"] == response.headers["x-request-id"]
-    retry_after = response.headers.get("retry-after")
-    assert body.get("retry_after") == (None if retry_after is None else int(retry_after))
-    assert ("errors" in body) == (code == "invalid_request")
-    return body
-
-
 def read_log_and_metrics(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the one log line since the previous call, and what the metrics have."""
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [line] = [entry for entry in entries if "_aws" not in entry]
     return line, {name: value for entry in entries if "_aws" in entry for name, value in entry.items()}
-
-
-def order(order_id: str, *certificates: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Return a purchase of one order at the sample merchant."""
-    return {"account_id": ACCOUNT_ID, "order": {"order_id": order_id, "certificates": list(certificates), **fields}}
-
-
-def certificate(certificate_id: str, expire_time: int = 1899999999, **fields: Any) -> dict[str, Any]:
-    """Return a certificate in the platform's format."""
-    return {"certificate_id": certificate_id, "expire_time": expire_time, **fields}
 
 
 def built_archive() -> Path:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from redeemctl.cli import redeemctl
 from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, CUSTOMER, CUSTOMER_AS_DOCUMENTED, OTHER_POI_ID, POI_ID
-from tests.harness import STAGE, STAGE_SESSION_KEY, TOKEN_PK, Aws, Platform, certificate, in_seconds, order
+from tests.harness import STAGE, STAGE_SESSION_KEY, TOKEN_PK, Aws, Platform, in_seconds
 
 LIST = "query_user_certificates"
 CERTIFICATES = "data.orders[].certificates[]"
@@ -139,8 +139,13 @@ HERE, ELSEWHERE = [POI_ID], [OTHER_POI_ID]
 
 def small_pages(operator: Operator, *stores: list[str]) -> tuple[bool, str]:
     """Return whether the step holds, and what it saw, for a customer with one coupon for each element of `stores`."""
-    orders = [order(str(n), certificate(str(n))) | {"stores": where} for n, where in enumerate(stores)]
-    operator.platform.set_purchases(CUSTOMER, *orders)
+    orders = [
+        {"order_id": str(number), "certificates": [{"certificate_id": str(number)}]} for number in range(len(stores))
+    ]
+    purchases = [
+        {"account_id": ACCOUNT_ID, "stores": where, "order": order} for where, order in zip(stores, orders, strict=True)
+    ]
+    operator.platform.set_purchases(CUSTOMER, *purchases)
     [step] = [s for s in operator.run(customer=CUSTOMER).report["steps"] if s["name"] == "small-pages"]
     return step["result"] == "holds", step["seen"]
 

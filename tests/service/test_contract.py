@@ -1,12 +1,13 @@
 """The HTTP contract: API Gateway events in, responses out, with real sockets to the platform and to AWS."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from chalicelib import __version__, settings
-from tests.harness import JSON_HEADERS, Api, assert_problem
+from tests.harness import JSON_HEADERS, LIST_MEMBER, Api, Platform
 
 
 @pytest.mark.parametrize("commit", [None, "0123456789ab+"])
@@ -24,5 +25,18 @@ def test_health_is_version_and_commit_and_needs_no_configuration(
 
 
 def test_a_body_that_is_no_text_is_named(api: Api) -> None:
-    problem = assert_problem(api.call("POST", "/v1/sessions", "\ud800", JSON_HEADERS), 400, "invalid_request")
+    problem = api.call("POST", "/v1/sessions", "\ud800", JSON_HEADERS).json
     assert problem["errors"] == [{"field": "body", "detail": "must be valid UTF-8"}]
+
+
+def test_a_login_has_the_list_of_the_certificates_call_and_a_warm_one_makes_two_calls_and_none_to_aws(
+    api: Api, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = api.login(list=LIST_MEMBER).json
+    assert list(first) == ["token", "expires_in", "list"]
+    assert first["list"] == api.list().json
+    capsys.readouterr()
+    platform.server.calls.clear()
+    assert api.login(list=LIST_MEMBER).json["list"] == first["list"]
+    assert not re.search("dynamodb|secretsmanager", capsys.readouterr().out)
+    assert [entry["call"] for entry in platform.server.calls] == ["jscode2session", "query_user_certificates"]

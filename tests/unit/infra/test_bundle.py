@@ -1,18 +1,14 @@
-"""Which commit a bundle reports, and what stops a build."""
+"""Which commit a bundle reports, what stops a build, and the pinned versions of its packages."""
 
+import re
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 from chalice.utils import OSUtils
 
 from infra import bundle
-from infra.bundle import (
-    RUNTIME,
-    BundleError,
-    read_git_commit,
-)
+from infra.bundle import LOCK, ROOT, RUNTIME, BundleError, read_git_commit
 
 IDENTITY = "git config user.name a; git config user.email a@example.com;"
 
@@ -66,26 +62,10 @@ def test_without_a_repository_or_a_commit_nothing_is_known(tmp_path: Path) -> No
     assert read_git_commit(tmp_path) is None
 
 
-def rewrite(clone: Path, files: dict[str, str]) -> Path:
-    """Complete an archive with these files, as a build of a clone does, and return it."""
-    archive = clone.parent / "archive.zip"
-    with zipfile.ZipFile(archive, "w") as packed:
-        for name, text in files.items():
-            packed.writestr(name, text)
-    bundle._rewrite(archive, read_git_commit(clone))
-    return archive
-
-
-@pytest.fixture
-def sources(clone: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The files of the clone's app. An archive of them gets no SDK data, which take a second."""
-    monkeypatch.setattr(bundle, "write_sdk_data", lambda _: None)
-    return {name: (clone / name).read_text() for name in ("app.py", "chalicelib/__init__.py", "chalicelib/py.typed")}
-
-
-def test_a_file_that_is_no_python_fails_the_build_with_its_place(clone: Path, sources: dict[str, str]) -> None:
+def test_a_file_that_is_no_python_fails_the_build_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("x = (")
     with pytest.raises(BundleError, match=r"app\.py.*SyntaxError"):
-        rewrite(clone, {**sources, "app.py": "x = ("})
+        bundle.compile_modules(tmp_path)
 
 
 def test_a_package_with_another_hash_fails_the_build_with_what_pip_says(
@@ -98,3 +78,25 @@ def test_a_package_with_another_hash_fails_the_build_with_what_pip_says(
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(BundleError, match=f"^pip cannot install the packages for {RUNTIME}: .*Expected sha256 0{{64}}"):
         bundle._LockedDependencies(OSUtils()).build_site_packages("", "", str(tmp_path / "target"))
+
+
+PINS = re.compile(r"^([\w.-]+)(?:\[\w+\])?==(\S+)", re.MULTILINE)
+
+
+def read_pins(name: str) -> dict[str, str]:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return {normalize(name): version for name, version in PINS.findall(text)}
+
+
+def normalize(name: str) -> str:
+    """Return a package's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_bundle_has_the_tested_versions_with_hashes_and_no_second_botocore() -> None:
+    locked, required, tested = map(read_pins, (LOCK.name, "requirements.txt", "constraints.txt"))
+    assert required | locked == {name: tested[name] for name in required | locked}
+    assert required.keys() - locked.keys() == {"boto3"}
+    assert "botocore" not in locked
+    entries = re.split(r"^(?=[\w.-]+==)", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in entry for entry in entries)

@@ -1,8 +1,10 @@
 """The secret's conditional writes, where AWS differs from the emulated one."""
 
+import contextlib
 import json
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,103 +15,74 @@ from redeemctl.secret import CURRENT, LABEL, MAX_BYTES, SecretVersion, read_secr
 
 KEY = "k" * 32
 VALUE = f'{{"apps": {{"tt1": "s"}}, "session_keys": ["{KEY}"], "later": 1}}'
+SEEN = SecretVersion({"tt1": "s"}, [KEY], version_id="v0", content=json.loads(VALUE))
 
 
-class FakeClient:
-    """Secrets Manager with one secret: versions, and the version that each label is at.
+def make_client(current: str = "v0") -> Mock:
+    """Return a client of Secrets Manager. `current` is the version that AWSCURRENT is at; v1 is the one that is put."""
+    client = Mock()
+    client.get_secret_value.return_value = {"VersionId": current, "SecretString": VALUE}
+    client.put_secret_value.return_value = {"VersionId": "v1", "VersionStages": [LABEL]}
+    return client
 
-    `move_error` is what UpdateSecretVersionStage answers for AWSCURRENT, after moving it or not.
-    """
 
-    def __init__(self, *values: str) -> None:
-        self.versions = {f"v{number}": value for number, value in enumerate(values)}
-        self.labels = {CURRENT: list(self.versions)[-1]} if values else {}
-        self.move_error: str | None = None
-        self.moves_before_error = False
-        self.stage: Any = SimpleNamespace(
-            aws_account=SimpleNamespace(client=lambda _: self),
-            service_settings=SimpleNamespace(secret_name="secret"),
-        )
-
-    def get_secret_value(self, **_: Any) -> Any:
-        if CURRENT not in self.labels:
-            raise client_error("ResourceNotFoundException")
-        version = self.labels[CURRENT]
-        return {"VersionId": version, "SecretString": self.versions[version]}
-
-    def describe_secret(self, **_: Any) -> Any:
-        return {}
-
-    def put_secret_value(self, *, SecretString: str, VersionStages: list[str], **_: Any) -> Any:  # noqa: N803
-        version = f"v{len(self.versions)}"
-        self.versions[version] = SecretString
-        stages = [*VersionStages, *([CURRENT] if not self.labels else [])]
-        self.labels |= dict.fromkeys(stages, version)
-        return {"VersionId": version, "VersionStages": stages}
-
-    def update_secret_version_stage(self, **arguments: Any) -> None:
-        if self.move_error is None or self.moves_before_error:
-            assert arguments.get("RemoveFromVersionId") == self.labels.get(CURRENT)
-            self.labels[CURRENT] = arguments["MoveToVersionId"]
-        if self.move_error:
-            raise client_error(self.move_error)
+def stage_of(client: Mock) -> Any:
+    return SimpleNamespace(
+        aws_account=SimpleNamespace(client=lambda _: client), service_settings=SimpleNamespace(secret_name="secret")
+    )
 
 
 def client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": ""}}, "x")
 
 
-def replace(client: FakeClient, content: Any) -> None:
-    """Replace the version that is read."""
-    replace_secret(client.stage, read_secret_version(client.stage), content)
-
-
-def test_a_version_is_read() -> None:
-    seen = read_secret_version(FakeClient(VALUE).stage)
-    assert seen == SecretVersion({"tt1": "s"}, [KEY], version_id="v0", content=json.loads(VALUE))
+def test_the_version_that_was_read_is_replaced_and_members_that_are_not_changed_are_kept() -> None:
+    client = make_client()
+    assert read_secret_version(stage_of(client)) == SEEN
+    replace_secret(stage_of(client), SEEN, {"apps": {}})
+    text = f'{{"apps": {{}}, "session_keys": ["{KEY}"], "later": 1}}'
+    client.put_secret_value.assert_called_once_with(SecretId="secret", SecretString=text, VersionStages=[LABEL])
+    client.update_secret_version_stage.assert_called_once_with(
+        SecretId="secret", VersionStage=CURRENT, MoveToVersionId="v1", RemoveFromVersionId="v0"
+    )
 
 
 def test_the_first_version_of_a_secret_is_current_at_once() -> None:
-    client = FakeClient()
-    assert read_secret_version(client.stage) == SecretVersion()
-    replace(client, {"apps": {}, "session_keys": [KEY]})
-    assert client.labels == {CURRENT: "v0", LABEL: "v0"}
-
-
-@pytest.mark.parametrize("lost_response", [None, "InvalidParameterException"])
-def test_members_that_are_not_changed_are_kept(lost_response: str | None) -> None:
-    """A write whose response was lost is no conflict."""
-    client = FakeClient(VALUE)
-    client.move_error, client.moves_before_error = lost_response, True
-    replace(client, {"apps": {}})
-    assert client.versions["v1"] == f'{{"apps": {{}}, "session_keys": ["{KEY}"], "later": 1}}'
-    assert client.labels == {CURRENT: "v1", LABEL: "v1"}
+    client = make_client()
+    client.get_secret_value.side_effect = client_error("ResourceNotFoundException")
+    assert read_secret_version(stage_of(client)) == SecretVersion()
+    client.put_secret_value.return_value["VersionStages"] = [LABEL, CURRENT]
+    replace_secret(stage_of(client), SecretVersion(), {"apps": {}, "session_keys": [KEY]})
+    client.update_secret_version_stage.assert_not_called()
 
 
 @pytest.mark.parametrize(
-    ("code", "error"),
+    ("code", "current", "error"),
     [
-        ("InvalidParameterException", ConflictError),
-        ("InvalidRequestException", ConflictError),
-        ("ResourceNotFoundException", ConflictError),
-        ("AccessDeniedException", ClientError),
+        ("InvalidParameterException", "v0", ConflictError),
+        ("InvalidRequestException", "v0", ConflictError),
+        ("ResourceNotFoundException", "v0", ConflictError),
+        ("AccessDeniedException", "v0", ClientError),
+        # Only the response to the first attempt was lost.
+        ("InvalidParameterException", "v1", None),
     ],
 )
-def test_only_a_version_that_is_no_longer_current_is_a_conflict(code: str, error: type[Exception]) -> None:
-    client = FakeClient(VALUE)
-    client.move_error = code
-    with pytest.raises(error):
-        replace(client, {"apps": {}})
-    assert client.labels[CURRENT] == "v0"
+def test_only_a_version_that_is_no_longer_current_is_a_conflict(
+    code: str, current: str, error: type[Exception] | None
+) -> None:
+    client = make_client(current)
+    client.update_secret_version_stage.side_effect = client_error(code)
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        replace_secret(stage_of(client), SEEN, {"apps": {}})
 
 
 def test_a_value_that_the_service_would_refuse_is_never_written() -> None:
-    client = FakeClient(VALUE)
+    client = make_client()
     with pytest.raises(ConfigurationError):
-        replace(client, {"session_keys": []})
+        replace_secret(stage_of(client), SEEN, {"session_keys": []})
     with pytest.raises(CommandError, match="65,536"):
-        replace(client, {"apps": {"tt1": "x" * MAX_BYTES}})
-    assert list(client.versions) == ["v0"]
+        replace_secret(stage_of(client), SEEN, {"apps": {"tt1": "x" * MAX_BYTES}})
+    client.put_secret_value.assert_not_called()
 
 
 def test_a_version_does_not_show_its_content() -> None:

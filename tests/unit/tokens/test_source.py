@@ -79,7 +79,8 @@ def store(tokens: Tokens, **attributes: Any) -> Callable[[], object]:
     "item",
     [
         None,
-        token_item("clt.old", 0),
+        # With what release 0.14.0 has written.
+        token_item("clt.old", 0) | {"version": {"N": "7"}, "lease_until": {"N": "1"}},
         token_item("clt.old", -1, claimed_after=-20, outcome="10013"),
         {"access_token": {"N": "7"}, "claim": {"N": "7"}, "expires_at": {"S": "x"}},
     ],
