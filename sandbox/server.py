@@ -24,9 +24,6 @@ from sandbox.mock_platform import CALL_PATHS, MockPlatform, PlatformError
 Codes = dict[str, int]
 """Error codes by field, for example `extra.error_code`."""
 
-Answer = Callable[[], dict[str, Any]]
-"""Returns the `data` of a successful response, or raises PlatformError."""
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CHINA = timezone(timedelta(hours=8))
@@ -66,12 +63,17 @@ class MockServer:
         """Respond to a call of the trade API."""
         body = await _read_json(request)
         headers = _lower_headers(request)
-        query = getattr(self.platform, call)
-        details = self._describe_query(headers, body, call)
-        data: dict[str, Any] = {"error_code": 0, "description": ""}
-        extra = {**data, "sub_error_code": 0, "sub_description": ""}
+        extra = {"error_code": 0, "description": "", "sub_error_code": 0, "sub_description": ""}
         extra |= {"logid": self._new_logid(), "now": int(time.time())}
-        return await self._respond(request, details, {"extra": extra, "data": data}, lambda: query(headers, body))
+        data = {"error_code": 0, "description": ""}
+
+        def set_error(error: PlatformError) -> None:
+            data.update(error_code=error.code, description=error.description)
+            extra.update(data, sub_error_code=error.sub_code)
+
+        respond = functools.partial(getattr(self.platform, call), headers, body)
+        details = self._describe_query(headers, body, call)
+        return await self._respond(request, details, {"extra": extra, "data": data}, respond, set_error)
 
     def _describe_query(self, headers: dict[str, str], body: Any, call: str) -> CallDetails:
         """Return the details of a query for the fault rules. The customer is found by open_id, or by order_id."""
@@ -89,51 +91,60 @@ class MockServer:
 
     async def _mint_token(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
+        data = {"description": "", "error_code": 0}
+        envelope = {"data": data, "message": "success"}
+
+        def set_error(error: PlatformError) -> None:
+            data.update(captcha="", desc_url="", description=error.description, error_code=error.code)
+            envelope["message"] = "error"
+
         details = CallDetails("client_token", app_id=body.get("client_key") if isinstance(body, dict) else None)
-        envelope = {"data": {"description": "", "error_code": 0}, "message": "success"}
-        return await self._respond(request, details, envelope, lambda: self.platform.mint_token(body))
+        respond = functools.partial(self.platform.mint_token, body)
+        return await self._respond(request, details, envelope, respond, set_error)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
         empty = dict.fromkeys(("session_key", "openid", "anonymous_openid", "unionid", "dopenid"), "")
         envelope = {"err_no": 0, "err_tips": "success", "data": empty}
-        login = functools.partial(self.platform.login, body)
-        return await self._respond_to_login(
-            request, body, "jscode2session", app_field="appid", envelope=envelope, login=login
-        )
+
+        def set_error(error: PlatformError) -> None:
+            envelope.update(err_no=error.code, err_tips=error.description)
+
+        details = self._describe_login("jscode2session", body, "appid")
+        return await self._respond(request, details, envelope, functools.partial(self.platform.login, body), set_error)
 
     async def _login_with_token(self, request: web.Request) -> web.StreamResponse:
         body = await _read_json(request)
         empty = dict.fromkeys(("session_key", "open_id", "anonymous_open_id", "union_id"), "")
         envelope = {"err_no": 0, "err_msg": "success", "log_id": self._new_logid(), "data": empty}
-        headers = _lower_headers(request)
-        login = functools.partial(self.platform.login_with_token, headers, body)
-        return await self._respond_to_login(
-            request, body, "code2session", app_field="app_id", envelope=envelope, login=login
-        )
 
-    async def _respond_to_login(
-        self,
-        request: web.Request,
-        body: Any,
-        call: str,
-        *,
-        app_field: str,
-        envelope: dict[str, Any],
-        login: Answer,
-    ) -> web.StreamResponse:
-        """Respond with `envelope`: with the data of the login, or with an error code."""
+        def set_error(error: PlatformError) -> None:
+            envelope.update(err_no=error.code, err_msg=error.description)
+
+        details = self._describe_login("code2session", body, "app_id")
+        respond = functools.partial(self.platform.login_with_token, _lower_headers(request), body)
+        return await self._respond(request, details, envelope, respond, set_error)
+
+    def _describe_login(self, call: str, body: Any, app_field: str) -> CallDetails:
+        """Return the details of a login for the fault rules. The customer is found by the code."""
         fields = body if isinstance(body, dict) else {}
         app_id = fields.get(app_field)
         customer_key = self.platform.find_login_customer(str(fields.get("code")))
         open_ids = {} if customer_key is None else self.platform.data.customers[customer_key].open_ids
-        details = CallDetails(call, app_id=app_id, customer_key=customer_key, open_id=open_ids.get(str(app_id)))
-        return await self._respond(request, details, envelope, login)
+        return CallDetails(call, app_id=app_id, customer_key=customer_key, open_id=open_ids.get(str(app_id)))
 
     async def _respond(
-        self, request: web.Request, details: CallDetails, envelope: dict[str, Any], answer: Answer
+        self,
+        request: web.Request,
+        details: CallDetails,
+        envelope: dict[str, Any],
+        respond: Callable[[], dict[str, Any]],
+        set_error: Callable[[PlatformError], None],
     ) -> web.StreamResponse:
-        """Record the call, then send the normal response or apply a fault rule. `envelope` is that of a success."""
+        """Record the call, then send the normal response or apply a fault rule.
+
+        `envelope` is that of a success. `respond` returns its data, `set_error` puts an error into it.
+        """
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
         rule = next((rule for rule in self.fault_rules if rule.matches(details)), None)
@@ -154,8 +165,14 @@ class MockServer:
         self.calls.append(entry)
 
         def build(codes: Codes | None = None) -> dict[str, Any]:
-            """Return the envelope with the answer, or with these codes."""
-            entry["error_code"] = _complete(envelope, answer, codes)
+            """Return the reply to the call; with `codes`, the call has no effect."""
+            try:
+                if codes is None:
+                    envelope["data"] |= respond()
+                entry["error_code"] = _set_codes(envelope, codes or {})
+            except PlatformError as error:
+                set_error(error)
+                entry["error_code"] = error.code
             entry["logid"] = envelope.get("log_id") or envelope.get("extra", {}).get("logid")
             return envelope
 
@@ -221,29 +238,6 @@ async def _explain_request_errors(request: web.Request, handler: Handler) -> web
         return web.json_response({"error": str(error)}, status=400)
 
 
-def _complete(envelope: dict[str, Any], answer: Answer, codes: Codes | None) -> int:
-    """Put an answer into the envelope of a success, or its error, or these codes. Return the error code; 0: success."""
-    try:
-        if codes is None:
-            envelope["data"] |= answer()
-            return 0
-        if "err_no" not in envelope:
-            return _set_codes(envelope, codes)
-        raise PlatformError(next(iter(codes.values())), "forced")
-    except PlatformError as error:
-        if "err_no" in envelope:
-            text = "err_tips" if "err_tips" in envelope else "err_msg"
-            envelope |= {"err_no": error.code, text: error.description}
-            return error.code
-        main = {"error_code": error.code, "description": error.description}
-        envelope["data"] |= main
-        if "extra" in envelope:
-            envelope["extra"] |= {**main, "sub_error_code": error.sub_code}
-        else:
-            envelope["message"] = "error"
-        return error.code
-
-
 async def _apply_rule(
     request: web.Request, rule: FaultRule, build: Callable[[Codes | None], dict[str, Any]]
 ) -> web.StreamResponse:
@@ -303,14 +297,14 @@ async def _read_json(request: web.Request) -> Any:
 
 
 def _set_codes(envelope: dict[str, Any], codes: Codes) -> int:
-    """Set each code in its field of the envelope; returns the first code."""
+    """Set each code in its field of the envelope; returns the first code, or 0."""
     for place, code in codes.items():
         *parents, name = place.split(".")
         target = envelope
         for parent in parents:
             target = target.setdefault(parent, {})
         target[name] = code
-    return next(iter(codes.values()))
+    return next(iter(codes.values()), 0)
 
 
 def _lower_headers(request: web.Request) -> dict[str, str]:
