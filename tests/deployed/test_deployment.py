@@ -120,24 +120,15 @@ def test_while_the_accounts_deployment_quota_is_used_up_the_deployment_waits(clo
     assert len(calls) == 6
 
 
-def test_a_lost_table_stops_the_deployment_before_any_change(cloud: Cloud) -> None:
-    dynamodb = cloud.client("dynamodb")
-    dynamodb.update_table(TableName=API_FUNCTION, DeletionProtectionEnabled=False)
-    dynamodb.delete_table(TableName=API_FUNCTION)
+def test_a_secret_that_is_to_be_deleted_stops_the_deployment_before_any_change(cloud: Cloud) -> None:
+    """Like a table or a role that is lost."""
+    secret = cloudformation.secret_name(STAGE)
+    cloud.client("secretsmanager").delete_secret(SecretId=secret, RecoveryWindowInDays=7)
     before = len(cloud.proxy.calls)
-    with pytest.raises(StageError, match=rf"table {API_FUNCTION} does not exist.*docs/run\.md"):
+    with pytest.raises(StageError, match=f"restore-secret --secret-id {secret}"):
         cloud.deploy(cloud.clone())
     assert [call.operation for call in cloud.proxy.calls[before:] if not call.operation.startswith(READING)] == []
-    dynamodb.create_table(
-        TableName=API_FUNCTION,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-    )
-    recovery = {"PointInTimeRecoveryEnabled": True}
-    dynamodb.update_continuous_backups(TableName=API_FUNCTION, PointInTimeRecoverySpecification=recovery)
-    dynamodb.update_table(TableName=API_FUNCTION, DeletionProtectionEnabled=True)
-    stack.write_sample_data(cloud.proxy.aws_url, STAGE)
+    cloud.client("secretsmanager").restore_secret(SecretId=secret)
 
 
 def test_the_smoke_test_names_each_defect_and_a_deployment_repairs_it(cloud: Cloud) -> None:

@@ -17,7 +17,6 @@ from chalicelib.douyin.calls import CLIENT_TOKEN, CODE2SESSION, JSCODE2SESSION, 
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.pages import Certificate, CertificateFields, Page
 from chalicelib.douyin.protocol import HttpReply, LoginData, MintedToken, ProviderLoginData
-from chalicelib.douyin.transport import MAX_IDLE_SECONDS, Transport
 from chalicelib.errors import (
     ServiceError,
     StorageUnavailableError,
@@ -226,32 +225,6 @@ class FixedTokenSource:
         if refused_token:
             raise TokenUnavailableError("there is no other token")
         return self.token
-
-
-class Sent(NamedTuple):
-    """One request that was handed to the transport."""
-
-    url: str
-    body: bytes
-    headers: Mapping[str, str]
-    deadline: Deadline
-    max_bytes: int
-    max_idle_seconds: float = MAX_IDLE_SECONDS
-
-
-class FakeTransport(Transport):
-    """A transport that returns or raises `results` one after the other; the last one again and again."""
-
-    def __init__(self, *results: HttpReply | ServiceError) -> None:
-        self.results = list(results)
-        self.sent: list[Sent] = []
-
-    def send(self, *arguments: Any, **options: Any) -> HttpReply:
-        self.sent.append(Sent(*arguments, **options))
-        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
-        if isinstance(result, ServiceError):
-            raise result
-        return result
 
 
 class FakeTelemetry(Telemetry):

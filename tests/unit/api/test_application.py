@@ -225,15 +225,6 @@ def test_what_is_no_request_of_the_rest_api_is_a_problem(app: App, event: Any, s
     assert body["request_id"] == "lambda-id"
 
 
-@pytest.mark.parametrize(
-    "parts", [{}, {"headers": None, "body": None, "queryStringParameters": None, "pathParameters": None}]
-)
-def test_the_parts_of_an_event_may_be_missing_or_null(app: App, parts: dict[str, Any]) -> None:
-    app.call({"requestContext": {"resourcePath": "/body", "httpMethod": "POST"}, **parts})
-    [request] = app.seen
-    assert (dict(request.headers), request.query_params, request.raw_body) == ({}, None, b"")
-
-
 def test_a_failure_outside_of_the_middleware_is_an_internal_error_in_our_form(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:

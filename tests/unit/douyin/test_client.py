@@ -1,7 +1,9 @@
 """The platform's client over a fake transport: what is sent where, what is repeated, and what is logged."""
 
 import contextlib
+import itertools
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -18,7 +20,7 @@ from chalicelib.errors import (
 from infra.bundle import ROOT
 from sandbox.mock_platform import CALL_PATHS, MockPlatform
 from tests.platform_calls import SAMPLES, find_platform_calls
-from tests.unit.fakes import Clock, FakeTransport, Sent, json_reply, make_context
+from tests.unit.fakes import Clock, json_reply, make_context
 
 OPEN_API = "https://open.example"
 LOGIN_API = "https://login.example"
@@ -26,12 +28,13 @@ PLATFORM_CALLS = find_platform_calls()
 
 
 class Platform:
-    """A client, its transport, and a clock that delays between attempts move."""
+    """A client, its transport with the result of each attempt, and a clock that delays between attempts move."""
 
-    def __init__(self, *results: HttpReply | ServiceError) -> None:
+    def __init__(self, result: HttpReply | ServiceError) -> None:
         self.clock = Clock()
         self.context = make_context(clock=self.clock)
-        self.transport = FakeTransport(*results)
+        self.transport = Mock()
+        self.transport.send.side_effect = itertools.repeat(result)
         self.client = DouyinClient(self.transport, OPEN_API, LOGIN_API, self.clock.sleep)
 
     def send(self, name: str) -> Any:
@@ -40,7 +43,7 @@ class Platform:
         return self.client.send(PLATFORM_CALLS[name], SAMPLES[name].body, self.context, headers)
 
     def logged(self) -> list[tuple[str, str, str]]:
-        return [(call.service, call.name, call.outcome) for call in self.context.record.calls]
+        return [(entry.service, entry.name, entry.outcome) for entry in self.context.record.calls]
 
 
 @pytest.mark.parametrize("name", PLATFORM_CALLS)
@@ -48,13 +51,13 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     assert name in CALL_PATHS, "CALL_PATHS of sandbox/mock_platform.py has no row for this call"
     platform, platform_call = Platform(json_reply({"data": SAMPLES[name].data})), PLATFORM_CALLS[name]
     assert platform.send(name) == SAMPLES[name].result
-    [sent] = platform.transport.sent
     headers = {"content-type": "application/json"}
     headers |= {"access-token": "clt.x", "Root": "8"} if platform_call.needs_token else {}
     url = (LOGIN_API if platform_call.uses_login_api else OPEN_API) + CALL_PATHS[name]
+    limits = platform.context.deadline, platform_call.max_bytes
     idle = MAX_IDLE_SECONDS if platform_call.is_repeatable else 0.0
-    deadline, max_bytes = platform.context.deadline, platform_call.max_bytes
-    assert sent == Sent(url, SAMPLES[name].sent, headers, deadline, max_bytes, idle)
+    expected = call(url, SAMPLES[name].sent, headers, *limits, max_idle_seconds=idle)
+    assert platform.transport.send.mock_calls == [expected]
     assert platform.logged() == [("douyin", name, "ok")]
 
 
@@ -63,7 +66,7 @@ def test_the_log_id_of_every_reply_is_logged_also_of_a_malformed_one(data: Any) 
     platform = Platform(json_reply({"data": data, "extra": {"logid": "20260101L"}}))
     with contextlib.suppress(UpstreamMalformedError):
         platform.send("jscode2session")
-    assert [call.upstream for call in platform.context.record.calls] == [UpstreamCodes(0, 0, "20260101L")]
+    assert [entry.upstream for entry in platform.context.record.calls] == [UpstreamCodes(0, 0, "20260101L")]
 
 
 def test_the_mock_platform_answers_every_call_and_its_page_has_each() -> None:
@@ -79,7 +82,7 @@ def test_a_call_with_an_apps_token_is_not_sent_without_it_nor_another_one_with_i
     headers = None if PLATFORM_CALLS[name].needs_token else {"access-token": "clt.x"}
     with pytest.raises(TypeError, match=f"{name}: AuthorizedCalls"):
         platform.client.send(PLATFORM_CALLS[name], SAMPLES[name].body, platform.context, headers)
-    assert platform.transport.sent == []
+    platform.transport.send.assert_not_called()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,7 @@ def test_a_repeatable_call_is_sent_again_after_a_transient_error_and_a_login_or_
     platform = Platform(result)
     with pytest.raises(UpstreamError, match=outcome):
         platform.send(name)
-    assert [sent.body for sent in platform.transport.sent] == [SAMPLES[name].sent] * attempts
+    sent = platform.transport.send.mock_calls
+    assert sent == [sent[0]] * attempts
     assert platform.logged() == [("douyin", name, outcome)] * attempts
     assert len(platform.clock.sleeps) == attempts - 1
