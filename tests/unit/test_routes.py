@@ -10,12 +10,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 import app as application
-from chalicelib.api.application import Application
 from chalicelib.components import Components
 from chalicelib.douyin.protocol import HttpReply
 from chalicelib.settings import Settings
 from sandbox import gateway, sample_data
-from sandbox.mock_platform import CALL_PATHS, MockPlatform, PlatformError
+from sandbox.mock_platform import CALL_PATHS, MockPlatform
 from sandbox.sample_data import (
     ACCOUNT_ID,
     APP_ID,
@@ -54,32 +53,21 @@ class FakePlatform:
         name = {path: name for name, path in CALL_PATHS.items()}[urlsplit(url).path]
         body, headers = json.loads(content), {key.lower(): value for key, value in headers.items()}
         self.bodies.append((name, body))
-        try:
-            match name:
-                case "client_token":
-                    data = self.mock.mint_token(body)
-                case "jscode2session":
-                    data = self.mock.login(body)
-                case _:
-                    if headers.get("rpc-transit-life-account") != ROOT_ACCOUNT:
-                        self.without_root_account.add(name)
-                    data = getattr(self.mock, name)(headers, body)
-        except PlatformError as error:
-            return json_reply({"data": {"error_code": error.code}, "extra": {"sub_error_code": error.sub_code}})
-        return json_reply({"data": data})
+        if name == "jscode2session":
+            return json_reply({"data": self.mock.login(body)})
+        if headers.get("rpc-transit-life-account") != ROOT_ACCOUNT:
+            self.without_root_account.add(name)
+        return json_reply({"data": getattr(self.mock, name)(headers, body)})
 
 
 class Service:
-    """An app over the fakes. `headers` are those of the customer who has logged in."""
+    """The real app over the fakes. `headers` are those of the customer who has logged in."""
 
-    def __init__(self, service: Application, document: dict[str, Any]) -> None:
-        self.service, self.document = service, document
+    def __init__(self) -> None:
         self.platform = FakePlatform()
         self.headers: dict[str, str] = {}
         data = self.platform.mock.data
-        token = self.platform.mock.mint_token(
-            {"grant_type": "client_credential", "client_key": APP_ID, "client_secret": data.apps[APP_ID].app_secret}
-        )["access_token"]
+        token = self.platform.mock.issue_provider_token(APP_ID).value
         rows: dict[str, Any] = {
             f"MERCHANT#{ACCOUNT_ID}": {"app_id": {"S": APP_ID}, "life_account_id": {"S": ROOT_ACCOUNT}},
             f"TOKEN#{APP_ID}": {"access_token": {"S": token}, "expires_at": {"N": str(int(NOW) * 2)}},
@@ -105,11 +93,11 @@ class Service:
         event = gateway.build_event(method, f"/?{urlencode(query)}", self.headers)
         event["requestContext"]["resourcePath"] = path
         event["pathParameters"] = {name: values[name] for name in re.findall(r"{(\w+)}", path)}
-        return gateway.parse_response(self.service(event, LambdaContext()))
+        return gateway.parse_response(application.app(event, LambdaContext()))
 
     def find_faults(self, method: str, path: str) -> list[str]:
         """Return what is wrong with a route: what it gives to whom it must not, or why it cannot be judged."""
-        operation = self.document["paths"][path][method.lower()]
+        operation = DOCUMENT["paths"][path][method.lower()]
         names = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] != "header"]
         if unknown := set(names) - PUBLIC.keys() - OF_A_CUSTOMER.keys() - {"cursor"}:
             return [f"{', '.join(sorted(unknown))}: add it to PUBLIC or OF_A_CUSTOMER in tests/unit/test_routes.py"]
@@ -156,8 +144,7 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """The real app."""
-    made = Service(application.app, DOCUMENT)
+    made = Service()
     monkeypatch.setattr(application, "components", lambda: made.components)
     monkeypatch.setattr(application.app, "telemetry", FakeTelemetry())
     yield made

@@ -67,8 +67,3 @@ def test_precedence_of_codes(found: list[int], sub_code: int, expected: ErrorTyp
 def test_only_a_busy_platform_and_a_rate_limit_are_retried() -> None:
     known = {*codes.MINT_ERRORS.values(), *codes.LOGIN_ERRORS.values()}
     assert {error for error in known if error.is_transient} == {TRANSIENT, RATE_LIMITED}
-
-
-def test_an_unknown_code_has_no_error() -> None:
-    assert decide_error(codes.QUERY_ERRORS, [888, 777], 666) is None
-    assert decide_error(codes.QUERY_ERRORS, [], 0) is None
