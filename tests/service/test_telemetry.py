@@ -33,7 +33,7 @@ def test_the_outcome_of_the_schedule_is_that_of_an_app_that_failed_and_the_run_d
     run_refresh_tokens()
     line, metrics = read_log_and_metrics(capsys)
     assert (line["level"], line["outcome"]) == ("WARNING", "token_unavailable")
-    assert line["failed"] == {APP_ID: "minting failed: error_code=10013 sub_error_code=0 logid=-"}
+    assert line["failed"] == {APP_ID: "minting failed: 10013"}
     assert 0 < line["seconds_left"] <= 60
     assert "TokenSecondsLeft" in metrics
 
