@@ -53,7 +53,7 @@ def test_each_call_is_sent_to_its_address_within_its_limits_and_logged(name: str
     assert platform.send(name) == SAMPLES[name].result
     headers = {"content-type": "application/json"}
     headers |= {"access-token": "clt.x", "Root": "8"} if platform_call.needs_token else {}
-    url = (LOGIN_API if platform_call.uses_login_api else OPEN_API) + CALL_PATHS[name]
+    url = (LOGIN_API if name == "jscode2session" else OPEN_API) + CALL_PATHS[name]
     limits = platform.context.deadline, platform_call.max_bytes
     idle = MAX_IDLE_SECONDS if platform_call.is_repeatable else 0.0
     expected = call(url, SAMPLES[name].sent, headers, *limits, max_idle_seconds=idle)
