@@ -36,12 +36,10 @@ class Phone:
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    def open(
-        self, customer: str = CUSTOMER, poi_id: str | None = POI_ID, account_id: str | None = ACCOUNT_ID, **query: str
-    ) -> None:
+    def open(self, customer: str = CUSTOMER, poi_id: str | None = POI_ID, **query: str) -> None:
         """Open the page as Douyin does."""
-        ids = {"account_id": account_id, "poi_id": poi_id}
-        query = {"customer": customer, **{name: value for name, value in ids.items() if value}, **query}
+        store = {"poi_id": poi_id} if poi_id else {}
+        query = {"customer": customer, "account_id": ACCOUNT_ID, **store, **query}
         self.page.goto(f"{self.url}/phone.html?" + "&".join(f"{name}={value}" for name, value in query.items()))
 
     def list_chain(self) -> None:
@@ -62,12 +60,6 @@ class Phone:
             yield
         finally:
             requests.put(url, json=read_purchases(customer), timeout=60).raise_for_status()
-
-    @property
-    def calls(self) -> list[str]:
-        """The requests without those for the stores: method and last part of the path."""
-        paths = (request.partition("?")[0] for request in self.requests)
-        return [f"{path.split()[0]} {path.rpartition('/')[2]}" for path in paths if not path.endswith("/stores")]
 
     def pull_down(self) -> None:
         """Pull the page down, which refreshes it."""

@@ -72,7 +72,7 @@ def test_a_customers_journey(phone: Phone) -> None:
     phone.page.reload()
     expect(phone.store).to_have_text("四季小馆·人民广场店")
     expect(phone.cards).to_have_count(7)
-    assert phone.calls.count("POST sessions") == 1, "store and session are kept"
+    assert phone.requests.count("POST /v1/sessions") == 1, "store and session are kept"
 
 
 def test_a_coupon_leads_to_the_douyin_order(phone: Phone) -> None:

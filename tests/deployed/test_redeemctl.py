@@ -536,3 +536,22 @@ def test_the_steps_of_the_runbook_need_nothing_but_the_operators_policy(operator
         RemoveFromVersionId=labels["AWSCURRENT"], MoveToVersionId=labels["redeemctl"],
     )  # fmt: skip
     assert operator.get_secret() == written
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "arguments"),
+    [
+        ("secretsmanager", "get_secret_value", {"SecretId": "douyin-redemption/prod"}),
+        ("dynamodb", "delete_item", {"TableName": "douyin-redemption-prod", "Key": {"pk": {"S": "x"}}}),
+        ("dynamodb", "delete_table", {"TableName": TABLE}),
+        ("lambda", "delete_function", {"FunctionName": TABLE}),
+        ("iam", "delete_role", {"RoleName": f"{TABLE}-api_handler"}),
+        ("logs", "delete_log_group", {"logGroupName": f"/aws/lambda/{TABLE}"}),
+    ],
+)
+def test_an_operator_neither_deploys_nor_reaches_another_stage(
+    operator: Operator, service: str, call: str, arguments: dict[str, Any]
+) -> None:
+    client = stack.emulated_account(operator.sandbox.aws.url, operator.credentials).client(service)
+    with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
+        getattr(client, call)(**arguments)

@@ -23,7 +23,6 @@ WIDTHS = {430: 932, 375: 812, 320: 640}
 THEMES = ("light", "dark")
 IS_PICTURED = "PICTURES" in os.environ
 """Set by `make screenshots`."""
-LONG_PAGE_PX = 2000
 LARGEST_TEXT = "32px"
 SMALL_SCREEN: ViewportSize = {"width": 360, "height": 640}
 """On this screen, the cashier's line and the size of the text are visible without scrolling."""
@@ -260,21 +259,10 @@ def test_a_state_is_accessible_and_fits_the_screen(phone: Phone, name: str) -> N
 
 
 def picture(page: Page, name: str) -> None:
-    """Picture the page without the empty space below it; of a very long page, the screen as it is, scrolled or not."""
-    if not IS_PICTURED:
-        return
-    end = page.evaluate(
-        """() => {
-            if (scrollY) scrollTo(0, 1e6);
-            return document.querySelector(".coupons").lastElementChild.getBoundingClientRect().bottom + scrollY + 32;
-        }"""
-    )
-    is_long = end > LONG_PAGE_PX
-    size = page.viewport_size
-    assert size is not None
-    clip = None if is_long else {"x": 0, "y": 0, "width": size["width"], "height": end}
-    path = SCREENSHOTS / "states" / f"{name}.png"
-    page.screenshot(path=path, full_page=not is_long, clip=clip, animations="disabled", scale="css")  # type: ignore[arg-type]
+    """Picture the whole page, however long it is."""
+    if IS_PICTURED:
+        path = SCREENSHOTS / "states" / f"{name}.png"
+        page.screenshot(path=path, full_page=True, animations="disabled", scale="css")
 
 
 DOCUMENTED = {"list": long_list, "counter": counter("拿铁十次卡")}

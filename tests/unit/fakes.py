@@ -218,13 +218,10 @@ class FakeDouyin(DouyinClient):
 class FixedTokenSource:
     """A token source that has one token. If this is refused, there is no other."""
 
-    def __init__(self, token: str = "clt.x") -> None:  # noqa: S107 - sample value
-        self.token = token
-
     def obtain(self, _app_id: str, _context: RequestContext, refused_token: str = "") -> str:
         if refused_token:
             raise TokenUnavailableError("there is no other token")
-        return self.token
+        return "clt.x"
 
 
 class FakeTelemetry(Telemetry):

@@ -60,13 +60,6 @@ def test_what_nothing_works_without_is_named_with_the_page_that_helps(operation:
         check_updatable(AwsAccount(lambda _: aws, {}, "us-east-1"), "dev")
 
 
-def test_a_secret_that_is_scheduled_for_deletion_is_to_be_restored() -> None:
-    aws = fake_aws()
-    aws.describe_secret.return_value = {"DeletedDate": "2026-01-01"}
-    with pytest.raises(StageError, match="aws secretsmanager restore-secret --secret-id douyin-redemption/dev"):
-        check_updatable(AwsAccount(lambda _: aws, {}, "us-east-1"), "dev")
-
-
 def test_before_the_first_deployment_nothing_can_be_lost() -> None:
     aws = fake_aws(None)
     aws.describe_table.side_effect = aws.describe_secret.side_effect = NOT_FOUND
@@ -129,10 +122,3 @@ def test_an_alarm_fires_at_its_limit_and_clears_when_a_metric_has_no_data(
     name: str, values: dict[str, float | None], expected: bool
 ) -> None:
     assert fires(name, **values) == expected
-
-
-def test_the_alarms_are_those_of_the_guide() -> None:
-    """Their eight metrics cost 0.80 USD a month."""
-    assert {alarm["AlarmName"].removeprefix("douyin-redemption-dev-") for alarm in read_alarms().values()} == {
-        "availability", "refused", "api-errors", "latency", "empty-lists", "tokens", "tls-certificate",
-    }  # fmt: skip
