@@ -18,14 +18,7 @@ import requests
 from infra.bundle import ROOT, read_build
 from infra.rollback import rollback
 from sandbox import gateway, preview, stack
-from sandbox.sample_data import (
-    ACCOUNT_ID,
-    APP_ID,
-    APP_SECRET,
-    CUSTOMER_WITH_MANY_COUPONS,
-    OTHER_APP_ID,
-    POI_ID,
-)
+from sandbox.sample_data import ACCOUNT_ID, APP_ID, APP_SECRET, CUSTOMER_WITH_MANY_COUPONS, OTHER_APP_ID, POI_ID
 from sandbox.stack import RENEWAL_FUNCTION, STAGE
 from tests.deployed.test_miniprogram import run
 from tests.operators import SECRET, TABLE, Operator, run_operator

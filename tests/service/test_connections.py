@@ -16,11 +16,7 @@ import trustme
 from chalicelib.authorized_calls import AuthorizedCalls
 from chalicelib.context import Deadline, RequestContext
 from chalicelib.douyin import transport
-from chalicelib.douyin.calls import (
-    QUERY_USER_CERTIFICATES,
-    ListQuery,
-    page_body,
-)
+from chalicelib.douyin.calls import QUERY_USER_CERTIFICATES, ListQuery, page_body
 from chalicelib.douyin.client import RETRY_POLICY, DouyinClient
 from chalicelib.douyin.transport import READ_SECONDS, Transport
 from chalicelib.errors import DeadlineExceededError, ServiceError, UpstreamError, UpstreamUnavailableError

@@ -8,14 +8,7 @@ import pytest
 
 from chalicelib.aws import Item
 from chalicelib.errors import ConfigurationError, MerchantNotFoundError, StoreNotFoundError
-from chalicelib.merchants import (
-    Merchant,
-    MerchantRepository,
-    MerchantView,
-    Store,
-    build_merchant_view,
-    parse_merchant,
-)
+from chalicelib.merchants import Merchant, MerchantRepository, MerchantView, Store, build_merchant_view, parse_merchant
 from tests.unit.fakes import Clock, FakeTable, make_context
 
 KEY = "MERCHANT#7"

@@ -41,7 +41,6 @@ class Row(NamedTuple):
     longest: float | None
     attempt: int = 1
     remaining: float = 9.0
-    policy: RetryPolicy = POLICY
 
 
 ROWS = [
@@ -62,8 +61,8 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_delay_before_the_next_attempt(row: Row) -> None:
-    least = msgspec.structs.replace(row.policy, uniform=lambda low, _: low)
-    greatest = msgspec.structs.replace(row.policy, uniform=lambda _, high: high)
+    least = msgspec.structs.replace(POLICY, uniform=lambda low, _: low)
+    greatest = msgspec.structs.replace(POLICY, uniform=lambda _, high: high)
     shortest = least.delay(row.error, row.attempt, row.remaining)
     longest = greatest.delay(row.error, row.attempt, row.remaining)
     assert (shortest, longest) == (row.shortest, row.longest)

@@ -6,13 +6,7 @@ import pytest
 from itsdangerous import URLSafeSerializer
 
 from chalicelib.sessions import Session, decode_session, hash_open_id
-from tests.unit.fakes import (
-    APP_ID,
-    NOW,
-    OPEN_ID,
-    OTHER_KEY,
-    SESSION_KEY,
-)
+from tests.unit.fakes import APP_ID, NOW, OPEN_ID, OTHER_KEY, SESSION_KEY
 
 SESSION = Session(APP_ID, OPEN_ID)
 KEYS = [SESSION_KEY]

@@ -80,11 +80,6 @@ def test_an_error_without_a_row_has_the_problem_of_its_base_class(monkeypatch: p
     assert problem_for_error(errors.UpstreamTimeoutError("timeout")).view.code == "quota_exhausted"
 
 
-def test_the_codes_of_a_failed_mint_are_shown() -> None:
-    body = json.loads(problem_for_error(errors.TokenUnavailableError("x", UpstreamCodes(7, 8))).body)
-    assert body["upstream"] == {"error_code": 7, "sub_error_code": 8}
-
-
 def test_a_response_without_a_code_is_no_upstream() -> None:
     error = errors.UpstreamUnavailableError("http_503", UpstreamCodes(0, 0, "20260101L"), retry_after=7)
     body = json.loads(problem_for_error(error).body)

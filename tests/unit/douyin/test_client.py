@@ -10,13 +10,7 @@ import pytest
 from chalicelib.douyin.client import DouyinClient
 from chalicelib.douyin.protocol import HttpReply
 from chalicelib.douyin.transport import MAX_IDLE_SECONDS
-from chalicelib.errors import (
-    ServiceError,
-    UpstreamCodes,
-    UpstreamError,
-    UpstreamMalformedError,
-    UpstreamTimeoutError,
-)
+from chalicelib.errors import ServiceError, UpstreamCodes, UpstreamError, UpstreamMalformedError, UpstreamTimeoutError
 from infra.bundle import ROOT
 from sandbox.mock_platform import CALL_PATHS, MockPlatform
 from tests.platform_calls import SAMPLES, find_platform_calls

@@ -6,13 +6,7 @@ from unittest.mock import Mock, call
 
 import pytest
 
-from infra.api_gateway import (
-    _GATEWAY_RESPONSES,
-    _INVALID_BODY,
-    _put_gateway_response,
-    map_domain,
-    set_throttling,
-)
+from infra.api_gateway import _GATEWAY_RESPONSES, _INVALID_BODY, _put_gateway_response, map_domain, set_throttling
 from infra.stage_settings import Limits
 
 
